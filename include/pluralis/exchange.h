@@ -1,0 +1,117 @@
+/* libpluralis: compressed activation exchange: a tensor becomes a frame of few bytes, and back.
+ *
+ * A codec is four choices: predict -> transform -> quantise -> entropy-code (EXCHANGE.md §1). A frame says which in
+ * its 64-byte header (lib/exchange/FRAME.md), so a decoder needs no options and a peer may only decode. Frames are
+ * byte-identical on every machine.
+ *
+ *   plr_codec c;  plr_codec_from_name("int4+zstd", &c);
+ *   plr_encoder_create(ctx, &c, max_rows, max_cols, &enc, NULL);
+ *   plr_encoder_encode(enc, &info, &x, buf, cap, &n);        n bytes go over the wire
+ *   plr_decoder_decode(dec, buf, n, &y, &info, NULL);
+ */
+#ifndef PLURALIS_EXCHANGE_H
+#define PLURALIS_EXCHANGE_H
+
+#include <pluralis/base.h>
+#include <pluralis/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PLR_FRAME_HEADER 64u
+
+/* Roles of a frame. */
+#define PLR_ROLE_ACTIVATION 1u
+#define PLR_ROLE_GRADIENT 2u
+#define PLR_ROLE_TOKENS 3u
+#define PLR_ROLE_DELTA 4u
+#define PLR_ROLE_STATE 5u
+#define PLR_ROLE_CONTROL 6u
+
+/* Part ids; numbers of EXCHANGE.md, never reused. */
+#define PLR_PREDICT_NONE 0u
+#define PLR_TRANSFORM_IDENTITY 0u
+#define PLR_QUANT_RAW 0u       /* dtype says F32 or BF16 */
+#define PLR_QUANT_BLOCK_INT 1u /* bits 4 or 8, one scale a group */
+#define PLR_ENTROPY_PACK 0u
+#define PLR_ENTROPY_ZSTD 5u /* byte-shuffled, then zstd */
+
+typedef struct plr_codec {
+  uint8_t predict, transform, quant, entropy;
+  uint8_t dtype; /* of the raw values: PLR_DTYPE_F32 or PLR_DTYPE_BF16 */
+  uint8_t bits;  /* of block integers, else 0 */
+  uint16_t group; /* values a scale, 32, 64 or 128, else 0 */
+} plr_codec;
+
+/* "raw", "bf16", "int8", "int4" (groups of 32), each with "+zstd" if wanted. NOT_FOUND otherwise. Since 0.1. */
+PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
+
+/* What a frame says of itself. For tensors shape is rows x cols; tokens: rows x cols ids below `vocab`; control:
+ * rows = 1, cols = payload bytes. */
+typedef struct plr_frame_info {
+  uint32_t struct_size;
+  uint32_t role;
+  uint32_t stream;      /* chosen by the host; a stage uses the number of the boundary */
+  uint32_t step, micro_batch;
+  uint32_t generation;  /* of closed-loop state; 0 when stateless */
+  uint64_t seed;
+  uint32_t rows, cols;
+  uint32_t vocab;       /* tokens only */
+  uint32_t chunks;
+  uint32_t payload_len; /* bytes after the header */
+  plr_codec codec;
+} plr_frame_info;
+
+/* Reads and checks the header, the extensions and the length of a whole frame (not the chunks' checksums).
+ * Errors: TRUNCATED, MALFORMED, CHECKSUM, VERSION, UNSUPPORTED (an id or a critical extension this build does not
+ * know), LIMIT. err->offset is the byte. Threads: any. Since 0.1. */
+PLR_API plr_status plr_frame_parse(plr_context *ctx, const void *frame, size_t len, plr_frame_info *info,
+                                   plr_error *err);
+
+typedef struct plr_encoder plr_encoder;
+typedef struct plr_decoder plr_decoder;
+
+/* An encoder for tensors up to max_rows x max_cols; all its memory is taken here. Errors: UNSUPPORTED, LIMIT,
+ * INVALID_ARGUMENT, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_encoder_create(plr_context *ctx, const plr_codec *codec, uint32_t max_rows, uint32_t max_cols,
+                                      plr_encoder **out, plr_error *err);
+PLR_API void plr_encoder_destroy(plr_encoder *encoder);
+
+/* Largest frame this encoder can make, in bytes. Since 0.1. */
+PLR_API size_t plr_encoder_bound(const plr_encoder *encoder);
+
+/* Encodes x (rows x cols, F32, rows contiguous, any row stride) into out. info gives role, stream, step, micro_batch,
+ * seed; the rest is filled in by the encoder. Errors: SHAPE, BUFFER_TOO_SMALL (*len = the bound), NON_FINITE (for
+ * lossy codecs). Since 0.1. */
+PLR_API plr_status plr_encoder_encode(plr_encoder *encoder, const plr_frame_info *info, const plr_tensor *x,
+                                      void *out, size_t cap, size_t *len);
+
+/* A decoder for frames up to max_rows x max_cols; all its memory is taken here. Since 0.1. */
+PLR_API plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_cols, plr_decoder **out,
+                                      plr_error *err);
+PLR_API void plr_decoder_destroy(plr_decoder *decoder);
+
+/* Decodes a tensor frame into x, whose F32 shape must be the frame's. info may be NULL. On failure x's contents are
+ * unspecified and nothing else has changed. Errors: those of plr_frame_parse, SHAPE, CHECKSUM (a chunk). Since 0.1. */
+PLR_API plr_status plr_decoder_decode(plr_decoder *decoder, const void *frame, size_t len, plr_tensor *x,
+                                      plr_frame_info *info, plr_error *err);
+
+/* Token ids (rows x cols int32, each below vocab), packed to ceil(log2 vocab) bits and zstd when that is smaller.
+ * *len: in the capacity of out, out the frame's length. Errors: INVALID_ARGUMENT, BUFFER_TOO_SMALL. Since 0.1. */
+PLR_API plr_status plr_tokens_encode(plr_context *ctx, const plr_frame_info *info, const int32_t *tokens,
+                                     uint32_t rows, uint32_t cols, uint32_t vocab, void *out, size_t *len);
+PLR_API plr_status plr_tokens_decode(plr_context *ctx, const void *frame, size_t len, int32_t *tokens,
+                                     size_t capacity, plr_frame_info *info, plr_error *err);
+
+/* Opaque bytes as a frame (role CONTROL). The payload of a decoded one points into the frame. Since 0.1. */
+PLR_API plr_status plr_control_encode(const plr_frame_info *info, const void *payload, uint32_t payload_len,
+                                      void *out, size_t *len);
+PLR_API plr_status plr_control_decode(plr_context *ctx, const void *frame, size_t len, const uint8_t **payload,
+                                      uint32_t *payload_len, plr_frame_info *info, plr_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

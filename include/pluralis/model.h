@@ -1,0 +1,112 @@
+/* libpluralis: a model as its designer describes it, and the text it is trained on.
+ *
+ * A model is a manifest: JSON in, a canonical hash out. The hash is the model's name on links and in the ledger,
+ * so it covers everything that changes a bit of training: shape, cuts, boundary, seeds and the training recipe.
+ *
+ *   {"format": "pluralis-model/1", "name": "kjv", "family": "llama",
+ *    "vocab": "bytes",                                  256 symbols, the bytes themselves
+ *    "blocks": 8, "d_model": 256, "heads": 4, "kv_heads": 2, "head_dim": 64, "d_ff": 704,
+ *    "norm_eps": 1e-5, "rope_theta": 10000, "init_std": 0.02, "embed_std": 1.0, "seed": 1,
+ *    "cuts": [2, 4, 6],                                 a cut c lies between block c-1 and block c
+ *    "boundary": {"kind": "subspace", "rank": 8, "seed": 7, "anchor_std": 1.0},     or {"kind": "dense"}
+ *    "train": {"seq_len": 128, "micro_batch": 2, "micro_batches": 4, "optimizer": "adamw",
+ *              "lr": 3e-3, "min_lr_ratio": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1,
+ *              "clip": 1.0, "schedule": "cosine", "warmup_steps": 20, "steps": 300, "data_seed": 3}}
+ *
+ * Boundary operations run at every cut whether or not the model is split there, so one shard and four shards give
+ * the same bits. `dense` sends the residual stream as it is and may be cut at any block. `subspace` (Subspace
+ * Networks, arXiv 2506.01260, in the reparametrised form) keeps the residual stream of all blocks before the last
+ * cut in A[token] + span(U): what crosses is (x - A[token]) U, `rank` values a token; U (d_model x rank,
+ * orthonormal) and the anchor rows A[token] are made from the seed. Blocks from the last cut on are full rank.
+ */
+#ifndef PLURALIS_MODEL_H
+#define PLURALIS_MODEL_H
+
+#include <pluralis/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct plr_model plr_model;
+
+#define PLR_BOUNDARY_DENSE 0u
+#define PLR_BOUNDARY_SUBSPACE 1u
+
+#define PLR_SCHEDULE_CONSTANT 0u
+#define PLR_SCHEDULE_LINEAR 1u
+#define PLR_SCHEDULE_COSINE 2u
+
+#define PLR_MAX_BLOCKS 1024u
+
+/* The manifest's fields as numbers. Only grows at the end (struct_size says how much the caller knows). */
+typedef struct plr_model_info {
+  uint32_t struct_size;
+  uint32_t blocks, d_model, heads, kv_heads, head_dim, d_ff, vocab;
+  uint32_t cut_count;      /* see plr_model_cut */
+  uint32_t boundary;       /* PLR_BOUNDARY_* */
+  uint32_t boundary_width; /* values a token on the wire: d_model or rank */
+  uint32_t first_full_rank; /* first block that is not held in the subspace; 0 for dense */
+  uint32_t seq_len, micro_batch, micro_batches, steps, warmup_steps, schedule;
+  float norm_eps, init_std, embed_std, anchor_std;
+  float lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip; /* clip: per block gradient norm; 0 = off */
+  double rope_theta;
+  uint64_t seed, boundary_seed, data_seed;
+  uint64_t parameters; /* trainable numbers in the whole model */
+} plr_model_info;
+
+/* Reads a manifest (len bytes of UTF-8 JSON). Unknown or repeated keys, wrong types and impossible shapes are
+ * refused and named in err->where ("manifest.boundary.rank"). Errors: MALFORMED, LIMIT, UNSUPPORTED, NO_MEMORY.
+ * The model is immutable; const functions on it may run from any thread. Since 0.1. */
+PLR_API plr_status plr_model_from_json(plr_context *ctx, const char *json, size_t len, plr_model **out,
+                                       plr_error *err);
+PLR_API void plr_model_destroy(plr_model *model);
+
+/* SHA-256 of the canonical binary form ("pluralis.model/v1", then the fields in a fixed order; lib/model/README).
+ * Two JSON texts that say the same thing have the same hash. Since 0.1. */
+PLR_API void plr_model_hash(const plr_model *model, plr_hash *out);
+
+/* Fills *info (set info->struct_size first). Errors: INVALID_ARGUMENT. Since 0.1. */
+PLR_API plr_status plr_model_get_info(const plr_model *model, plr_model_info *info);
+
+/* Name from the manifest; lives as long as the model. Since 0.1. */
+PLR_API const char *plr_model_name(const plr_model *model);
+
+/* Position of cut i, 0 <= i < cut_count, ascending; 0 when i is out of range. Since 0.1. */
+PLR_API uint32_t plr_model_cut(const plr_model *model, uint32_t i);
+
+/* 1 when a shard may start or end at block position p (0, the end, a cut, or anything for dense). Since 0.1. */
+PLR_API int32_t plr_model_can_cut(const plr_model *model, uint32_t p);
+
+/* Work of one block for one token, forward and backward, in floating-point operations; the first block carries the
+ * embedding, the last one the output head. These integers are the ledger's units. 0 when out of range. Since 0.1. */
+PLR_API uint64_t plr_model_block_cost(const plr_model *model, uint32_t block);
+
+/* ---- corpus ----------------------------------------------------------------------------------- */
+
+typedef struct plr_corpus plr_corpus;
+
+#define PLR_SPLIT_TRAIN 0u
+#define PLR_SPLIT_VALIDATION 1u
+
+/* A text as bytes, borrowed until destroy. The last tenth (rounded down) is the validation part. A micro-batch is
+ * a function of (corpus, split, seed, index) only. Each part must hold more than seq_len+1 bytes of the models it
+ * is used with. Errors: INVALID_ARGUMENT (empty), NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_corpus_create(plr_context *ctx, const void *text, size_t len, plr_corpus **out,
+                                     plr_error *err);
+PLR_API void plr_corpus_destroy(plr_corpus *corpus);
+
+/* Merkle root (RFC 6962) over 64 KiB pieces of the text. Since 0.1. */
+PLR_API void plr_corpus_root(const plr_corpus *corpus, plr_hash *out);
+
+/* Writes `rows` sequences of seq_len+1 tokens to tokens (rows x (seq_len+1)); the last of each is only a label.
+ * Row r starts at offset mulhi(Philox(seed, index, split, r), part length - seq_len) of its part. Threads: const.
+ * Errors: INVALID_ARGUMENT (text too short for seq_len). Since 0.1. */
+PLR_API plr_status plr_corpus_batch(const plr_corpus *corpus, uint32_t split, uint64_t seed, uint64_t index,
+                                    uint32_t rows, uint32_t seq_len, int32_t *tokens, plr_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,97 @@
+/* libpluralis: a shard: consecutive blocks of a model on one device, trained or used for inference.
+ *
+ *   forward(slot 0) forward(slot 1) backward(slot 0) backward(slot 1) step
+ *
+ * A slot holds what backward needs of one micro-batch. Gradients continue one chain from micro-batch to
+ * micro-batch, so backward calls must come in micro-batch order; the result is then the same bits for every split
+ * of the model and every thread count. Nothing is allocated after create.
+ *
+ * Sizes: N = micro_batch * seq_len token rows (from the manifest), V = vocab, w = boundary_width.
+ */
+#ifndef PLURALIS_SHARD_H
+#define PLURALIS_SHARD_H
+
+#include <pluralis/model.h>
+#include <pluralis/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct plr_shard plr_shard;
+
+typedef struct plr_shard_options {
+  uint32_t struct_size;
+  uint32_t first_block, end_block; /* blocks [first, end); both must be allowed cuts. Default: the whole model */
+  uint32_t slots;                  /* micro-batches in flight, >= 1; default 1 */
+  uint32_t inference_only;         /* 1: no gradients and optimizer state; default 0 */
+  uint32_t reserved;
+  const char *device;              /* "cpu" (default) */
+} plr_shard_options;
+
+PLR_API void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size);
+
+/* Creates the shard with its seeded initial weights; they depend on the model only, not on the split. The model is
+ * kept by reference. Errors: INVALID_ARGUMENT (not an allowed cut), NOT_FOUND (device), NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_shard_create(plr_context *ctx, const plr_model *model, const plr_shard_options *options,
+                                    plr_shard **out, plr_error *err);
+PLR_API void plr_shard_destroy(plr_shard *shard);
+
+/* Training forward of one micro-batch into `slot`.
+ * tokens: micro_batch x (seq_len+1) ids, copied. in: N x w F32 contiguous, NULL for the first shard. out: N x w,
+ * written; NULL for the last shard, which computes the loss instead: *loss_sum is the sum over N rows of the
+ * cross-entropy in nats (loss_sum may be NULL elsewhere).
+ * Errors: SHAPE, INVALID_ARGUMENT (slot, token out of range), INVALID_STATE (slot holds a forward whose backward is
+ * due), NON_FINITE (in or out; the slot stays free). Since 0.1. */
+PLR_API plr_status plr_shard_forward(plr_shard *shard, uint32_t slot, const int32_t *tokens, const plr_tensor *in,
+                                     plr_tensor *out, double *loss_sum);
+
+/* Backward of the micro-batch in `slot`, which becomes free. grad_out: N x w, the gradient of what forward put out,
+ * NULL for the last shard. grad_in: N x w, written, NULL for the first shard. The loss is the mean over all tokens
+ * of the step (micro_batch * micro_batches * seq_len). Errors: SHAPE, INVALID_STATE, NON_FINITE. Since 0.1. */
+PLR_API plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr_tensor *grad_out,
+                                      plr_tensor *grad_in);
+
+/* Applies the optimizer to the accumulated gradients, clears them and counts the step. A non-finite gradient
+ * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy.
+ * Since 0.1. */
+PLR_API plr_status plr_shard_step(plr_shard *shard);
+
+/* Optimizer steps done since the seeded start. Since 0.1. */
+PLR_API uint64_t plr_shard_steps(const plr_shard *shard);
+
+/* Forward only: nothing is kept. rows sequences of seq tokens each (rows * seq <= N, seq <= seq_len), tokens is
+ * rows x seq. in: rows*seq x w or NULL on the first shard. out: rows*seq x w, on the last shard the logits
+ * rows*seq x V. Allowed while slots are busy. Errors: SHAPE, INVALID_ARGUMENT, NON_FINITE. Since 0.1. */
+PLR_API plr_status plr_shard_infer(plr_shard *shard, const int32_t *tokens, uint32_t rows, uint32_t seq,
+                                   const plr_tensor *in, plr_tensor *out);
+
+/* Cross-entropy of logits (rows x V) against labels, summed in nats by the rule of the training loss; logits are
+ * overwritten. For evaluation on the last shard. Since 0.1. */
+PLR_API plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const int32_t *labels, double *loss_sum);
+
+/* Draws one token from V logits with Philox(seed, position): temperature 0 is the largest (lowest index on a tie).
+ * top_k 0 = all. Deterministic. Errors: INVALID_ARGUMENT, NON_FINITE. Since 0.1. */
+PLR_API plr_status plr_sample(const float *logits, uint32_t vocab, float temperature, uint32_t top_k, uint64_t seed,
+                              uint64_t position, int32_t *token);
+
+/* Writes a snapshot: weights, optimizer state, step. The sink is committed on success and aborted on failure.
+ * INVALID_STATE while gradients are pending. Since 0.1. */
+PLR_API plr_status plr_shard_save(plr_shard *shard, plr_sink *sink, plr_error *err);
+
+/* Restores a snapshot of the same model and blocks; the shard is unchanged on failure. The source is not closed.
+ * Errors: MALFORMED, TRUNCATED, CHECKSUM, MISMATCH (another model or other blocks), NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err);
+
+/* Leaf hash of each of the shard's blocks (weights, moments and step under global names): end - first hashes. The
+ * root over all blocks of the model is the same for every split. Since 0.1. */
+PLR_API plr_status plr_shard_leaves(plr_shard *shard, plr_hash *leaves, uint32_t count);
+
+/* Weight root of a whole model from the leaves of its blocks in order (RFC 6962 tree). Since 0.1. */
+PLR_API plr_status plr_weight_root(const plr_hash *leaves, uint32_t count, plr_hash *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

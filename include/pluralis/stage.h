@@ -1,0 +1,167 @@
+/* libpluralis: a stage drives one shard between its links: frames and time in; frames, jobs, events and receipts out.
+ *
+ * The pipeline is a ring. A feeder (the data provider) is upstream of stage 0 and downstream of the last stage:
+ *
+ *   feeder -> stage 0 -> stage 1 -> ... -> stage P-1 -> feeder          tokens and activations
+ *   feeder <- stage 0 <- stage 1 <- ... <- stage P-1                    gradients; counter-signatures go both ways
+ *
+ * receive, transmit and advance (on the links and here) never compute. Work is handed out as jobs, which touch the
+ * shard and the codecs only and may run on any thread; the stage decides their order (1F1B with a flush: sync), the
+ * host decides when and where they run. The loop of a host, for each stage:
+ *
+ *   plr_link_receive(...) for bytes that came;  plr_stage_advance(stage, now);
+ *   while (plr_stage_next_job(stage, &job) == PLR_OK) { plr_job_run(job); plr_stage_complete(stage, job, now); }
+ *   while (plr_stage_next_event(stage, &event) == PLR_OK) ...
+ *   plr_link_transmit(...) until nothing is left
+ *
+ * Given the same frames in the same order a stage does the same, bit for bit: the journal says which they were.
+ */
+#ifndef PLURALIS_STAGE_H
+#define PLURALIS_STAGE_H
+
+#include <pluralis/exchange.h>
+#include <pluralis/identity.h>
+#include <pluralis/link.h>
+#include <pluralis/shard.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct plr_stage plr_stage;
+typedef struct plr_job plr_job;
+
+#define PLR_STAGE_WORKER 0u
+#define PLR_STAGE_FEEDER 1u
+
+typedef struct plr_stage_options {
+  uint32_t struct_size;
+  uint32_t role;             /* PLR_STAGE_WORKER (default) or PLR_STAGE_FEEDER */
+  uint32_t index, count;     /* worker: number in the pipeline and number of stages; feeder: count only */
+  uint32_t snapshot_every;   /* steps between snapshot jobs; 0 = only at stop. Same on all stages */
+  uint32_t lane;             /* replica number in receipts; 0 */
+  uint64_t epoch;            /* ledger epoch receipts are written for (see plr_stage_set_epoch) */
+  uint64_t start_step;       /* feeder: first step to feed; a worker takes it from its shard */
+  const char *origin;        /* ledger origin, part of what receipts sign; copied */
+  const plr_identity *identity; /* borrowed until destroy */
+  const plr_model *model;    /* kept by reference */
+  plr_shard *shard;          /* worker: borrowed until destroy; touched only by plr_job_run */
+  const plr_corpus *corpus;  /* feeder: borrowed until destroy */
+  plr_codec forward_codec, backward_codec; /* default raw fp32 */
+} plr_stage_options;
+
+PLR_API void plr_stage_options_init(plr_stage_options *options, uint32_t struct_size);
+
+/* Creates a stage with everything it will need. Errors: INVALID_ARGUMENT, LIMIT, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_stage_create(plr_context *ctx, const plr_stage_options *options, plr_stage **out,
+                                    plr_error *err);
+PLR_API void plr_stage_destroy(plr_stage *stage);
+
+#define PLR_SIDE_UPSTREAM 0u
+#define PLR_SIDE_DOWNSTREAM 1u
+
+/* Gives the stage a link, borrowed until destroy; from now on the host pumps only its bytes (receive, transmit,
+ * deadlines) and leaves send and next_event to the stage. Both sides must be attached before anything moves. The
+ * feeder's downstream is stage 0, its upstream the last stage. Since 0.1. */
+PLR_API plr_status plr_stage_attach(plr_stage *stage, uint32_t side, plr_link *link);
+
+/* Takes in what the links have received and moves everything that can move. Errors: the status the stage failed
+ * with, also reported once as PLR_STAGE_FAILED. Since 0.1. */
+PLR_API plr_status plr_stage_advance(plr_stage *stage, uint64_t now_ns);
+PLR_API uint64_t plr_stage_next_deadline_ns(const plr_stage *stage);
+
+/* ---- jobs ------------------------------------------------------------------------------------- */
+
+#define PLR_JOB_FORWARD 1u
+#define PLR_JOB_BACKWARD 2u
+#define PLR_JOB_STEP 3u
+#define PLR_JOB_INFER 4u    /* evaluation and generation */
+#define PLR_JOB_SNAPSHOT 5u /* run computes the leaf hashes; the host saves the shard as well, before complete */
+
+typedef struct plr_job_info {
+  uint32_t struct_size, kind;
+  uint64_t step;
+  uint32_t micro_batch, reserved;
+} plr_job_info;
+
+/* The next job, AGAIN when nothing can run now. One job of a stage is out at a time. Since 0.1. */
+PLR_API plr_status plr_stage_next_job(plr_stage *stage, plr_job **out);
+PLR_API void plr_job_get_info(const plr_job *job, plr_job_info *info);
+
+/* Computes. Any thread; touches only the shard and codecs of its stage. The status is kept in the job: complete
+ * acts on it. Since 0.1. */
+PLR_API plr_status plr_job_run(plr_job *job);
+
+/* Takes the result back; frames go out at the next transmit. Since 0.1. */
+PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t now_ns);
+
+/* ---- events ----------------------------------------------------------------------------------- */
+
+#define PLR_STAGE_READY 1u     /* both links are up */
+#define PLR_STAGE_STEP 2u      /* a step is done. Feeder: value = mean training loss (nats a token) */
+#define PLR_STAGE_EVAL 3u      /* feeder: value = mean validation loss */
+#define PLR_STAGE_TOKEN 4u     /* feeder: a generated token; index counts from 0, token is the id */
+#define PLR_STAGE_GENERATED 5u /* feeder: generation is complete */
+#define PLR_STAGE_RECEIPT 6u   /* data: a complete receipt entry (three signatures). Worker: its own. Feeder: anyone's */
+#define PLR_STAGE_ENTRY 7u     /* feeder: data: a ledger entry a worker submitted */
+#define PLR_STAGE_ROOT 8u      /* hash: weight root of the whole model at `step` (feeder); own leaves done (worker) */
+#define PLR_STAGE_STOPPED 9u   /* stopped after a snapshot at `step`; nothing more will come */
+#define PLR_STAGE_FAILED 10u   /* status, message: a link or a peer failed; only destroy is left */
+
+typedef struct plr_stage_event {
+  uint32_t struct_size, type;
+  int32_t status;
+  int32_t token;
+  uint64_t step, index;
+  double value;
+  plr_hash hash;
+  const uint8_t *data; /* valid until the next call on the stage that is not const */
+  size_t len;
+  const char *message;
+} plr_stage_event;
+
+/* Next event; AGAIN when there is none. Set event->struct_size first. Since 0.1. */
+PLR_API plr_status plr_stage_next_event(plr_stage *stage, plr_stage_event *event);
+
+/* ---- commands --------------------------------------------------------------------------------- */
+
+/* Feeder: feed training steps until `until_step` steps are done. AGAIN while another command runs. Since 0.1. */
+PLR_API plr_status plr_stage_train(plr_stage *feeder, uint64_t until_step);
+
+/* Feeder: run `batches` validation micro-batches (indices 0, 1, ...), then EVAL. Since 0.1. */
+PLR_API plr_status plr_stage_evaluate(plr_stage *feeder, uint32_t batches);
+
+/* Feeder: continue `prompt` (1..seq_len tokens) by `count` tokens, by recomputing the last seq_len tokens each time;
+ * sampled at the last stage (see plr_sample). Since 0.1. */
+PLR_API plr_status plr_stage_generate(plr_stage *feeder, const int32_t *prompt, uint32_t prompt_len, uint32_t count,
+                                      float temperature, uint32_t top_k, uint64_t seed);
+
+/* Feeder: end the running command at the end of the current step, snapshot on all stages, stop. Since 0.1. */
+PLR_API plr_status plr_stage_stop(plr_stage *feeder);
+
+/* Worker: sends a ledger entry (AccountOpen, Claim) downstream to the feeder, copied. Since 0.1. */
+PLR_API plr_status plr_stage_submit(plr_stage *stage, const void *entry, size_t len);
+
+/* Epoch written into receipts from the next step on; the feeder tells the workers. Since 0.1. */
+PLR_API plr_status plr_stage_set_epoch(plr_stage *feeder, uint64_t epoch);
+
+/* Takes up to cap bytes of the journal (whole records; lib/stage/JOURNAL.md). AGAIN when there are none, BUFFER_TOO_SMALL
+ * when not even one fits. A host that keeps no journal need not call this: it is bounded and drops its oldest
+ * records, counted in the stats. Since 0.1. */
+PLR_API plr_status plr_stage_read_journal(plr_stage *stage, void *buf, size_t cap, size_t *len);
+
+typedef struct plr_stage_stats {
+  uint32_t struct_size, reserved;
+  uint64_t steps, forwards, backwards, receipts; /* done, the last one counter-signed by both sides */
+  uint64_t receipts_refused;                     /* proposals whose hashes did not match ours */
+  uint64_t raw_bytes, sent_bytes;                /* dense bf16 equivalent of what was sent, and frame bytes sent */
+  uint64_t journal_records, journal_dropped;
+} plr_stage_stats;
+
+PLR_API plr_status plr_stage_get_stats(const plr_stage *stage, plr_stage_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
