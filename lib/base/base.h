@@ -178,6 +178,10 @@ void plr__merkle_leaf(const void *data, size_t len, plr_hash *out);
 void plr__merkle_node(const plr_hash *left, const plr_hash *right, plr_hash *out);
 void plr__merkle_root(plr_hash *leaves, size_t n, plr_hash *out);
 
+/* plr_verify without the check of the key's point, for a key that was checked when its account was opened. */
+plr_status plr__verify_known(const uint8_t public_key[32], const void *data, size_t len,
+                             const uint8_t signature[64]);
+
 /* ---- random numbers --------------------------------------------------------------------------- */
 
 /* Philox4x32-10 (Salmon et al., SC'11). */

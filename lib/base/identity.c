@@ -1,0 +1,136 @@
+/* Ed25519 (RFC 8032) by libsodium, with the acceptance rule of LEDGER.md. */
+#include "base/base.h"
+
+#include <sodium.h>
+#include <string.h>
+
+struct plr_identity {
+  plr_context *ctx;
+  uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
+  uint8_t secret_key[crypto_sign_SECRETKEYBYTES];
+};
+
+/* libsodium reads neither pointer when the length is 0, but NULL is not a valid argument of memcpy. */
+static const uint8_t *bytes_or_empty(const void *data) {
+  return data ? data : (const uint8_t *)"";
+}
+
+plr_status plr__verify_known(const uint8_t public_key[32], const void *data, size_t len,
+                             const uint8_t signature[64]) {
+  if (sodium_init() < 0) return PLR_ERR_SIGNATURE;
+  if (crypto_sign_verify_detached(signature, bytes_or_empty(data), len, public_key) != 0)
+    return PLR_ERR_SIGNATURE;
+  return PLR_OK;
+}
+
+plr_status plr_verify(const uint8_t public_key[32], const void *data, size_t len,
+                      const uint8_t signature[64]) {
+  PLR_TRY(plr__verify_known(public_key, data, len, signature));
+  return crypto_core_ed25519_is_valid_point(public_key) == 1 ? PLR_OK : PLR_ERR_SIGNATURE;
+}
+
+/* RFC 8032, section 7.1, test 2. */
+static const uint8_t rfc_key[32] = {
+    0x3d, 0x40, 0x17, 0xc3, 0xe8, 0x43, 0x89, 0x5a, 0x92, 0xb7, 0x0a, 0xa7, 0x4d, 0x1b, 0x7e, 0xbc,
+    0x9c, 0x98, 0x2c, 0xcf, 0x2e, 0xc4, 0x96, 0x8c, 0xc0, 0xcd, 0x55, 0xf1, 0x2a, 0xf4, 0x66, 0x0c};
+static const uint8_t rfc_signature[64] = {
+    0x92, 0xa0, 0x09, 0xa9, 0xf0, 0xd4, 0xca, 0xb8, 0x72, 0x0e, 0x82, 0x0b, 0x5f, 0x64, 0x25, 0x40,
+    0xa2, 0xb2, 0x7b, 0x54, 0x16, 0x50, 0x3f, 0x8f, 0xb3, 0x76, 0x22, 0x23, 0xeb, 0xdb, 0x69, 0xda,
+    0x08, 0x5a, 0xc1, 0xe4, 0x3e, 0x15, 0x99, 0x6e, 0x45, 0x8f, 0x36, 0x13, 0xd0, 0xf1, 0x1d, 0x8c,
+    0x38, 0x7b, 0x2e, 0xae, 0xb4, 0x30, 0x2a, 0xee, 0xb0, 0x0d, 0x29, 0x16, 0x12, 0xbb, 0x0c, 0x00};
+
+/* A signature by secret scalar a = 1 and nonce scalar r = 1 whose R was moved by the point T of order two:
+ * R = B + T, A = B, S = 1 + H(R, A, M) mod L. A verifier that multiplies by the cofactor accepts it; one that
+ * compares R itself, as the rule wants, does not. */
+static int accepts_with_cofactor(void) {
+  static const uint8_t order_two[32] = {0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f};
+  static const uint8_t one[32] = {1};
+  uint8_t base[32], signature[64], wide[64], k[32];
+  if (crypto_scalarmult_ed25519_base_noclamp(base, one) != 0) return 1;
+  if (crypto_core_ed25519_add(signature, base, order_two) != 0) return 1;
+  crypto_hash_sha512_state s;
+  crypto_hash_sha512_init(&s);
+  crypto_hash_sha512_update(&s, signature, 32);
+  crypto_hash_sha512_update(&s, base, 32);
+  crypto_hash_sha512_final(&s, wide);
+  crypto_core_ed25519_scalar_reduce(k, wide);
+  crypto_core_ed25519_scalar_add(signature + 32, k, one);
+  return crypto_sign_verify_detached(signature, bytes_or_empty(NULL), 0, base) == 0;
+}
+
+/* Points that must not pass: order one, two and eight, and the non-canonical form (p + 1) of the first. */
+static int accepts_bad_points(void) {
+  static const uint8_t points[][32] = {
+      {0x01},
+      {0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+      {0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4,
+       0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6,
+       0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
+      {0xee, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+  };
+  for (size_t i = 0; i < PLR_COUNT_OF(points); i++)
+    if (crypto_core_ed25519_is_valid_point(points[i])) return 1;
+  return 0;
+}
+
+static plr_status check_sodium(plr_error *err) {
+  static const uint8_t message[1] = {0x72};
+  const char *fault = NULL;
+  if (sodium_init() < 0)
+    fault = "it cannot be initialised";
+  else if (plr_verify(rfc_key, message, sizeof message, rfc_signature) != PLR_OK)
+    fault = "a good signature does not verify";
+  else if (accepts_bad_points())
+    fault = "a low-order or non-canonical point is accepted";
+  else if (accepts_with_cofactor())
+    fault = "it verifies with the cofactor";
+  if (!fault) return PLR_OK;
+  return plr__fail(err, PLR_ERR_UNAVAILABLE, "identity", "libsodium is not usable: %s", fault);
+}
+
+plr_status plr_identity_create(plr_context *ctx, const uint8_t seed[32], plr_identity **out,
+                               plr_error *err) {
+  if (out) *out = NULL;
+  if (!ctx || !seed || !out)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "identity", "ctx, seed or out is NULL");
+  PLR_TRY(check_sodium(err));
+  plr_identity *identity = plr__alloc(ctx, sizeof *identity);
+  if (!identity) return plr__no_memory(err, "identity");
+  identity->ctx = plr__context_ref(ctx);
+  crypto_sign_seed_keypair(identity->public_key, identity->secret_key, seed);
+  *out = identity;
+  return PLR_OK;
+}
+
+void plr_identity_destroy(plr_identity *identity) {
+  if (!identity) return;
+  plr_context *ctx = identity->ctx;
+  sodium_memzero(identity, sizeof *identity);
+  plr__free(ctx, identity);
+  plr__context_unref(ctx);
+}
+
+void plr_identity_public_key(const plr_identity *identity, uint8_t out[32]) {
+  memcpy(out, identity->public_key, sizeof identity->public_key);
+}
+
+void plr_account_id(const uint8_t public_key[32], plr_hash *out) {
+  static const char domain[] = "pluralis.account/v1";
+  plr_sha256_state s;
+  plr__sha256_init(&s);
+  plr__sha256_update(&s, domain, sizeof domain - 1);
+  plr__sha256_update(&s, public_key, 32);
+  plr__sha256_final(&s, out);
+}
+
+void plr_identity_sign(const plr_identity *identity, const void *data, size_t len,
+                       uint8_t out[64]) {
+  crypto_sign_detached(out, NULL, bytes_or_empty(data), len, identity->secret_key);
+}
