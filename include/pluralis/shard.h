@@ -11,6 +11,7 @@
 #ifndef PLURALIS_SHARD_H
 #define PLURALIS_SHARD_H
 
+#include <pluralis/io.h>
 #include <pluralis/model.h>
 #include <pluralis/tensor.h>
 

@@ -102,7 +102,7 @@ PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t n
 #define PLR_STAGE_EVAL 3u      /* feeder: value = mean validation loss */
 #define PLR_STAGE_TOKEN 4u     /* feeder: a generated token; index counts from 0, token is the id */
 #define PLR_STAGE_GENERATED 5u /* feeder: generation is complete */
-#define PLR_STAGE_RECEIPT 6u   /* data: a complete receipt entry (three signatures). Worker: its own. Feeder: anyone's */
+#define PLR_STAGE_RECEIPT 6u   /* data: a complete receipt (three signatures). Worker: its own. Feeder: anyone's */
 #define PLR_STAGE_ENTRY 7u     /* feeder: data: a ledger entry a worker submitted */
 #define PLR_STAGE_ROOT 8u      /* hash: weight root of the whole model at `step` (feeder); own leaves done (worker) */
 #define PLR_STAGE_STOPPED 9u   /* stopped after a snapshot at `step`; nothing more will come */
@@ -145,9 +145,9 @@ PLR_API plr_status plr_stage_submit(plr_stage *stage, const void *entry, size_t 
 /* Epoch written into receipts from the next step on; the feeder tells the workers. Since 0.1. */
 PLR_API plr_status plr_stage_set_epoch(plr_stage *feeder, uint64_t epoch);
 
-/* Takes up to cap bytes of the journal (whole records; lib/stage/JOURNAL.md). AGAIN when there are none, BUFFER_TOO_SMALL
- * when not even one fits. A host that keeps no journal need not call this: it is bounded and drops its oldest
- * records, counted in the stats. Since 0.1. */
+/* Takes up to cap bytes of the journal (whole records; lib/stage/JOURNAL.md). AGAIN when there are none,
+ * BUFFER_TOO_SMALL when not even one fits. A host that keeps no journal need not call this: it is bounded and
+ * drops its oldest records, counted in the stats. Since 0.1. */
 PLR_API plr_status plr_stage_read_journal(plr_stage *stage, void *buf, size_t cap, size_t *len);
 
 typedef struct plr_stage_stats {

@@ -1,0 +1,21 @@
+/* libpluralis: everything. The reading order is the data path. */
+#ifndef PLURALIS_PLURALIS_H
+#define PLURALIS_PLURALIS_H
+
+#include <pluralis/base.h>
+#include <pluralis/identity.h>
+#include <pluralis/io.h>
+#include <pluralis/tensor.h>
+
+#include <pluralis/model.h>
+
+#include <pluralis/shard.h>
+
+#include <pluralis/exchange.h>
+#include <pluralis/link.h>
+
+#include <pluralis/stage.h>
+
+#include <pluralis/ledger.h>
+
+#endif
