@@ -14,7 +14,7 @@ static unsigned long cases;
 
 /* A fresh allocation of the exact size, so that a sanitizer sees any read past the end. */
 static void run(const uint8_t *data, size_t size) {
-  uint8_t *copy = malloc(size ? size : 1);
+  uint8_t *copy = calloc(1, size ? size : 1);
   if (!copy) exit(2);
   if (size) memcpy(copy, data, size);
   LLVMFuzzerTestOneInput(copy, size);
