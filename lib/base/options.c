@@ -1,4 +1,5 @@
-/* Option structs that grow: the first field, struct_size, is the size the caller was compiled with. */
+/* Option structs that grow: the first field, struct_size, is the size the caller was compiled with.
+ * */
 #include "base/base.h"
 
 #include <string.h>
