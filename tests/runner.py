@@ -111,6 +111,11 @@ def suite_host(log, result):
         unittests("tests/host", log, result)
 
 
+def suite_docs(log, result):
+    if build("release", log, result):
+        script("tests/docs/readme.py", log, result)
+
+
 def valgrind(log, result):
     if not build("debug", log, result):
         return
@@ -131,6 +136,7 @@ SUITES = {
     "unit": (True, lambda log, r: ctest("release", log, r, ["-L", "unit"])),
     "sim": (True, lambda log, r: ctest("release", log, r, ["-L", "sim"])),
     "fuzz": (True, lambda log, r: ctest("release", log, r, ["-L", "fuzz"])),
+    "docs": (True, suite_docs),
     "host": (True, suite_host),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
     "asan": (True, lambda log, r: ctest("asan", log, r)),
