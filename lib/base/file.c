@@ -1,5 +1,4 @@
-/* Sources and sinks by path: with the ledger's store, the only code that touches the file system.
- * */
+/* Sources and sinks by path: with the ledger's store, all that touches the file system. */
 #define _FILE_OFFSET_BITS 64
 #include "base/base.h"
 

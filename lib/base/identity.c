@@ -10,8 +10,7 @@ struct plr_identity {
   uint8_t secret_key[crypto_sign_SECRETKEYBYTES];
 };
 
-/* libsodium reads neither pointer when the length is 0, but NULL is not a valid argument of memcpy.
- * */
+/* libsodium reads neither pointer when the length is 0, but memcpy must not get NULL. */
 static const uint8_t *bytes_or_empty(const void *data) {
   return data ? data : (const uint8_t *)"";
 }

@@ -15,8 +15,7 @@ static int sha256_works(void) {
   return memcmp(got.bytes, want, sizeof want) == 0;
 }
 
-/* The check value of the CRC catalogue ("123456789"), on the path in use and on the portable one.
- * */
+/* The check value of the CRC catalogue ("123456789"), on the path in use and the portable one. */
 static int crc32c_works(void) {
   static const char text[] = "123456789";
   return plr__crc32c(0, text, 9) == 0xe3069283u && plr__crc32c_portable(0, text, 9) == 0xe3069283u;

@@ -38,8 +38,7 @@ static void test_error_detail(void **state) {
   plr_error_init(NULL, 300);
 }
 
-/* A caller compiled against a version with a shorter struct: not a byte behind it may be written.
- * */
+/* A caller compiled against a version with a shorter struct: no byte behind it may be written. */
 static void test_error_of_older_version(void **state) {
   (void)state;
   const uint32_t sizes[] = {4, 8, 16, 80, 100};
