@@ -110,7 +110,7 @@ static double split_f64(double x, double *e) {
   return f64_bits(bits - (exponent << 52) + bias);
 }
 
-double plr__log(double x) {
+double plr__ln(double x) {
   static const double coefficients[PLR_LOG_TERMS] = PLR_LOG_POLY;
   if (!(x > 0.0)) return x == 0.0 ? -INFINITY : NAN;
   if (x == INFINITY) return x;
@@ -219,7 +219,7 @@ float plr__normal(uint64_t seed, uint32_t stream, uint32_t row, uint32_t i) {
   uint32_t pair = i & 2;
   double u = ((double)(word[pair] >> 9) + 0.5) * 0x1p-23;
   double v = ((double)(word[pair + 1] >> 9) + 0.5) * 0x1p-23;
-  double radius = sqrt(-2.0 * plr__log(u)), s, c;
+  double radius = sqrt(-2.0 * plr__ln(u)), s, c;
   plr__sincos(v * PLR_TAU, &s, &c);
   return (float)(radius * (i & 1 ? s : c));
 }
