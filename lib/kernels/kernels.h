@@ -25,7 +25,7 @@ plr_status plr__basis(uint64_t seed, uint32_t stream, int64_t d, int64_t k, doub
 float plr__expf(float x);
 float plr__logf(float x);
 double plr__exp(double x);
-double plr__log(double x);
+double plr__ln(double x);
 double plr__pow(double x, double y); /* x > 0 */
 void plr__sincos(double x, double *s, double *c);
 float plr__normal(uint64_t seed, uint32_t stream, uint32_t row, uint32_t i);

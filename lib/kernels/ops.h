@@ -48,12 +48,12 @@ typedef struct plr_add_args {
   int64_t n;
 } plr_add_args;
 
-/* y[r] = x[r] + sign * table[id[r]]; table (ids x d), sign +1 or -1; y may be x. Used for the token anchor. */
+/* y[r] = x[r] + sign * table[id[r]]; table (vocab x d), sign +1 or -1; y may be x. Used for the token anchor. */
 typedef struct plr_row_add_args {
   const float *x, *table;
   const int32_t *ids;
   float *y;
-  int64_t rows, d;
+  int64_t rows, vocab, d;
   float sign;
 } plr_row_add_args;
 

@@ -1,0 +1,293 @@
+/* Causal attention, a block of queries at a time against all the keys they see (EXACT.md section 6).
+ *
+ * Keys and values of one key/value head are laid out in the thread's slot: "lanes" [key/16][dim][16] where 16 keys
+ * are the outputs (scores), "panels" [dim/16][key][16] where 16 dims are (weighted sums). A register tile is six
+ * rows by 16 lanes; every element of it is one FMA chain, so block and tile sizes never show in the bits. */
+
+#define PLR_ROWS6(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#define PLR_ZERO_ROW(r) v16 c##r = v16_set1(0.0f);
+#define PLR_LOAD_ROW(r) v16 c##r = v16_load(c + 16 * r);
+
+typedef struct attention_slot { /* lds: floats from one query's row of scores to the next */
+  int64_t lds, panels;
+  float *k_lanes, *v_lanes, *k_panels, *v_panels, *dk, *dv;
+  float *q_rows, *dout_rows, *q_panels, *dout_panels;
+  float *scores, *gradients;
+} attention_slot;
+
+static attention_slot slot_layout(const plr_attention_args *a, float *p, int backward) {
+  attention_slot s;
+  memset(&s, 0, sizeof s);
+  int64_t groups = (a->seq + 15) / 16, panels = (a->head_dim + 15) / 16;
+  int64_t lanes = groups * 16 * a->head_dim, block = PLR_ATTENTION_QUERIES;
+  s.lds = groups * 16 + 16;
+  s.panels = panels;
+  s.k_lanes = p, p += lanes;
+  s.q_rows = p, p += block * a->head_dim;
+  s.scores = p, p += block * s.lds;
+  if (!backward) {
+    s.v_panels = p;
+    return s;
+  }
+  s.v_lanes = p, p += lanes;
+  s.k_panels = p, p += panels * a->seq * 16;
+  s.dk = p, p += panels * (a->seq + PLR_ATTENTION_ROWS) * 16;
+  s.dv = p, p += panels * (a->seq + PLR_ATTENTION_ROWS) * 16;
+  s.dout_rows = p, p += block * a->head_dim;
+  s.q_panels = p, p += panels * block * 16;
+  s.dout_panels = p, p += panels * block * 16;
+  s.gradients = p;
+  return s;
+}
+
+/* ---- layouts ---------------------------------------------------------------------------------- */
+
+static void pack_lanes(const float *x, int64_t ldx, int64_t rows, int64_t dims, float *y) {
+  for (int64_t g = 0; g < rows; g += 16, y += 16 * dims)
+    for (int64_t lane = 0; lane < 16; lane++) {
+      const float *row = x + (g + lane) * ldx;
+      if (g + lane < rows)
+        for (int64_t i = 0; i < dims; i++) y[16 * i + lane] = row[i];
+      else
+        for (int64_t i = 0; i < dims; i++) y[16 * i + lane] = 0.0f;
+    }
+}
+
+static void pack_panels(const float *x, int64_t ldx, int64_t rows, int64_t dims, float *y) {
+  for (int64_t i = 0; i < dims; i += 16)
+    for (int64_t r = 0; r < rows; r++, y += 16)
+      v16_store(y, load_lanes(x + r * ldx + i, PLR_TAIL(i, dims)));
+}
+
+static void unpack_panels(const float *y, int64_t stride, int64_t first, int64_t last, int64_t dims,
+                          float *x, int64_t ldx) {
+  for (int64_t i = 0; i < dims; i += 16, y += 16 * stride)
+    for (int64_t r = first; r < last; r++)
+      store_lanes(x + r * ldx + i, v16_load(y + 16 * r), PLR_TAIL(i, dims));
+}
+
+/* [row/6][dim][6]: what a tile broadcasts lies together. Rows past the end are zero. */
+static void pack_rows(const float *x, int64_t ldx, int64_t rows, int64_t dims, float *y) {
+  for (int64_t t = 0; t < rows; t += 6, y += 6 * dims)
+    for (int64_t r = 0; r < 6; r++) {
+      const float *row = x + (t + r) * ldx;
+      if (t + r < rows)
+        for (int64_t i = 0; i < dims; i++) y[6 * i + r] = row[i];
+      else
+        for (int64_t i = 0; i < dims; i++) y[6 * i + r] = 0.0f;
+    }
+}
+
+/* ---- register tiles --------------------------------------------------------------------------- */
+
+/* s[r][lane] = scale * chain over dims of row r times key `lane`. */
+static inline void score_tile(const float *rows, const float *lanes, int64_t dims, float scale,
+                              float *s, int64_t lds) {
+  PLR_ROWS6(PLR_ZERO_ROW)
+  for (int64_t i = 0; i < dims; i++) {
+    v16 b = v16_load(lanes + 16 * i);
+#define PLR_STEP(r) c##r = v16_fma(v16_set1(rows[6 * i + r]), b, c##r);
+    PLR_ROWS6(PLR_STEP)
+#undef PLR_STEP
+  }
+  v16 factor = v16_set1(scale);
+#define PLR_PUT(r) v16_store(s + r * lds, v16_mul(c##r, factor));
+  PLR_ROWS6(PLR_PUT)
+#undef PLR_PUT
+}
+
+/* y[r][lane] = chain over keys j <= t0 + r (and below n) of w[r][j] panel[j][lane]: all rows up to key t0, then the
+ * corner under the diagonal. */
+static inline void rows_tile(const float *w, int64_t ldw, const float *panel, int64_t t0, int64_t n,
+                             float *y) {
+  PLR_ROWS6(PLR_ZERO_ROW)
+  int64_t j = 0;
+  for (; j <= t0; j++) {
+    v16 b = v16_load(panel + 16 * j);
+#define PLR_STEP(r) c##r = v16_fma(v16_set1(w[r * ldw + j]), b, c##r);
+    PLR_ROWS6(PLR_STEP)
+#undef PLR_STEP
+  }
+  for (; j < t0 + 6 && j < n; j++) {
+    v16 b = v16_load(panel + 16 * j);
+#define PLR_STEP(r)                                                                                \
+  if (j <= t0 + r) c##r = v16_fma(v16_set1(w[r * ldw + j]), b, c##r);
+    PLR_ROWS6(PLR_STEP)
+#undef PLR_STEP
+  }
+#define PLR_PUT(r) v16_store(y + 16 * r, c##r);
+  PLR_ROWS6(PLR_PUT)
+#undef PLR_PUT
+}
+
+/* Continues c[r][lane], the chain of key j0 + r over queries t0 .. t0+n-1 that see it: w[t][r] panel[t][lane]. */
+static inline void keys_tile(const float *w, int64_t ldw, const float *panel, int64_t j0, int64_t t0,
+                             int64_t n, float *c) {
+  PLR_ROWS6(PLR_LOAD_ROW)
+  int64_t t = j0 > t0 ? j0 - t0 : 0;
+  for (; t < n && t0 + t < j0 + 5; t++) {
+    v16 b = v16_load(panel + 16 * t);
+#define PLR_STEP(r)                                                                                \
+  if (j0 + r <= t0 + t) c##r = v16_fma(v16_set1(w[t * ldw + r]), b, c##r);
+    PLR_ROWS6(PLR_STEP)
+#undef PLR_STEP
+  }
+  for (; t < n; t++) {
+    v16 b = v16_load(panel + 16 * t);
+#define PLR_STEP(r) c##r = v16_fma(v16_set1(w[t * ldw + r]), b, c##r);
+    PLR_ROWS6(PLR_STEP)
+#undef PLR_STEP
+  }
+#define PLR_PUT(r) v16_store(c + 16 * r, c##r);
+  PLR_ROWS6(PLR_PUT)
+#undef PLR_PUT
+}
+
+/* Scores of queries t0 .. t0+n-1 against keys [k0, k1), k0 a multiple of 16, where some row sees the group. */
+static void score_block(const float *rows, const float *lanes, int64_t dims, float scale, int64_t t0,
+                        int64_t n, int64_t k0, int64_t k1, float *s, int64_t lds) {
+  for (int64_t k = k0; k < k1; k += 16)
+    for (int64_t t = 0; t < n; t += 6)
+      if (k <= t0 + t + 5)
+        score_tile(rows + t * dims, lanes + k * dims, dims, scale, s + t * lds + k, lds);
+}
+
+/* ---- forward ---------------------------------------------------------------------------------- */
+
+static void attention_pack(const plr_attention_args *a, float *slot, int64_t b, int64_t kv_head) {
+  attention_slot s = slot_layout(a, slot, 0);
+  int64_t row = b * a->seq, column = kv_head * a->head_dim;
+  pack_lanes(a->k + row * a->ldk + column, a->ldk, a->seq, a->head_dim, s.k_lanes);
+  pack_panels(a->v + row * a->ldv + column, a->ldv, a->seq, a->head_dim, s.v_panels);
+}
+
+static void attention_block(const plr_attention_args *a, const attention_slot *s, int64_t b,
+                            int64_t head, int64_t t0, int64_t n) {
+  int64_t row = b * a->seq + t0, column = head * a->head_dim;
+  int64_t stats = (b * a->heads + head) * a->seq + t0;
+  pack_rows(a->q + row * a->ldq + column, a->ldq, n, a->head_dim, s->q_rows);
+  score_block(s->q_rows, s->k_lanes, a->head_dim, a->scale, t0, n, 0, t0 + n, s->scores, s->lds);
+  for (int64_t t = 0; t < n; t++) {
+    float *w = s->scores + t * s->lds;
+    float max = row_max(w, t0 + t + 1);
+    a->row_max[stats + t] = max;
+    a->row_sum[stats + t] = row_exp_sum(w, t0 + t + 1, max, 1);
+  }
+  for (int64_t p = 0; p < s->panels; p++) {
+    const float *panel = s->v_panels + p * a->seq * 16;
+    int lanes = PLR_TAIL(16 * p, a->head_dim);
+    for (int64_t t = 0; t < n; t += 6) {
+      float y[96];
+      rows_tile(s->scores + t * s->lds, s->lds, panel, t0 + t, t0 + n, y);
+      for (int64_t r = 0; r < 6 && t + r < n; r++) {
+        v16 inv = v16_set1(1.0f / a->row_sum[stats + t + r]);
+        float *out = a->out + (row + t + r) * a->ldo + column + 16 * p;
+        store_lanes(out, v16_mul(v16_load(y + 16 * r), inv), lanes);
+      }
+    }
+  }
+}
+
+static void attention(const plr_attention_args *a, float *slot, int64_t b, int64_t head, int64_t q0,
+                      int64_t q1) {
+  attention_slot s = slot_layout(a, slot, 0);
+  for (int64_t t = q0; t < q1; t += PLR_ATTENTION_QUERIES)
+    attention_block(a, &s, b, head, t, q1 - t < PLR_ATTENTION_QUERIES ? q1 - t : PLR_ATTENTION_QUERIES);
+}
+
+/* ---- backward --------------------------------------------------------------------------------- */
+
+static inline float row_dot(const float *x, const float *y, int64_t n) {
+  v16 acc = v16_set1(0.0f);
+  for (int64_t i = 0; i < n; i += 16) {
+    int lanes = PLR_TAIL(i, n);
+    v16 t = v16_fma(load_lanes(x + i, lanes), load_lanes(y + i, lanes), acc);
+    acc = lanes == 16 ? t : v16_select(m16_first(lanes), t, acc);
+  }
+  return v16_sum(acc);
+}
+
+/* Scores become probabilities, gradients of probabilities become gradients of (unscaled) scores. Lanes no query
+ * sees get numbers nobody reads. */
+static void softmax_bwd_row(float *s, float *g, int64_t k0, int64_t k1, float max, float sum,
+                            float delta, float scale) {
+  v16 top = v16_set1(max), inv = v16_set1(1.0f / sum), d = v16_set1(delta), f = v16_set1(scale);
+  for (int64_t k = k0; k < k1; k += 16) {
+    v16 p = v16_mul(v16_exp(v16_sub(v16_load(s + k), top)), inv);
+    v16_store(s + k, p);
+    v16_store(g + k, v16_mul(v16_mul(p, v16_sub(v16_load(g + k), d)), f));
+  }
+}
+
+/* Probabilities and score gradients of n queries from t0 against keys [k0, k1). */
+static void gradient_block(const plr_attention_args *a, const attention_slot *s, int64_t b,
+                           int64_t head, int64_t t0, int64_t n, int64_t k0, int64_t k1) {
+  int64_t row = b * a->seq + t0, column = head * a->head_dim, dims = a->head_dim;
+  const float *q = a->q + row * a->ldq + column, *dout = a->dout + row * a->ldo + column;
+  const float *out = a->out + row * a->ldo + column;
+  int64_t stats = (b * a->heads + head) * a->seq + t0;
+  pack_rows(q, a->ldq, n, dims, s->q_rows);
+  pack_rows(dout, a->ldo, n, dims, s->dout_rows);
+  score_block(s->q_rows, s->k_lanes, dims, a->scale, t0, n, k0, k1, s->scores, s->lds);
+  score_block(s->dout_rows, s->v_lanes, dims, 1.0f, t0, n, k0, k1, s->gradients, s->lds);
+  for (int64_t t = 0; t < n; t++) {
+    int64_t seen = t0 + t + 1 < k1 ? t0 + t + 1 : k1;
+    float delta = row_dot(dout + t * a->ldo, out + t * a->ldo, dims);
+    softmax_bwd_row(s->scores + t * s->lds, s->gradients + t * s->lds, k0, seen,
+                    a->row_max[stats + t], a->row_sum[stats + t], delta, a->scale);
+  }
+}
+
+static void query_gradients(const plr_attention_args *a, const attention_slot *s, int64_t b,
+                            int64_t head, int64_t t0, int64_t n) {
+  int64_t row = b * a->seq + t0, column = head * a->head_dim;
+  for (int64_t p = 0; p < s->panels; p++)
+    for (int64_t t = 0; t < n; t += 6) {
+      float y[96];
+      rows_tile(s->gradients + t * s->lds, s->lds, s->k_panels + p * a->seq * 16, t0 + t, t0 + n, y);
+      for (int64_t r = 0; r < 6 && t + r < n; r++)
+        store_lanes(a->dq + (row + t + r) * a->ldq + column + 16 * p, v16_load(y + 16 * r),
+                    PLR_TAIL(16 * p, a->head_dim));
+    }
+}
+
+static void key_gradients(const plr_attention_args *a, const attention_slot *s, int64_t b,
+                          int64_t head, int64_t t0, int64_t n, int64_t k0, int64_t k1) {
+  int64_t row = b * a->seq + t0, column = head * a->head_dim, stride = a->seq + PLR_ATTENTION_ROWS;
+  pack_panels(a->q + row * a->ldq + column, a->ldq, n, a->head_dim, s->q_panels);
+  pack_panels(a->dout + row * a->ldo + column, a->ldo, n, a->head_dim, s->dout_panels);
+  for (int64_t p = 0; p < s->panels; p++)
+    for (int64_t j = k0; j < k1; j += 6) {
+      keys_tile(s->gradients + j, s->lds, s->q_panels + p * n * 16, j, t0, n,
+                s->dk + (p * stride + j) * 16);
+      keys_tile(s->scores + j, s->lds, s->dout_panels + p * n * 16, j, t0, n,
+                s->dv + (p * stride + j) * 16);
+    }
+}
+
+static void attention_bwd(const plr_attention_args *a, float *slot, const plr_attention_part *part) {
+  attention_slot s = slot_layout(a, slot, 1);
+  int64_t row = part->b * a->seq, column = part->kv_head * a->head_dim, dims = a->head_dim;
+  int64_t group = a->heads / a->kv_heads, stride = a->seq + PLR_ATTENTION_ROWS;
+  const float *k = a->k + row * a->ldk + column, *v = a->v + row * a->ldv + column;
+  pack_lanes(k, a->ldk, a->seq, dims, s.k_lanes);
+  pack_lanes(v, a->ldv, a->seq, dims, s.v_lanes);
+  if (part->want_queries) pack_panels(k, a->ldk, a->seq, dims, s.k_panels);
+  if (part->want_keys) {
+    memset(s.dk, 0, (size_t)(s.panels * stride * 16) * sizeof(float));
+    memset(s.dv, 0, (size_t)(s.panels * stride * 16) * sizeof(float));
+  }
+  for (int64_t h = part->kv_head * group; h < (part->kv_head + 1) * group; h++)
+    for (int64_t t = part->q0; t < part->q1; t += PLR_ATTENTION_QUERIES) {
+      int64_t n = part->q1 - t < PLR_ATTENTION_QUERIES ? part->q1 - t : PLR_ATTENTION_QUERIES;
+      int64_t k0 = part->want_queries ? 0 : part->k0;
+      int64_t k1 = part->want_queries || part->k1 > t + n ? t + n : part->k1;
+      gradient_block(a, &s, part->b, h, t, n, k0, k1);
+      if (part->want_queries) query_gradients(a, &s, part->b, h, t, n);
+      if (part->want_keys)
+        key_gradients(a, &s, part->b, h, t, n, part->k0, part->k1 < t + n ? part->k1 : t + n);
+    }
+  if (!part->want_keys) return;
+  unpack_panels(s.dk, stride, part->k0, part->k1, dims, a->dk + row * a->ldk + column, a->ldk);
+  unpack_panels(s.dv, stride, part->k0, part->k1, dims, a->dv + row * a->ldv + column, a->ldv);
+}

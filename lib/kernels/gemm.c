@@ -1,0 +1,266 @@
+/* The exact matrix product: checks, the cut over threads, and the blocks of one part.
+ *
+ * C is cut into a grid of parts, one per thread, that share nothing: a part packs the panels of B it needs into
+ * its own slice of `work`, so that no thread ever waits inside a product. Within a part, B is packed block by
+ * block (depth x width, it stays in the second-level cache) and row tiles of A sweep over it; a row tile stays in
+ * the first-level cache and C is walked along its rows. A is read in place, except where it is stored transposed.
+ * After the first block of k, accumulators start from C: the chain goes on. */
+#include "kernels/gemm_int.h"
+
+#include <string.h>
+
+#define MR PLR_GEMM_MR
+#define NR PLR_GEMM_NR
+
+#define BLOCK_K  384 /* a row tile of A and a panel of B: 9 + 24 KiB */
+#define BLOCK_N  768 /* a block of B: 1.1 MiB at most */
+#define THIN_N   64  /* the same when only a few rows will use it: stays in the first-level cache */
+#define FEW_ROWS 24  /* up to here THIN_N is used */
+#define PACK_M   96  /* rows of a transposed A packed at once */
+#define THIN_K   256 /* k per call of the thin kernel; PLR_GEMM_THIN times this many floats on the stack */
+#define THIN_COL 512 /* columns per call: C stays in the first-level cache */
+
+/* Fewer multiply-adds than this for each thread are not worth waking it. */
+#define WORK_PER_THREAD 200000
+
+#define MAX_DIMENSION ((int64_t)1 << 40)
+#define MAX_ELEMENTS  ((int64_t)1 << 58)
+
+typedef struct plan {
+  const plr_matmul_args *args;
+  const plr__gemm_kernels *kernels;
+  int64_t row_parts, col_parts; /* the grid */
+  int64_t block_k, block_n;
+  size_t b_bytes, part_bytes; /* of `work`: the block of B, and that with the packed A */
+  int thin;
+} plan;
+
+static int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+static int64_t round_up(int64_t a, int64_t unit) {
+  return ceil_div(a, unit) * unit;
+}
+
+/* Blocks of equal size, at most `most`, each a multiple of unit. */
+static int64_t block_size(int64_t total, int64_t most, int64_t unit) {
+  if (total <= 0) return unit;
+  return round_up(ceil_div(total, ceil_div(total, most)), unit);
+}
+
+/* Where part `index` of `parts` begins, in whole units. */
+static int64_t part_begin(int64_t total, int64_t unit, int64_t parts, int64_t index) {
+  return PLR_MIN(total, ceil_div(total, unit) * index / parts * unit);
+}
+
+/* ---- plan ------------------------------------------------------------------------------------- */
+
+/* Cycles per step of k of the largest part, about: what the grid is chosen by. */
+static int64_t part_cost(const plr_matmul_args *a, int64_t row_parts, int64_t col_parts) {
+  const int64_t rows = ceil_div(ceil_div(a->m, MR), row_parts);
+  const int64_t panels = ceil_div(ceil_div(a->n, NR), col_parts);
+  const int64_t packs_of_a = a->layout == PLR_MATMUL_TN ? ceil_div(panels * NR, BLOCK_N) : 0;
+  return rows * panels * MR + panels * NR + rows * MR * packs_of_a;
+}
+
+static void choose_grid(plan *p, int64_t threads) {
+  const plr_matmul_args *a = p->args;
+  p->row_parts = p->col_parts = 1;
+  /* In floating point, for the product may exceed 64 bits. */
+  const double work = (double)a->m * (double)a->n * (double)a->k / WORK_PER_THREAD;
+  if (work < (double)threads) threads = (int64_t)work;
+  if (threads < 2) return;
+  if (p->thin) {
+    p->col_parts = PLR_MAX(1, PLR_MIN(threads, a->n / (4 * NR)));
+    return;
+  }
+  int64_t best = part_cost(a, 1, 1);
+  for (int64_t rows = 1; rows <= threads; rows++) {
+    const int64_t cols = threads / rows, cost = part_cost(a, rows, cols);
+    if (cost >= best) continue;
+    best = cost;
+    p->row_parts = rows;
+    p->col_parts = cols;
+  }
+  p->row_parts = PLR_MIN(p->row_parts, ceil_div(a->m, MR));
+  p->col_parts = PLR_MIN(p->col_parts, ceil_div(a->n, NR));
+}
+
+static const plr__gemm_kernels *choose_kernels(plr_context *ctx) {
+#if defined(__x86_64__)
+  if (plr_context_isa(ctx) >= PLR_ISA_AVX2) return &plr__gemm_avx2;
+#endif
+  (void)ctx;
+  return &plr__gemm_portable;
+}
+
+static void make_plan(plan *p, plr_context *ctx, const plr_matmul_args *a) {
+  memset(p, 0, sizeof *p);
+  p->args = a;
+  p->kernels = choose_kernels(ctx);
+  p->thin = a->layout != PLR_MATMUL_NT && a->m <= PLR_GEMM_THIN;
+  choose_grid(p, (int64_t)plr_context_threads(ctx));
+  if (p->thin) return;
+  const int64_t cols = round_up(ceil_div(ceil_div(a->n, NR), p->col_parts), 1) * NR;
+  p->block_k = block_size(a->k, BLOCK_K, 16);
+  p->block_n = block_size(cols, a->m <= FEW_ROWS ? THIN_N : BLOCK_N, NR);
+  p->b_bytes = (size_t)(p->block_k * p->block_n) * sizeof(float);
+  p->part_bytes = p->b_bytes;
+  if (a->layout == PLR_MATMUL_TN)
+    p->part_bytes += (size_t)round_up(PACK_M * p->block_k, NR) * sizeof(float);
+}
+
+size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a) {
+  plan p;
+  make_plan(&p, ctx, a);
+  return p.part_bytes * (size_t)(p.row_parts * p.col_parts);
+}
+
+/* ---- one part --------------------------------------------------------------------------------- */
+
+/* Rows of the next tile when `left` remain: the last two are of about equal height, as a low tile wastes time. */
+static int64_t tile_rows(int64_t left) {
+  if (left >= 2 * MR || left == MR) return MR;
+  return left > MR ? (left + 1) / 2 : left;
+}
+
+/* A transposed (depth x rows as stored): each row tile becomes depth x its height, one after the other. */
+static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
+  for (int64_t p = 0; p < depth; p++) {
+    const float *from = a + p * lda;
+    float *tile = to;
+    for (int64_t left = rows; left > 0;) {
+      const int64_t height = tile_rows(left);
+      if (height == MR)
+        memcpy(tile + p * MR, from, MR * sizeof *tile);
+      else
+        memcpy(tile + p * height, from, (size_t)height * sizeof *tile);
+      tile += depth * height;
+      from += height;
+      left -= height;
+    }
+  }
+}
+
+typedef struct part {
+  int64_t row, rows, col, cols;
+  float *b, *a; /* room for the packed blocks */
+} part;
+
+/* All rows of the part against one packed block of B. */
+static void sweep(const plan *p, const part *t, plr__gemm_strip *s, int64_t k0) {
+  const plr_matmul_args *args = p->args;
+  const int transposed = args->layout == PLR_MATMUL_TN;
+  float *c = s->c;
+  for (int64_t i = 0; i < t->rows; i += PACK_M) {
+    const int64_t rows = PLR_MIN(PACK_M, t->rows - i), row = t->row + i;
+    const float *a = transposed ? t->a : args->a + row * args->lda + k0;
+    if (transposed) pack_rows(args->a + k0 * args->lda + row, args->lda, s->depth, rows, t->a);
+    for (int64_t r = 0; r < rows; r += s->rows) {
+      s->rows = tile_rows(rows - r);
+      s->row_stride = transposed ? 1 : args->lda;
+      s->k_stride = transposed ? s->rows : 1;
+      s->a = a + r * (transposed ? s->depth : args->lda);
+      s->c = c + (i + r) * args->ldc;
+      p->kernels->strip(s);
+    }
+  }
+}
+
+static void run_packed(const plan *p, const part *t) {
+  const plr_matmul_args *args = p->args;
+  plr__gemm_strip s = {.b = t->b, .ldc = args->ldc};
+  for (int64_t j = 0; j < t->cols; j += p->block_n) {
+    const int64_t col = t->col + j;
+    s.cols = PLR_MIN(p->block_n, t->cols - j);
+    for (int64_t k = 0; k < args->k; k += p->block_k) {
+      s.depth = PLR_MIN(p->block_k, args->k - k);
+      s.resume = args->accumulate != 0 || k > 0;
+      if (args->layout == PLR_MATMUL_NT)
+        p->kernels->pack_transposed(args->b + col * args->ldb + k, args->ldb, s.depth, s.cols,
+                                    t->b);
+      else
+        p->kernels->pack(args->b + k * args->ldb + col, args->ldb, s.depth, s.cols, t->b);
+      s.c = args->c + t->row * args->ldc + col;
+      sweep(p, t, &s, k);
+    }
+  }
+}
+
+static void clear(const plr_matmul_args *args, const part *t) {
+  for (int64_t r = t->row; r < t->row + t->rows; r++)
+    memset(args->c + r * args->ldc + t->col, 0, (size_t)t->cols * sizeof(float));
+}
+
+/* Few rows: B is read once, in place, as wide as it is stored. */
+static void run_thin(const plan *p, const part *t) {
+  const plr_matmul_args *args = p->args;
+  const int64_t rows = t->rows;
+  float a[THIN_K * PLR_GEMM_THIN];
+  if (!args->accumulate) clear(args, t);
+  for (int64_t k = 0; k < args->k; k += THIN_K) {
+    const int64_t depth = PLR_MIN(THIN_K, args->k - k);
+    for (int64_t q = 0; q < depth; q++)
+      for (int64_t r = 0; r < rows; r++)
+        a[q * rows + r] = args->layout == PLR_MATMUL_TN ? args->a[(k + q) * args->lda + r]
+                                                        : args->a[r * args->lda + k + q];
+    for (int64_t j = 0; j < t->cols; j += THIN_COL)
+      p->kernels->thin(rows, PLR_MIN(THIN_COL, t->cols - j), depth, a,
+                       args->b + k * args->ldb + t->col + j, args->ldb, args->c + t->col + j,
+                       args->ldc);
+  }
+}
+
+static void run_part(void *arg, uint32_t index) {
+  const plan *p = arg;
+  const plr_matmul_args *args = p->args;
+  const int64_t i = index / p->col_parts, j = index % p->col_parts;
+  part t;
+  t.row = part_begin(args->m, MR, p->row_parts, i);
+  t.rows = part_begin(args->m, MR, p->row_parts, i + 1) - t.row;
+  t.col = part_begin(args->n, NR, p->col_parts, j);
+  t.cols = part_begin(args->n, NR, p->col_parts, j + 1) - t.col;
+  if (t.rows <= 0 || t.cols <= 0) return;
+  if (p->thin) {
+    run_thin(p, &t);
+    return;
+  }
+  char *work = (char *)args->work + p->part_bytes * index;
+  t.b = (float *)(void *)work;
+  t.a = (float *)(void *)(work + p->b_bytes);
+  run_packed(p, &t);
+}
+
+/* ---- the operation ---------------------------------------------------------------------------- */
+
+static plr_status check_matrix(const float *data, int64_t rows, int64_t cols, int64_t ld) {
+  if (rows == 0 || cols == 0) return PLR_OK;
+  if (!data || ld < cols) return PLR_ERR_INVALID_ARGUMENT;
+  return ld > MAX_ELEMENTS / rows ? PLR_ERR_LIMIT : PLR_OK;
+}
+
+static plr_status check(const plr_matmul_args *a) {
+  if (a->layout > PLR_MATMUL_TN) return PLR_ERR_INVALID_ARGUMENT;
+  if (a->m < 0 || a->n < 0 || a->k < 0) return PLR_ERR_INVALID_ARGUMENT;
+  if (a->m > MAX_DIMENSION || a->n > MAX_DIMENSION || a->k > MAX_DIMENSION) return PLR_ERR_LIMIT;
+  const int ta = a->layout == PLR_MATMUL_TN, tb = a->layout == PLR_MATMUL_NT;
+  PLR_TRY(check_matrix(a->a, ta ? a->k : a->m, ta ? a->m : a->k, a->lda));
+  PLR_TRY(check_matrix(a->b, tb ? a->n : a->k, tb ? a->k : a->n, a->ldb));
+  return check_matrix(a->c, a->m, a->n, a->ldc);
+}
+
+plr_status plr__cpu_matmul(plr_context *ctx, const plr_matmul_args *a) {
+  PLR_TRY(check(a));
+  if (a->m == 0 || a->n == 0) return PLR_OK;
+  if (a->k == 0) {
+    const part all = {.rows = a->m, .cols = a->n};
+    if (!a->accumulate) clear(a, &all);
+    return PLR_OK;
+  }
+  plan p;
+  make_plan(&p, ctx, a);
+  if (p.part_bytes > 0 && !a->work) return PLR_ERR_INVALID_ARGUMENT;
+  plr__parallel_for(ctx, (uint32_t)(p.row_parts * p.col_parts), run_part, &p);
+  return PLR_OK;
+}

@@ -1,0 +1,225 @@
+/* The matrix product's inner parts for AVX2 with FMA (and any x86-64 processor that has both). */
+#include "kernels/gemm_int.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#define MR     PLR_GEMM_MR
+#define NR     PLR_GEMM_NR
+#define INLINE static inline __attribute__((always_inline))
+
+/* The first n of 8 lanes (n <= 0: none). */
+INLINE __m256i lane_mask(int64_t n) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)PLR_MAX(PLR_MIN(n, 8), 0)), lane);
+}
+
+/* ---- the register tile ------------------------------------------------------------------------ */
+
+/* rows x (8 * vectors) elements of C; rows and vectors are constants where this is inlined. */
+INLINE void tile(const int rows, const int vectors, const plr__gemm_strip *s, const float *b,
+                 float *c, int64_t cols) {
+  __m256 acc[MR][2];
+  const int full = cols >= 8 * vectors;
+  const __m256i mask = lane_mask(cols - 8 * (vectors - 1));
+#pragma GCC unroll 6
+  for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) {
+      const float *from = c + r * s->ldc + 8 * v;
+      acc[r][v] = _mm256_setzero_ps();
+      if (!s->resume) continue;
+      acc[r][v] = full || v < vectors - 1 ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, mask);
+    }
+  }
+
+  const int64_t row_stride = s->row_stride, k_stride = s->k_stride;
+  const float *low = s->a, *high = s->a + 3 * row_stride;
+  for (int64_t p = s->depth; p > 0; p--) {
+    __m256 bv[2];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) bv[v] = _mm256_load_ps(b + 8 * v);
+#pragma GCC unroll 6
+    for (int r = 0; r < rows; r++) {
+      __m256 x = _mm256_broadcast_ss((r < 3 ? low : high) + r % 3 * row_stride);
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; v++) acc[r][v] = _mm256_fmadd_ps(x, bv[v], acc[r][v]);
+    }
+    low += k_stride;
+    high += k_stride;
+    b += NR;
+  }
+
+#pragma GCC unroll 6
+  for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) {
+      float *to = c + r * s->ldc + 8 * v;
+      if (full || v < vectors - 1)
+        _mm256_storeu_ps(to, acc[r][v]);
+      else
+        _mm256_maskstore_ps(to, mask, acc[r][v]);
+    }
+  }
+}
+
+/* The tiles of one strip. While one computes, the lines of C that the next one starts from are fetched. */
+INLINE void strip_rows(const int rows, const plr__gemm_strip *s) {
+  const float *b = s->b;
+  float *c = s->c;
+  for (int64_t left = s->cols; left > 0; left -= NR) {
+    if (left > NR)
+      for (int r = 0; r < rows; r++) _mm_prefetch((const char *)(c + r * s->ldc + NR), _MM_HINT_T0);
+    if (left > 8)
+      tile(rows, 2, s, b, c, left);
+    else
+      tile(rows, 1, s, b, c, left);
+    b += s->depth * NR;
+    c += NR;
+  }
+}
+
+static void strip(const plr__gemm_strip *s) {
+  switch (s->rows) {
+  case 1: strip_rows(1, s); break;
+  case 2: strip_rows(2, s); break;
+  case 3: strip_rows(3, s); break;
+  case 4: strip_rows(4, s); break;
+  case 5: strip_rows(5, s); break;
+  default: strip_rows(6, s); break;
+  }
+}
+
+/* ---- packing ---------------------------------------------------------------------------------- */
+
+static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels) {
+  for (int64_t p = 0; p < depth; p++) {
+    const float *row = b + p * ldb;
+    float *to = panels + p * NR;
+    int64_t left = cols;
+    for (; left >= NR; left -= NR) {
+      _mm256_store_ps(to, _mm256_loadu_ps(row));
+      _mm256_store_ps(to + 8, _mm256_loadu_ps(row + 8));
+      row += NR;
+      to += depth * NR;
+    }
+    if (left <= 0) continue;
+    _mm256_store_ps(to, _mm256_maskload_ps(row, lane_mask(left)));
+    _mm256_store_ps(to + 8, left > 8 ? _mm256_maskload_ps(row + 8, lane_mask(left - 8))
+                                     : _mm256_setzero_ps());
+  }
+}
+
+/* 8 rows of 8 at `from` become 8 columns of a panel. */
+INLINE void transpose_8x8(const float *from, int64_t ld, float *to) {
+  __m256 r[8], t[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; i++) {
+    /* Joining halves of rows i and i + 4 while loading leaves only in-lane shuffles. */
+    const float *x = from + i * ld, *y = from + (i + 4) * ld;
+    r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(x)), _mm_loadu_ps(y), 1);
+    r[i + 4] =
+        _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(x + 4)), _mm_loadu_ps(y + 4), 1);
+  }
+#pragma GCC unroll 2
+  for (int h = 0; h < 8; h += 4) {
+    t[h] = _mm256_unpacklo_ps(r[h], r[h + 1]);
+    t[h + 1] = _mm256_unpackhi_ps(r[h], r[h + 1]);
+    t[h + 2] = _mm256_unpacklo_ps(r[h + 2], r[h + 3]);
+    t[h + 3] = _mm256_unpackhi_ps(r[h + 2], r[h + 3]);
+    _mm256_store_ps(to + (h + 0) * NR, _mm256_shuffle_ps(t[h], t[h + 2], 0x44));
+    _mm256_store_ps(to + (h + 1) * NR, _mm256_shuffle_ps(t[h], t[h + 2], 0xee));
+    _mm256_store_ps(to + (h + 2) * NR, _mm256_shuffle_ps(t[h + 1], t[h + 3], 0x44));
+    _mm256_store_ps(to + (h + 3) * NR, _mm256_shuffle_ps(t[h + 1], t[h + 3], 0xee));
+  }
+}
+
+/* Takes 16 of k at a time, a whole cache line of each row: rows whose stride is a multiple of 4 KiB share the
+ * same few cache sets, and a line would not survive until its second half were asked for. */
+static void pack_panel_transposed(const float *b, int64_t ldb, int64_t depth, float *panel) {
+  int64_t p = 0;
+  for (; p + 16 <= depth; p += 16) {
+    for (int64_t j = 0; j < NR; j += 8) {
+      transpose_8x8(b + j * ldb + p, ldb, panel + p * NR + j);
+      transpose_8x8(b + j * ldb + p + 8, ldb, panel + (p + 8) * NR + j);
+    }
+  }
+  for (; p < depth; p++)
+    for (int64_t j = 0; j < NR; j++) panel[p * NR + j] = b[j * ldb + p];
+}
+
+static void pack_transposed(const float *b, int64_t ldb, int64_t depth, int64_t cols,
+                            float *panels) {
+  for (; cols >= NR; cols -= NR) {
+    pack_panel_transposed(b, ldb, depth, panels);
+    b += NR * ldb;
+    panels += depth * NR;
+  }
+  if (cols <= 0) return;
+  memset(panels, 0, (size_t)(depth * NR) * sizeof *panels);
+  for (int64_t j = 0; j < cols; j++)
+    for (int64_t p = 0; p < depth; p++) panels[p * NR + j] = b[j * ldb + p];
+}
+
+/* ---- few rows --------------------------------------------------------------------------------- */
+
+/* `steps` of k for all columns; rows and steps are constants where this is inlined. Each vector of B is read
+ * once, in the order it is stored, and serves all rows. */
+INLINE void thin_steps(const int rows, const int steps, int64_t cols, const float *a,
+                       const float *b, int64_t ldb, float *c, int64_t ldc) {
+  int64_t j = 0;
+  for (; j + 16 <= cols; j += 16) {
+    __m256 bv[4][2];
+#pragma GCC unroll 4
+    for (int p = 0; p < steps; p++) {
+      bv[p][0] = _mm256_loadu_ps(b + p * ldb + j);
+      bv[p][1] = _mm256_loadu_ps(b + p * ldb + j + 8);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+      float *at = c + r * ldc + j;
+      __m256 x = _mm256_loadu_ps(at), y = _mm256_loadu_ps(at + 8);
+#pragma GCC unroll 4
+      for (int p = 0; p < steps; p++) {
+        __m256 av = _mm256_broadcast_ss(a + p * rows + r);
+        x = _mm256_fmadd_ps(av, bv[p][0], x);
+        y = _mm256_fmadd_ps(av, bv[p][1], y);
+      }
+      _mm256_storeu_ps(at, x);
+      _mm256_storeu_ps(at + 8, y);
+    }
+  }
+  for (; j < cols; j += 8) {
+    const __m256i mask = lane_mask(cols - j);
+    for (int r = 0; r < rows; r++) {
+      __m256 x = _mm256_maskload_ps(c + r * ldc + j, mask);
+      for (int p = 0; p < steps; p++)
+        x = _mm256_fmadd_ps(_mm256_broadcast_ss(a + p * rows + r),
+                            _mm256_maskload_ps(b + p * ldb + j, mask), x);
+      _mm256_maskstore_ps(c + r * ldc + j, mask, x);
+    }
+  }
+}
+
+INLINE void thin_rows(const int rows, int64_t cols, int64_t depth, const float *a, const float *b,
+                      int64_t ldb, float *c, int64_t ldc) {
+  int64_t p = 0;
+  for (; p + 4 <= depth; p += 4) thin_steps(rows, 4, cols, a + p * rows, b + p * ldb, ldb, c, ldc);
+  for (; p < depth; p++) thin_steps(rows, 1, cols, a + p * rows, b + p * ldb, ldb, c, ldc);
+}
+
+static void thin(int64_t rows, int64_t cols, int64_t depth, const float *a, const float *b,
+                 int64_t ldb, float *c, int64_t ldc) {
+  switch (rows) {
+  case 1: thin_rows(1, cols, depth, a, b, ldb, c, ldc); break;
+  case 2: thin_rows(2, cols, depth, a, b, ldb, c, ldc); break;
+  case 3: thin_rows(3, cols, depth, a, b, ldb, c, ldc); break;
+  case 4: thin_rows(4, cols, depth, a, b, ldb, c, ldc); break;
+  case 5: thin_rows(5, cols, depth, a, b, ldb, c, ldc); break;
+  case 6: thin_rows(6, cols, depth, a, b, ldb, c, ldc); break;
+  case 7: thin_rows(7, cols, depth, a, b, ldb, c, ldc); break;
+  default: thin_rows(8, cols, depth, a, b, ldb, c, ldc); break;
+  }
+}
+
+const plr__gemm_kernels plr__gemm_avx2 = {strip, pack, pack_transposed, thin};

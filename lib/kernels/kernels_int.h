@@ -1,0 +1,44 @@
+/* What the kernels share among themselves: one function per operation, which dispatch.c chooses from.
+ *
+ * A plr__cpu_* function checks its sizes, may run on the context's threads, picks the instruction set by
+ * plr_context_isa(ctx) and gives the same bits on all of them. dispatch.c has already entered the
+ * floating-point environment of profile `exact` when it calls one. */
+#ifndef PLR_KERNELS_KERNELS_INT_H
+#define PLR_KERNELS_KERNELS_INT_H
+
+#include "kernels/kernels.h"
+
+/* X(name, OP, args): every operation, its id after PLR_OP_ and the struct it takes. */
+#define PLR_OP_TABLE(X)                                                                            \
+  X(fill, FILL, plr_fill_args)                                                                     \
+  X(add, ADD, plr_add_args)                                                                        \
+  X(row_add, ROW_ADD, plr_row_add_args)                                                            \
+  X(matmul, MATMUL, plr_matmul_args)                                                               \
+  X(rmsnorm, RMSNORM, plr_rmsnorm_args)                                                            \
+  X(rmsnorm_bwd, RMSNORM_BWD, plr_rmsnorm_args)                                                    \
+  X(rope_table, ROPE_TABLE, plr_rope_table_args)                                                   \
+  X(rope, ROPE, plr_rope_args)                                                                     \
+  X(attention, ATTENTION, plr_attention_args)                                                      \
+  X(attention_bwd, ATTENTION_BWD, plr_attention_args)                                              \
+  X(swiglu, SWIGLU, plr_swiglu_args)                                                               \
+  X(swiglu_bwd, SWIGLU_BWD, plr_swiglu_args)                                                       \
+  X(embed, EMBED, plr_embed_args)                                                                  \
+  X(embed_bwd, EMBED_BWD, plr_embed_args)                                                          \
+  X(xent, XENT, plr_xent_args)                                                                     \
+  X(sumsq, SUMSQ, plr_sumsq_args)                                                                  \
+  X(adamw, ADAMW, plr_adamw_args)                                                                  \
+  X(gaussian, GAUSSIAN, plr_gaussian_args)
+
+/* plr__cpu_fill(ctx, args) ... and the naive plr__ref_fill(args) ... */
+#define PLR_OP_PROTOTYPES(name, op, args)                                                          \
+  plr_status plr__cpu_##name(plr_context *ctx, const args *a);                                     \
+  plr_status plr__ref_##name(const args *a);
+PLR_OP_TABLE(PLR_OP_PROTOTYPES)
+#undef PLR_OP_PROTOTYPES
+
+/* Scratch of the operations that need any, in bytes. */
+size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a);
+size_t plr__cpu_attention_workspace(plr_context *ctx, const plr_attention_args *a);
+size_t plr__cpu_attention_bwd_workspace(plr_context *ctx, const plr_attention_args *a);
+
+#endif
