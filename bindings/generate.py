@@ -1,0 +1,128 @@
+"""Writes what is generated from the public headers:
+
+  bindings/python/pluralis/_abi.py    ctypes declarations
+  tests/abi/layout.txt                every constant, and size and offsets of every public struct, as C sees them
+
+`generate.py --check` writes nothing and fails when a committed file differs from what would be written.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+import headers
+
+ROOT = headers.ROOT
+
+SCALARS = {
+    "void": "None", "char": "c_char", "int8_t": "c_int8", "uint8_t": "c_uint8", "int16_t": "c_int16",
+    "uint16_t": "c_uint16", "int32_t": "c_int32", "uint32_t": "c_uint32", "int64_t": "c_int64",
+    "uint64_t": "c_uint64", "size_t": "c_size_t", "float": "c_float", "double": "c_double", "plr_status": "c_int32",
+}
+
+
+def ctype(kind, structs, handles, parameter=False):
+    """ctypes name of a C type. Data pointers are c_void_p, which takes bytes, arrays and byref alike."""
+    base = kind.replace("const ", "").replace("struct ", "").strip()
+    if not base.endswith("*"):
+        if base in structs:
+            return base
+        return SCALARS[base]
+    target = base.rstrip("*").strip()
+    depth = len(base) - len(base.rstrip("*"))
+    if depth == 2:
+        return "POINTER(c_void_p)" if parameter else "c_void_p"
+    if target in structs:
+        return "POINTER(%s)" % target
+    if target == "char" and kind.startswith("const"):
+        return "c_char_p"
+    return "c_void_p"
+
+
+def python_module(api):
+    structs = [name for name, _ in api.structs]
+    out = ['"""ctypes declarations of libpluralis, generated from include/pluralis by bindings/generate.py."""',
+           "# pylint: skip-file",
+           "from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_double, c_float, c_int16, c_int32,",
+           "                    c_int64, c_int8, c_size_t, c_uint16, c_uint32, c_uint64, c_uint8, c_void_p)", "",
+           "STATUS = {"]
+    out += ["    %d: (%r, %r)," % (value, name, text) for name, value, text in api.status]
+    out += ["}"]
+    out += ["%s = %d" % (name, value) for name, value, _ in api.status]
+    out += [""] + ["%s = %d" % (name, value) for name, value in api.constants]
+    callbacks = []
+    for name, fields in api.structs:
+        lines = []
+        for field, kind, length in fields:
+            if isinstance(kind, tuple):
+                callback = "%s_%s_fn" % (name, field)
+                parameters = ["c_void_p" if p == "callback" else ctype(p, structs, api.handles) for p in kind[2]]
+                callbacks.append(callback)
+                out += ["", "%s = CFUNCTYPE(%s)" % (callback, ", ".join(
+                    [ctype(kind[1], structs, api.handles)] + parameters))]
+                lines.append("        (%r, %s)," % (field, callback))
+                continue
+            text = ctype(kind, structs, api.handles)
+            lines.append("        (%r, %s)," % (field, "%s * %d" % (text, length) if length else text))
+        out += ["", "", "class %s(Structure):" % name, "    _fields_ = ["] + lines + ["    ]"]
+    out += ["", "", "# name: (result, parameters)", "FUNCTIONS = {"]
+    for name, result, parameters, _ in api.functions:
+        kinds = ["c_void_p" if array and kind.replace("const ", "").strip() not in structs
+                 else ("POINTER(%s)" % kind.replace("const ", "").strip() if array
+                       else ctype(kind, structs, api.handles, True)) for _, kind, array in parameters]
+        line = "    %r: (%s, [%s])," % (name, ctype(result, structs, api.handles), ", ".join(kinds))
+        if len(line) > 118:
+            line = "    %r: (%s, [\n        %s])," % (name, ctype(result, structs, api.handles), ", ".join(kinds))
+        out.append(line)
+    out += ["}", "", "# name: struct, for the layout test", "STRUCTS = {"]
+    out += ["    %r: %s," % (name, name) for name in structs]
+    out += ["}", "CONSTANTS = ["] + ["    %r," % name for name, _ in api.constants] + ["]", ""]
+    return "\n".join(out)
+
+
+def layout(api):
+    """Asks the C compiler, so that the table is the truth and not this program's idea of it."""
+    source = ["#include <pluralis/pluralis.h>", "#include <stdio.h>", "#include <stddef.h>", "int main(void) {"]
+    source += ['  printf("constant %s %%lld\\n", (long long)%s);' % (name, name) for name, _ in api.constants]
+    source += ['  printf("status %s %%d\\n", (int)%s);' % (name, name) for name, _, _ in api.status]
+    for name, fields in api.structs:
+        source += ['  printf("struct %s %%zu\\n", sizeof(%s));' % (name, name)]
+        source += ['  printf("field %s.%s %%zu %%zu\\n", offsetof(%s, %s), sizeof(((%s *)0)->%s));'
+                   % (name, field, name, field, name, field) for field, _, _ in fields]
+    source += ["  return 0;", "}", ""]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "layout.c")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write("\n".join(source))
+        program = os.path.join(folder, "layout")
+        subprocess.run(["cc", "-std=c11", "-DPLR_STATIC", "-I", os.path.join(ROOT, "include"), path, "-o", program],
+                       check=True)
+        return subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def outputs():
+    api = headers.read()
+    return {os.path.join("bindings", "python", "pluralis", "_abi.py"): python_module(api),
+            os.path.join("tests", "abi", "layout.txt"): layout(api)}
+
+
+def main():
+    stale = []
+    for name, text in outputs().items():
+        path = os.path.join(ROOT, name)
+        old = None
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as f:
+                old = f.read()
+        if old != text:
+            stale.append(name)
+            if "--check" not in sys.argv[1:]:
+                with open(path, "w", encoding="utf-8") as f:
+                    f.write(text)
+    for name in stale:
+        print("%s %s" % ("differs:" if "--check" in sys.argv[1:] else "wrote", name))
+    return bool(stale) and "--check" in sys.argv[1:]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
