@@ -68,6 +68,12 @@ void *plr__realloc(plr_context *ctx, void *ptr, size_t new_size) PLR_NODISCARD;
 char *plr__strdup(plr_context *ctx, const char *text) PLR_NODISCARD;
 void plr__free(plr_context *ctx, void *ptr); /* NULL is fine */
 
+/* As plr__alloc, for a call that has no object to keep its memory in: give leaves the block with the
+ * context, which hands it to the next taker if it is large enough, so that repeated calls allocate
+ * nothing. The context keeps one such block; threads that overlap allocate. */
+void *plr__scratch_take(plr_context *ctx, size_t size) PLR_NODISCARD;
+void plr__scratch_give(plr_context *ctx, void *scratch); /* NULL is fine */
+
 /* A growing byte buffer; `failed` sticks after the first failed allocation, so that writers check
  * once. */
 typedef struct plr_buffer {

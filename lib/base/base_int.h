@@ -27,6 +27,7 @@ struct plr_context {
   _Atomic uint64_t bytes_now;
   _Atomic uint64_t bytes_peak;
   _Atomic uint64_t allocations;
+  _Atomic(void *) scratch; /* see plr__scratch_take; NULL while it is out */
   plr_pool *pool; /* NULL: one thread, or a host executor */
 };
 

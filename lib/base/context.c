@@ -56,6 +56,7 @@ static plr_context *context_alloc(const plr_context_options *o) {
   atomic_init(&ctx->bytes_now, 0);
   atomic_init(&ctx->bytes_peak, 0);
   atomic_init(&ctx->allocations, 0);
+  atomic_init(&ctx->scratch, NULL);
   ctx->isa = PLR_MIN(o->isa, detect_isa());
   ctx->threads = o->executor.parallel_for ? o->executor.threads : o->threads;
   ctx->log_level = o->log_level;
@@ -70,6 +71,7 @@ static plr_context *context_alloc(const plr_context_options *o) {
 
 static void context_release(plr_context *ctx) {
   plr__pool_destroy(ctx, ctx->pool);
+  plr__free(ctx, atomic_load(&ctx->scratch));
   plr_allocator a = ctx->allocator;
   a.free(a.user, ctx, sizeof *ctx, PLR_ALIGN);
 }

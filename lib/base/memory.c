@@ -97,3 +97,15 @@ void plr__free(plr_context *ctx, void *ptr) {
   ctx->allocator.free(ctx->allocator.user, h, total, PLR_ALIGN);
   budget_give(ctx, total);
 }
+
+void *plr__scratch_take(plr_context *ctx, size_t size) {
+  void *kept = atomic_exchange_explicit(&ctx->scratch, NULL, memory_order_acq_rel);
+  if (kept && header_of(kept)->total - PLR_ALIGN >= size) return kept;
+  plr__free(ctx, kept);
+  return plr__alloc(ctx, size);
+}
+
+void plr__scratch_give(plr_context *ctx, void *scratch) {
+  if (!scratch) return;
+  plr__free(ctx, atomic_exchange_explicit(&ctx->scratch, scratch, memory_order_acq_rel));
+}

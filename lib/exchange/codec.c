@@ -1,0 +1,164 @@
+/* Codecs: their names, which combinations exist, and values to payload and back. */
+#include "exchange/exchange_int.h"
+
+#include "tensor/tensor.h"
+
+#include <string.h>
+
+static const struct {
+  const char *name;
+  plr_codec codec;
+} names[] = {
+    {"raw", {.dtype = PLR_DTYPE_F32}},
+    {"bf16", {.dtype = PLR_DTYPE_BF16}},
+    {"int8", {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .bits = 8, .group = 32}},
+    {"int4", {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .bits = 4, .group = 32}},
+};
+
+plr_status plr_codec_from_name(const char *name, plr_codec *out) {
+  if (!name || !out) return PLR_ERR_INVALID_ARGUMENT;
+  for (size_t i = 0; i < PLR_COUNT_OF(names); i++) {
+    size_t len = strlen(names[i].name);
+    if (strncmp(name, names[i].name, len) != 0) continue;
+    int zstd = strcmp(name + len, "+zstd") == 0;
+    if (!zstd && name[len] != '\0') continue;
+    *out = names[i].codec;
+    out->entropy = zstd ? PLR_ENTROPY_ZSTD : PLR_ENTROPY_PACK;
+    return PLR_OK;
+  }
+  return PLR_ERR_NOT_FOUND;
+}
+
+static plr_status check_raw(const plr_codec *c, const char *where, plr_error *err) {
+  if (c->dtype != PLR_DTYPE_F32 && c->dtype != PLR_DTYPE_BF16)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "dtype %u", c->dtype);
+  if (c->bits || c->group)
+    return plr__fail(err, PLR_ERR_MALFORMED, where, "bits %u and group %u of a raw codec must be 0",
+                     c->bits, c->group);
+  return PLR_OK;
+}
+
+static plr_status check_block(const plr_codec *c, const char *where, plr_error *err) {
+  if (c->dtype != PLR_DTYPE_F32)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "dtype %u of a block codec", c->dtype);
+  if (c->bits != 4 && c->bits != 8)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "%u bits; 4 and 8 exist", c->bits);
+  if (c->group != 32 && c->group != 64 && c->group != 128)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "groups of %u; 32, 64 and 128 exist",
+                     c->group);
+  return PLR_OK;
+}
+
+plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *err) {
+  if (c->predict != PLR_PREDICT_NONE)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "predictor %u", c->predict);
+  if (c->transform != PLR_TRANSFORM_IDENTITY)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
+  if (c->entropy != PLR_ENTROPY_PACK && c->entropy != PLR_ENTROPY_ZSTD)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "entropy coder %u", c->entropy);
+  if (c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
+  if (c->quant == PLR_QUANT_BLOCK_INT) return check_block(c, where, err);
+  return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "quantiser %u", c->quant);
+}
+
+static uint64_t scales_len(const plr_codec *c, uint64_t n) {
+  return (n + c->group - 1) / c->group * 2;
+}
+
+uint64_t plr__packed_len(const plr_codec *c, uint64_t n) {
+  if (c->quant == PLR_QUANT_BLOCK_INT) return scales_len(c, n) + (n * c->bits + 7) / 8;
+  if (c->dtype == PLR_DTYPE_TOKENS) return (n * c->bits + 7) / 8;
+  return n * plr_dtype_size(c->dtype);
+}
+
+uint64_t plr__planes_len(const plr_codec *c, uint64_t n) {
+  return c->quant == PLR_QUANT_BLOCK_INT ? scales_len(c, n) : n * plr__plane_size(c);
+}
+
+uint32_t plr__plane_size(const plr_codec *c) {
+  if (c->quant == PLR_QUANT_BLOCK_INT) return 2;
+  return c->dtype == PLR_DTYPE_TOKENS ? (c->bits + 7u) / 8u : plr_dtype_size(c->dtype);
+}
+
+static void store_f32(const float *x, size_t n, uint8_t *out) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  memcpy(out, x, n * sizeof *x);
+#else
+  for (size_t i = 0; i < n; i++) plr__store_le32(out + 4 * i, plr__f32_bits(x[i]));
+#endif
+}
+
+static void load_f32(const uint8_t *in, size_t n, float *y) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  memcpy(y, in, n * sizeof *y);
+#else
+  for (size_t i = 0; i < n; i++) y[i] = plr__f32_from_bits(plr__load_le32(in + 4 * i));
+#endif
+}
+
+plr_status plr__pack(uint32_t isa, const plr_codec *c, const float *x, size_t n, uint8_t *out) {
+  const plr__block_ops *ops = plr__block_ops_for(isa);
+  int finite = 1;
+  if (c->quant == PLR_QUANT_BLOCK_INT)
+    finite = ops->quantise(x, n, c->group, c->bits, out, out + scales_len(c, n));
+  else if (c->dtype == PLR_DTYPE_BF16)
+    finite = ops->to_bf16(x, n, out);
+  else
+    store_f32(x, n, out);
+  return finite ? PLR_OK : PLR_ERR_NON_FINITE;
+}
+
+static plr_status check_scales(const plr_codec *c, const uint8_t *scales, size_t n) {
+  const uint32_t limit = plr__scale_max(c->bits);
+  for (size_t i = 0; i < n; i++) {
+    uint32_t s = plr__load_le16(scales + 2 * i), magnitude = s & 0x7fffu;
+    if (magnitude > limit) return PLR_ERR_NON_FINITE;
+    if (magnitude < 0x80u && s != 0) return PLR_ERR_MALFORMED;
+  }
+  return PLR_OK;
+}
+
+plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y) {
+  const plr__block_ops *ops = plr__block_ops_for(isa);
+  if (c->quant == PLR_QUANT_BLOCK_INT) {
+    const uint8_t *q = in + scales_len(c, n);
+    PLR_TRY(check_scales(c, in, scales_len(c, n) / 2));
+    if (c->bits == 4 && n % 2 && q[n / 2] >> 4) return PLR_ERR_MALFORMED;
+    ops->dequantise(in, q, n, c->group, c->bits, y);
+    return PLR_OK;
+  }
+  if (c->dtype == PLR_DTYPE_BF16) return ops->from_bf16(in, n, y) ? PLR_OK : PLR_ERR_NON_FINITE;
+  load_f32(in, n, y);
+  return PLR_OK;
+}
+
+/* Constant sizes let the compiler turn the loops into vector shuffles. */
+static inline void split(const uint8_t *restrict values, size_t n, uint32_t size,
+                         uint8_t *restrict planes) {
+  for (size_t i = 0; i < n; i++)
+    for (uint32_t b = 0; b < size; b++) planes[b * n + i] = values[i * size + b];
+}
+
+static inline void join(const uint8_t *restrict planes, size_t n, uint32_t size,
+                        uint8_t *restrict values) {
+  for (size_t i = 0; i < n; i++)
+    for (uint32_t b = 0; b < size; b++) values[i * size + b] = planes[b * n + i];
+}
+
+void plr__shuffle(const uint8_t *values, size_t n, uint32_t size, uint8_t *planes) {
+  if (size == 4)
+    split(values, n, 4, planes);
+  else if (size == 2)
+    split(values, n, 2, planes);
+  else
+    split(values, n, size, planes);
+}
+
+void plr__unshuffle(const uint8_t *planes, size_t n, uint32_t size, uint8_t *values) {
+  if (size == 4)
+    join(planes, n, 4, values);
+  else if (size == 2)
+    join(planes, n, 2, values);
+  else
+    join(planes, n, size, values);
+}

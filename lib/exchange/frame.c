@@ -1,0 +1,239 @@
+/* The header of a frame: writing it, and reading one that a peer sent. FRAME.md is the norm. */
+#include "exchange/exchange_int.h"
+
+#include "tensor/tensor.h"
+
+#include <string.h>
+
+static const uint8_t magic[4] = {'P', 'L', 'R', 'X'};
+static const char where_header[] = "frame header";
+static const char where_extension[] = "frame extension";
+
+plr_hash plr__frame_hash(const void *frame, size_t len) {
+  plr_hash h;
+  plr_sha256(frame, len, &h);
+  return h;
+}
+
+plr_status plr__frame_info_read(plr_frame_info *out, const plr_frame_info *in) {
+  memset(out, 0, sizeof *out);
+  if (in && in->struct_size == 0) {
+    *out = *in;
+    return PLR_OK;
+  }
+  return plr__options_read(out, (uint32_t)sizeof *out, in, "frame info", NULL);
+}
+
+void plr__frame_info_write(plr_frame_info *out, const plr_frame_info *in) {
+  if (!out) return;
+  /* No smaller struct than this version's was ever published, and a larger one keeps its tail. */
+  memcpy(out, in, sizeof *out);
+  out->struct_size = (uint32_t)sizeof *out;
+}
+
+uint64_t plr__frame_raw_len(const plr_frame_info *info) {
+  return (uint64_t)info->rows * info->cols * plr_dtype_size(info->codec.dtype);
+}
+
+uint32_t plr__frame_header_len(const plr_frame_info *info) {
+  return PLR_FRAME_HEADER + (info->role == PLR_ROLE_TOKENS ? PLR_EXT_VOCAB_BYTES : 0);
+}
+
+/* CRC with the checksum's own four bytes (60 .. 63) taken as zero. */
+static uint32_t header_crc(const uint8_t *p, uint32_t header_len) {
+  static const uint8_t zero[4];
+  uint32_t crc = plr__crc32c(0, p, 60);
+  crc = plr__crc32c(crc, zero, 4);
+  return plr__crc32c(crc, p + PLR_FRAME_HEADER, header_len - PLR_FRAME_HEADER);
+}
+
+void plr__frame_write_header(uint8_t *p, const plr_frame_info *info) {
+  const plr_codec *c = &info->codec;
+  const uint32_t header_len = plr__frame_header_len(info);
+  memcpy(p, magic, 4);
+  p[4] = PLR_FRAME_MAJOR, p[5] = PLR_FRAME_MINOR;
+  plr__store_le16(p + 6, (uint16_t)header_len);
+  p[8] = c->predict, p[9] = c->transform, p[10] = c->quant, p[11] = c->entropy;
+  p[12] = c->dtype, p[13] = PLR_FRAME_RANK, p[14] = (uint8_t)info->role, p[15] = c->bits;
+  plr__store_le32(p + 16, info->rows);
+  plr__store_le32(p + 20, info->cols);
+  plr__store_le32(p + 24, info->stream);
+  plr__store_le32(p + 28, info->step);
+  plr__store_le32(p + 32, info->micro_batch);
+  plr__store_le32(p + 36, info->generation);
+  plr__store_le64(p + 40, info->seed);
+  plr__store_le32(p + 48, (uint32_t)plr__frame_raw_len(info));
+  plr__store_le32(p + 52, info->payload_len);
+  plr__store_le16(p + 56, (uint16_t)info->chunks);
+  plr__store_le16(p + 58, c->group);
+  if (info->role == PLR_ROLE_TOKENS) {
+    plr__store_le16(p + 64, PLR_EXT_VOCAB);
+    plr__store_le16(p + 66, 4);
+    plr__store_le32(p + 68, info->vocab);
+  }
+  plr__store_le32(p + 60, header_crc(p, header_len));
+}
+
+static void load_fields(const uint8_t *p, plr_frame_info *info) {
+  plr_codec *c = &info->codec;
+  c->predict = p[8], c->transform = p[9], c->quant = p[10], c->entropy = p[11];
+  c->dtype = p[12], c->bits = p[15];
+  info->role = p[14];
+  info->rows = plr__load_le32(p + 16);
+  info->cols = plr__load_le32(p + 20);
+  info->stream = plr__load_le32(p + 24);
+  info->step = plr__load_le32(p + 28);
+  info->micro_batch = plr__load_le32(p + 32);
+  info->generation = plr__load_le32(p + 36);
+  info->seed = plr__load_le64(p + 40);
+  info->payload_len = plr__load_le32(p + 52);
+  info->chunks = plr__load_le16(p + 56);
+  c->group = plr__load_le16(p + 58);
+}
+
+/* Version, length and checksum: everything needed before a field may be believed. */
+static plr_status check_envelope(plr_context *ctx, const uint8_t *p, size_t len,
+                                 uint32_t *header_len, plr_error *err) {
+  if (len > plr__max_frame(ctx))
+    return plr__fail(err, PLR_ERR_LIMIT, "frame", "%zu bytes, the limit is %llu", len,
+                     (unsigned long long)plr__max_frame(ctx));
+  if (len < PLR_FRAME_HEADER)
+    return plr__fail_at(err, PLR_ERR_TRUNCATED, where_header, len, "%zu bytes of at least %u", len,
+                        PLR_FRAME_HEADER);
+  if (memcmp(p, magic, 4) != 0)
+    return plr__fail(err, PLR_ERR_MALFORMED, where_header, "not a frame: the magic is wrong");
+  if (p[4] != PLR_FRAME_MAJOR)
+    return plr__fail_at(err, PLR_ERR_VERSION, where_header, 4, "version %u, this reads %u", p[4],
+                        PLR_FRAME_MAJOR);
+  *header_len = plr__load_le16(p + 6);
+  if (*header_len < PLR_FRAME_HEADER || *header_len > PLR_FRAME_MAX_HEADER || *header_len % 4)
+    return plr__fail_at(err, PLR_ERR_MALFORMED, where_header, 6, "header length %u", *header_len);
+  if (*header_len > len)
+    return plr__fail_at(err, PLR_ERR_TRUNCATED, where_header, len, "%zu bytes of %u", len,
+                        *header_len);
+  if (header_crc(p, *header_len) != plr__load_le32(p + 60))
+    return plr__fail_at(err, PLR_ERR_CHECKSUM, where_header, 60, "the checksum does not match");
+  return PLR_OK;
+}
+
+static plr_status take_vocab(const uint8_t *value, uint32_t len, uint32_t at, plr_frame_info *info,
+                             plr_error *err) {
+  uint32_t vocab = len == 4 ? plr__load_le32(value) : 0;
+  if (vocab < 1 || vocab > INT32_MAX || info->vocab)
+    return plr__fail_at(err, PLR_ERR_MALFORMED, where_extension, at, "bad vocabulary");
+  info->vocab = vocab;
+  return PLR_OK;
+}
+
+static plr_status read_extensions(const uint8_t *p, uint32_t header_len, plr_frame_info *info,
+                                  plr_error *err) {
+  uint32_t pos = PLR_FRAME_HEADER;
+  while (pos < header_len) { /* both are multiples of 4: the four bytes below are there */
+    uint32_t type = plr__load_le16(p + pos), len = plr__load_le16(p + pos + 2);
+    uint32_t padded = (len + 3u) & ~3u;
+    if (padded > header_len - pos - 4)
+      return plr__fail_at(err, PLR_ERR_MALFORMED, where_extension, pos,
+                          "type 0x%04x of %u bytes passes the header's end", type, len);
+    const uint8_t *value = p + pos + 4;
+    for (uint32_t i = len; i < padded; i++)
+      if (value[i])
+        return plr__fail_at(err, PLR_ERR_MALFORMED, where_extension, pos + 4 + i,
+                            "padding is not 0");
+    if (type == PLR_EXT_VOCAB)
+      PLR_TRY(take_vocab(value, len, pos, info, err));
+    else if (type & PLR_EXT_CRITICAL)
+      return plr__fail_at(err, PLR_ERR_UNSUPPORTED, where_extension, pos,
+                          "critical type 0x%04x is not known", type);
+    pos += 4 + padded;
+  }
+  return PLR_OK;
+}
+
+uint32_t plr__token_bits(uint32_t vocab) {
+  uint32_t bits = 1;
+  while (bits < 31 && vocab > UINT32_C(1) << bits) bits++;
+  return bits;
+}
+
+/* Which ids go with which role. */
+static plr_status check_role(const plr_frame_info *info, plr_error *err) {
+  const plr_codec *c = &info->codec;
+  const plr_codec tokens = {.entropy = PLR_ENTROPY_ZSTD,
+                            .dtype = PLR_DTYPE_TOKENS,
+                            .bits = (uint8_t)plr__token_bits(info->vocab)};
+  const plr_codec control = {.dtype = PLR_DTYPE_CONTROL};
+  switch (info->role) {
+  case PLR_ROLE_ACTIVATION:
+  case PLR_ROLE_GRADIENT:
+  case PLR_ROLE_DELTA:
+  case PLR_ROLE_STATE:
+    PLR_TRY(plr__codec_check(c, where_header, err));
+    break;
+  case PLR_ROLE_TOKENS:
+    if (!info->vocab)
+      return plr__fail(err, PLR_ERR_MALFORMED, where_header, "token frame without vocabulary");
+    if (memcmp(c, &tokens, sizeof tokens) != 0)
+      return plr__fail_at(err, PLR_ERR_UNSUPPORTED, where_header, 8, "codec of a token frame");
+    return PLR_OK;
+  case PLR_ROLE_CONTROL:
+    if (memcmp(c, &control, sizeof control) != 0)
+      return plr__fail_at(err, PLR_ERR_UNSUPPORTED, where_header, 8, "codec of a control frame");
+    break;
+  default:
+    return plr__fail_at(err, PLR_ERR_UNSUPPORTED, where_header, 14, "role %u", info->role);
+  }
+  if (info->vocab)
+    return plr__fail(err, PLR_ERR_MALFORMED, where_header, "vocabulary in a frame without tokens");
+  return PLR_OK;
+}
+
+static plr_status check_shape(const uint8_t *p, const plr_frame_info *info, plr_error *err) {
+  const int control = info->role == PLR_ROLE_CONTROL;
+  const plr_status bad = PLR_ERR_MALFORMED;
+  if (p[13] != PLR_FRAME_RANK)
+    return plr__fail_at(err, PLR_ERR_UNSUPPORTED, where_header, 13, "rank %u", p[13]);
+  if (info->rows == 0 || (info->cols == 0 && !control) || (control && info->rows != 1))
+    return plr__fail_at(err, bad, where_header, 16, "shape %u x %u", info->rows, info->cols);
+  if ((uint64_t)info->rows * info->cols > UINT32_MAX / 4 ||
+      plr__frame_raw_len(info) != plr__load_le32(p + 48))
+    return plr__fail_at(err, bad, where_header, 48, "raw length %u of %u x %u values",
+                        plr__load_le32(p + 48), info->rows, info->cols);
+  if (info->chunks == 0 || info->chunks > info->rows)
+    return plr__fail_at(err, bad, where_header, 56, "%u chunks of %u rows", info->chunks,
+                        info->rows);
+  if (info->generation)
+    return plr__fail_at(err, bad, where_header, 36, "generation %u of a stateless codec",
+                        info->generation);
+  return PLR_OK;
+}
+
+plr_status plr__frame_open(plr_context *ctx, const void *frame, size_t len, plr__frame *out,
+                           plr_error *err) {
+  if (!ctx || (!frame && len))
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "frame", "ctx or frame is NULL");
+  const uint8_t *p = frame;
+  uint32_t header_len = 0;
+  memset(out, 0, sizeof *out);
+  plr_frame_info *info = &out->info;
+  PLR_TRY(check_envelope(ctx, p, len, &header_len, err));
+  load_fields(p, info);
+  PLR_TRY(read_extensions(p, header_len, info, err));
+  PLR_TRY(check_role(info, err));
+  PLR_TRY(check_shape(p, info, err));
+  if (info->payload_len > len - header_len)
+    return plr__fail_at(err, PLR_ERR_TRUNCATED, "frame", len, "%zu bytes of a payload of %u",
+                        len - header_len, info->payload_len);
+  if (info->payload_len < len - header_len)
+    return plr__fail_at(err, PLR_ERR_MALFORMED, "frame", (uint64_t)header_len + info->payload_len,
+                        "%zu bytes follow its end", len - header_len - info->payload_len);
+  out->payload = p + header_len;
+  return PLR_OK;
+}
+
+plr_status plr_frame_parse(plr_context *ctx, const void *frame, size_t len, plr_frame_info *info,
+                           plr_error *err) {
+  plr__frame f;
+  PLR_TRY(plr__frame_open(ctx, frame, len, &f, err));
+  plr__frame_info_write(info, &f.info);
+  return PLR_OK;
+}
