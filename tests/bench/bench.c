@@ -2,13 +2,15 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #define MAX_SAMPLES 64
-#define MIN_SAMPLES 5
+#define MIN_SAMPLES 7
 #define SAMPLE_TIME 0.01 /* seconds; shorter calls are repeated */
 #define MAX_THREADS 64
 
@@ -16,6 +18,11 @@ double bench_seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void wait_for(double seconds) {
+  const struct timespec t = {(time_t)seconds, (long)((seconds - floor(seconds)) * 1e9)};
+  if (seconds > 0) nanosleep(&t, NULL);
 }
 
 /* ---- the rate of the processor ---------------------------------------------------------------- */
@@ -65,26 +72,56 @@ const char *bench_fma_name(void) {
   return have_avx2() ? "AVX2 FMA" : "scalar fmaf";
 }
 
+#define FMA_ROUNDS 4
+
+typedef struct fma_team {
+  _Atomic uint32_t ready[FMA_ROUNDS];
+  uint32_t threads;
+} fma_team;
+
+typedef struct fma_member {
+  fma_team *team;
+  double start[FMA_ROUNDS], end[FMA_ROUNDS], done;
+} fma_member;
+
+/* Each round starts together, so that threads that had to share a processor are seen to. */
 static void *fma_thread(void *arg) {
-  double *rate = arg;
-  const double start = bench_seconds();
-  const double done = have_avx2() ? fma_loop_avx2(400000) : fma_loop_scalar(200000);
-  *rate = done / (bench_seconds() - start) * 1e-9;
+  fma_member *m = arg;
+  for (int round = 0; round < FMA_ROUNDS; round++) {
+    atomic_fetch_add(&m->team->ready[round], 1);
+    while (atomic_load(&m->team->ready[round]) < m->team->threads) sched_yield();
+    m->start[round] = bench_seconds();
+    m->done = have_avx2() ? fma_loop_avx2(150000) : fma_loop_scalar(100000);
+    m->end[round] = bench_seconds();
+  }
   return NULL;
 }
 
+/* The best round: new threads may start on one processor and are moved apart only then. */
 double bench_fma_rate(uint32_t threads) {
   pthread_t thread[MAX_THREADS];
-  double rate[MAX_THREADS] = {0}, sum = 0;
-  int started[MAX_THREADS] = {0};
+  fma_member member[MAX_THREADS];
   if (threads > MAX_THREADS) threads = MAX_THREADS;
-  for (uint32_t i = 1; i < threads; i++)
-    started[i] = pthread_create(&thread[i], NULL, fma_thread, &rate[i]) == 0;
-  fma_thread(&rate[0]);
-  for (uint32_t i = 1; i < threads; i++)
-    if (started[i]) pthread_join(thread[i], NULL);
-  for (uint32_t i = 0; i < threads; i++) sum += rate[i];
-  return sum;
+  fma_team team = {.threads = threads};
+  for (uint32_t i = 0; i < threads; i++) member[i] = (fma_member){.team = &team};
+  for (uint32_t i = 1; i < threads; i++) {
+    if (pthread_create(&thread[i], NULL, fma_thread, &member[i]) == 0) continue;
+    fprintf(stderr, "bench: a thread could not be started\n");
+    exit(1);
+  }
+  fma_thread(&member[0]);
+  for (uint32_t i = 1; i < threads; i++) pthread_join(thread[i], NULL);
+  double best = 0;
+  for (int round = 0; round < FMA_ROUNDS; round++) {
+    double start = member[0].start[round], end = member[0].end[round], done = member[0].done;
+    for (uint32_t i = 1; i < threads; i++) {
+      start = fmin(start, member[i].start[round]);
+      end = fmax(end, member[i].end[round]);
+      done += member[i].done;
+    }
+    best = fmax(best, done / (end - start) * 1e-9);
+  }
+  return best;
 }
 
 /* ---- turns ------------------------------------------------------------------------------------ */
@@ -108,29 +145,41 @@ static double time_calls(bench_fn *fn, void *arg, int64_t calls) {
 
 /* Calls that fill a sample; the first of them also warms up. */
 static int64_t calls_per_sample(bench_fn *fn, void *arg) {
+  if (!fn) return 0;
   time_calls(fn, arg, 1);
   const double once = time_calls(fn, arg, 1);
   const double calls = SAMPLE_TIME / (once > 1e-9 ? once : 1e-9);
   return calls < 1 ? 1 : (int64_t)calls;
 }
 
+/* With several threads a sample comes after as long a time of the same work: threads that have slept may wake on
+ * one processor, and need some milliseconds until they are spread again. */
+static double sample(bench_fn *fn, void *arg, int64_t calls, uint32_t threads) {
+  if (!fn) return 0;
+  if (threads > 1) time_calls(fn, arg, calls);
+  return time_calls(fn, arg, calls);
+}
+
 void bench_run(const bench_pair *pair, bench_result *result) {
   double ours[MAX_SAMPLES], peer[MAX_SAMPLES], ratio[MAX_SAMPLES], fma[MAX_SAMPLES + 1];
   const double budget = pair->seconds > 0 ? pair->seconds : 1.0, start = bench_seconds();
   const int64_t our_calls = calls_per_sample(pair->ours, pair->ours_arg);
-  const int64_t peer_calls = pair->peer ? calls_per_sample(pair->peer, pair->peer_arg) : 0;
+  const int64_t peer_calls = calls_per_sample(pair->peer, pair->peer_arg);
   uint32_t n = 0;
   fma[0] = bench_fma_rate(pair->threads);
   while (n < MAX_SAMPLES && (n < MIN_SAMPLES || bench_seconds() - start < budget)) {
-    ours[n] = time_calls(pair->ours, pair->ours_arg, our_calls);
-    peer[n] = pair->peer ? time_calls(pair->peer, pair->peer_arg, peer_calls) : 0;
+    ours[n] = sample(pair->ours, pair->ours_arg, our_calls, pair->threads);
+    peer[n] = sample(pair->peer, pair->peer_arg, peer_calls, pair->threads);
+    if (pair->peer) wait_for(pair->settle);
     ratio[n] = pair->peer ? peer[n] / ours[n] : 0;
     n++;
     fma[n] = bench_fma_rate(pair->threads);
   }
   result->samples = n;
   result->ours = bench_median(ours, n);
+  result->ours_best = ours[0]; /* sorted by now */
   result->peer = bench_median(peer, n);
+  result->peer_best = peer[0];
   result->ratio = bench_median(ratio, n);
   result->fma = bench_median(fma, n + 1);
 }

@@ -21,12 +21,15 @@ typedef struct bench_pair {
   void *ours_arg, *peer_arg;
   uint32_t threads; /* for the FMA loop */
   double seconds;   /* about how long to measure; 0 = 1 s */
+  double
+      settle; /* seconds to wait after each turn of a peer whose threads spin for a while before they sleep */
 } bench_pair;
 
 typedef struct bench_result {
-  double ours, peer; /* seconds per call; peer 0 without one */
-  double fma;        /* GFLOP/s around the samples */
-  double ratio;      /* median of peer time / our time of the same turn */
+  double ours, peer;           /* seconds per call; peer 0 without one */
+  double ours_best, peer_best; /* the fastest sample: what a quiet moment gave */
+  double fma;                  /* GFLOP/s around the samples */
+  double ratio;                /* median of peer time / our time of the same turn */
   uint32_t samples;
 } bench_result;
 
