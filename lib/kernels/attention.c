@@ -36,13 +36,13 @@ static plr_status check_sizes(const plr_attention_args *a) {
 int64_t plr__attention_slot(const plr_attention_args *a) {
   int64_t padded = (a->seq + 15) / 16 * 16, wide = (a->head_dim + 15) / 16 * 16;
   return padded * a->head_dim + wide * a->seq +
-         PLR_ATTENTION_QUERIES * (a->head_dim + padded + 16);
+         PLR_ATTENTION_QUERIES * (padded + 16);
 }
 
 int64_t plr__attention_bwd_slot(const plr_attention_args *a) {
   int64_t padded = (a->seq + 15) / 16 * 16, wide = (a->head_dim + 15) / 16 * 16;
   return 2 * padded * a->head_dim + wide * (3 * a->seq + 2 * PLR_ATTENTION_ROWS) +
-         2 * PLR_ATTENTION_QUERIES * (a->head_dim + wide + padded + 16);
+         2 * PLR_ATTENTION_QUERIES * (wide + padded + 16);
 }
 
 /* Threads worth waking, at most one per unit. */

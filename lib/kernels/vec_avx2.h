@@ -87,6 +87,24 @@ static inline float v16_hmax(v16 a) {
   x = _mm_max_ps(x, _mm_movehl_ps(x, x));
   return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
+/* Eight rows of eight to y, whose rows are 16 apart: 4-lane transposes, then halves joined. */
+static inline void plr_transpose8x8(const float *x, int64_t ldx, float *y) {
+  for (int i = 0; i < 8; i += 4) {
+    __m256 r[4];
+    for (int j = 0; j < 4; j++)
+      r[j] = _mm256_set_m128(_mm_loadu_ps(x + (j + 4) * ldx + i), _mm_loadu_ps(x + j * ldx + i));
+    __m256 a = _mm256_unpacklo_ps(r[0], r[1]), b = _mm256_unpackhi_ps(r[0], r[1]);
+    __m256 c = _mm256_unpacklo_ps(r[2], r[3]), d = _mm256_unpackhi_ps(r[2], r[3]);
+    _mm256_storeu_ps(y + 16 * i, _mm256_shuffle_ps(a, c, 0x44));
+    _mm256_storeu_ps(y + 16 * i + 16, _mm256_shuffle_ps(a, c, 0xEE));
+    _mm256_storeu_ps(y + 16 * i + 32, _mm256_shuffle_ps(b, d, 0x44));
+    _mm256_storeu_ps(y + 16 * i + 48, _mm256_shuffle_ps(b, d, 0xEE));
+  }
+}
+static inline void v16_transpose8(const float *x, int64_t ldx, float *y) {
+  plr_transpose8x8(x, ldx, y);
+  plr_transpose8x8(x + 8 * ldx, ldx, y + 8);
+}
 static inline __m256 plr_scale2_ps(__m256 p, __m256 t) {
   __m256i k = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4B400000));
   __m256i half = _mm256_srai_epi32(k, 1), bias = _mm256_set1_epi32(127);

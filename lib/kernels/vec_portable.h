@@ -98,6 +98,10 @@ static inline float v16_hmax(v16 a) {
       a.f[lane] = a.f[lane] > a.f[lane + half] ? a.f[lane] : a.f[lane + half];
   return a.f[0];
 }
+/* y (8 x 16) = the transpose of 16 rows of 8. */
+static inline void v16_transpose8(const float *x, int64_t ldx, float *y) {
+  for (int i = 0; i < 8; i++) PLR_LANES16 y[16 * i + lane] = x[lane * ldx + i];
+}
 /* p * 2^k with t = 1.5 * 2^23 + k; two multiplications, the first exact. */
 static inline v16 v16_scale2(v16 p, v16 t) {
   PLR_LANES16 {
