@@ -111,6 +111,14 @@ def suite_host(log, result):
         unittests("tests/host", log, result)
 
 
+def built_script(path):
+    """A script that needs the release build."""
+    def suite(log, result):
+        if build("release", log, result):
+            script(path, log, result)
+    return suite
+
+
 def valgrind(log, result):
     if not build("debug", log, result):
         return
@@ -131,6 +139,9 @@ SUITES = {
     "unit": (True, lambda log, r: ctest("release", log, r, ["-L", "unit"])),
     "sim": (True, lambda log, r: ctest("release", log, r, ["-L", "sim"])),
     "fuzz": (True, lambda log, r: ctest("release", log, r, ["-L", "fuzz"])),
+    "abi": (True, built_script("tests/abi/check.py")),
+    "install": (True, built_script("tests/install/check.py")),
+    "docs": (True, built_script("tests/docs/readme.py")),
     "host": (True, suite_host),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
     "asan": (True, lambda log, r: ctest("asan", log, r)),

@@ -1,4 +1,5 @@
-/* What every folder may use from base: memory, errors, log, bytes, hashes, random numbers, threads, limits. */
+/* What every folder may use from base: memory, errors, log, bytes, hashes, random numbers, threads,
+ * limits. */
 #ifndef PLR_BASE_BASE_H
 #define PLR_BASE_BASE_H
 
@@ -8,14 +9,14 @@
 
 #if defined(__GNUC__)
 #define PLR_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define PLR_NODISCARD __attribute__((warn_unused_result))
+#define PLR_NODISCARD         __attribute__((warn_unused_result))
 #else
 #define PLR_PRINTF(fmt, args)
 #define PLR_NODISCARD
 #endif
 
-#define PLR_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define PLR_MAX(a, b) ((a) > (b) ? (a) : (b))
+#define PLR_MIN(a, b)       ((a) < (b) ? (a) : (b))
+#define PLR_MAX(a, b)       ((a) > (b) ? (a) : (b))
 #define PLR_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Returns st from the function when it is a failure. */
@@ -25,7 +26,7 @@
     if (plr_try_status_ != PLR_OK) return plr_try_status_;                                         \
   } while (0)
 
-/* ---- context ---------------------------------------------------------------------------------- */
+/* ---- context --------------------------------------------------------------------------------- */
 
 /* Children hold a reference. */
 plr_context *plr__context_ref(plr_context *ctx);
@@ -34,36 +35,41 @@ void plr__context_unref(plr_context *ctx);
 uint64_t plr__max_frame(const plr_context *ctx);
 uint64_t plr__max_file(const plr_context *ctx);
 
-/* ---- errors ----------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 /* Fills *err (may be NULL) and returns st, so that `return plr__fail(...)` reads well. */
-plr_status plr__fail(plr_error *err, plr_status st, const char *where, const char *fmt, ...) PLR_PRINTF(4, 5);
-plr_status plr__fail_at(plr_error *err, plr_status st, const char *where, uint64_t offset, const char *fmt, ...)
-    PLR_PRINTF(5, 6);
+plr_status plr__fail(plr_error *err, plr_status st, const char *where, const char *fmt, ...)
+    PLR_PRINTF(4, 5);
+plr_status plr__fail_at(plr_error *err, plr_status st, const char *where, uint64_t offset,
+                        const char *fmt, ...) PLR_PRINTF(5, 6);
 plr_status plr__no_memory(plr_error *err, const char *where);
 
-/* Reads a caller's option struct of any version into `out` (size known), which already holds the defaults.
- * See base.h on struct_size. */
+/* Reads a caller's option struct of any version into `out` (size known), which already holds the
+ * defaults. See base.h on struct_size. */
 plr_status plr__options_read(void *out, uint32_t known_size, const void *options, const char *where,
                              plr_error *err);
-/* Writes min(struct_size, known_size) bytes of defaults to a caller's struct and sets its struct_size. */
+/* Writes min(struct_size, known_size) bytes of defaults to a caller's struct and sets its
+ * struct_size. */
 void plr__options_init(void *options, uint32_t struct_size, void *defaults, uint32_t known_size);
 
-/* ---- log -------------------------------------------------------------------------------------- */
+/* ---- log ------------------------------------------------------------------------------------- */
 
-void plr__log(plr_context *ctx, uint32_t level, const char *module, const char *fmt, ...) PLR_PRINTF(4, 5);
+void plr__log(plr_context *ctx, uint32_t level, const char *module, const char *fmt, ...)
+    PLR_PRINTF(4, 5);
 
-/* ---- memory ----------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
-/* 64-byte aligned; NULL when out of memory or over max_memory. A size of 0 gives a valid pointer. */
+/* 64-byte aligned; NULL when out of memory or over max_memory. A size of 0 gives a valid block. */
 void *plr__alloc(plr_context *ctx, size_t size) PLR_NODISCARD;
-void *plr__calloc(plr_context *ctx, size_t count, size_t size) PLR_NODISCARD; /* zeroed, overflow-checked */
+/* Zeroed, overflow-checked. */
+void *plr__calloc(plr_context *ctx, size_t count, size_t size) PLR_NODISCARD;
 /* Grows or shrinks; on failure returns NULL and the old block stays valid. ptr may be NULL. */
 void *plr__realloc(plr_context *ctx, void *ptr, size_t new_size) PLR_NODISCARD;
 char *plr__strdup(plr_context *ctx, const char *text) PLR_NODISCARD;
 void plr__free(plr_context *ctx, void *ptr); /* NULL is fine */
 
-/* A growing byte buffer; `failed` sticks after the first failed allocation, so that writers check once. */
+/* A growing byte buffer; `failed` sticks after the first failed allocation, so that writers check
+ * once. */
 typedef struct plr_buffer {
   plr_context *ctx;
   uint8_t *data;
@@ -83,9 +89,10 @@ void plr__buffer_le64(plr_buffer *b, uint64_t v);
 void plr__buffer_be16(plr_buffer *b, uint16_t v);
 void plr__buffer_be32(plr_buffer *b, uint32_t v);
 void plr__buffer_be64(plr_buffer *b, uint64_t v);
-plr_status plr__buffer_printf(plr_buffer *b, const char *fmt, ...) PLR_PRINTF(2, 3); /* no NUL is counted */
+/* The NUL is not counted. */
+plr_status plr__buffer_printf(plr_buffer *b, const char *fmt, ...) PLR_PRINTF(2, 3);
 
-/* ---- bytes ------------------------------------------------------------------------------------ */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static inline uint16_t plr__load_le16(const void *p) {
   const uint8_t *b = (const uint8_t *)p;
@@ -134,8 +141,8 @@ static inline void plr__store_be64(void *p, uint64_t v) {
   plr__store_be32((uint8_t *)p + 4, (uint32_t)v);
 }
 
-/* A reader that never runs past its end: after the first short read `failed` sticks and reads give 0. A parser
- * ends with plr__reader_done, which also refuses bytes left over. */
+/* A reader that never runs past its end: after the first short read `failed` sticks and reads give
+ * 0. A parser ends with plr__reader_done, which also refuses bytes left over. */
 typedef struct plr_reader {
   const uint8_t *data;
   size_t len, pos;
@@ -153,13 +160,13 @@ uint32_t plr__read_be32(plr_reader *r);
 uint64_t plr__read_be64(plr_reader *r);
 int plr__reader_done(const plr_reader *r); /* 1: nothing failed and nothing is left */
 
-/* Standard base64 with padding. encode writes 4*ceil(len/3) characters and a NUL. decode refuses anything not
- * canonical; returns the length or -1. */
+/* Standard base64 with padding. encode writes 4*ceil(len/3) characters and a NUL. decode refuses
+ * anything not canonical; returns the length or -1. */
 size_t plr__base64_encode(const void *data, size_t len, char *out);
 int64_t plr__base64_decode(const char *text, size_t len, uint8_t *out, size_t cap);
 void plr__hex_encode(const void *data, size_t len, char *out); /* 2*len characters and a NUL */
 
-/* ---- hashes ----------------------------------------------------------------------------------- */
+/* ---- hashes ---------------------------------------------------------------------------------- */
 
 typedef struct plr_sha256_state { /* large enough for libcrypto's; on the stack, no allocation */
   uint64_t opaque[16];
@@ -168,21 +175,23 @@ typedef struct plr_sha256_state { /* large enough for libcrypto's; on the stack,
 void plr__sha256_init(plr_sha256_state *s);
 void plr__sha256_update(plr_sha256_state *s, const void *data, size_t len);
 void plr__sha256_final(plr_sha256_state *s, plr_hash *out);
-uint32_t plr__crc32c(uint32_t crc, const void *data, size_t len); /* start with 0; Castagnoli, reflected */
+/* Castagnoli, reflected; starts with 0. */
+uint32_t plr__crc32c(uint32_t crc, const void *data, size_t len);
 uint64_t plr__xxh3_64(const void *data, size_t len);
 int plr__hash_equal(const plr_hash *a, const plr_hash *b);
 
-/* RFC 6962 Merkle tree hash over n leaf hashes (already SHA256(00‖entry)); empty tree = SHA256(""). Works in
- * place of a copy: `leaves` is overwritten. */
+/* RFC 6962 Merkle tree hash over n leaf hashes (already SHA256(00‖entry)); empty tree = SHA256("").
+ * Works in place of a copy: `leaves` is overwritten. */
 void plr__merkle_leaf(const void *data, size_t len, plr_hash *out);
 void plr__merkle_node(const plr_hash *left, const plr_hash *right, plr_hash *out);
 void plr__merkle_root(plr_hash *leaves, size_t n, plr_hash *out);
 
-/* plr_verify without the check of the key's point, for a key that was checked when its account was opened. */
+/* plr_verify without the check of the key's point, for a key that was checked when its account was
+ * opened. */
 plr_status plr__verify_known(const uint8_t public_key[32], const void *data, size_t len,
                              const uint8_t signature[64]);
 
-/* ---- random numbers --------------------------------------------------------------------------- */
+/* ---- random numbers -------------------------------------------------------------------------- */
 
 /* Philox4x32-10 (Salmon et al., SC'11). */
 void plr__philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
@@ -192,13 +201,15 @@ static inline uint64_t plr__mulhi64(uint64_t bits, uint64_t range) {
   return (uint64_t)(((plr_u128)bits * range) >> 64);
 }
 
-/* ---- threads and floating point --------------------------------------------------------------- */
+/* ---- threads and floating point -------------------------------------------------------------- */
 
-/* Runs fn(arg, 0) .. fn(arg, n-1). Nested calls run serially. The caller takes part. Every worker runs with the
- * floating-point environment of profile `exact`. */
-void plr__parallel_for(plr_context *ctx, uint32_t n, void (*fn)(void *arg, uint32_t index), void *arg);
+/* Runs fn(arg, 0) .. fn(arg, n-1). Nested calls run serially. The caller takes part. Every worker
+ * runs with the floating-point environment of profile `exact`. */
+void plr__parallel_for(plr_context *ctx, uint32_t n, void (*fn)(void *arg, uint32_t index),
+                       void *arg);
 
-/* Sets round to nearest, denormals kept, exceptions masked; returns the old state, which leave restores. */
+/* Sets round to nearest, denormals kept, exceptions masked; returns the old state, which leave
+ * restores. */
 typedef uint64_t plr_fpenv;
 plr_fpenv plr__fpenv_enter(void);
 void plr__fpenv_leave(plr_fpenv saved);

@@ -43,7 +43,8 @@ int plr__pool_run(plr_pool *pool, uint32_t n, void (*fn)(void *arg, uint32_t ind
  * parallel region, so that nested calls run serially. */
 void plr__run_range(void (*fn)(void *arg, uint32_t index), void *arg, uint32_t begin, uint32_t end);
 
-/* NULL when hashes, checksums and arithmetic behave on this machine; else the name of what does not. */
+/* NULL when hashes, checksums and arithmetic behave on this machine; else the name of what does
+ * not. */
 const char *plr__selftest(void);
 
 /* Makes text one line of valid UTF-8: control characters and broken sequences become '?'. */

@@ -1,9 +1,10 @@
-/* CRC-32C (Castagnoli, RFC 3720 section 12.1): polynomial 0x1EDC6F41, reflected, inverted at both ends.
+/* CRC-32C (Castagnoli, RFC 3720 section 12.1): polynomial 0x1EDC6F41, reflected, inverted at both
+ * ends.
  *
- * Portable path: eight tables of 256 (Kounavis and Berry, "slicing-by-8", 2005). A CRC is linear over GF(2), so
- * each table follows from its values at the eight single bits, and the compiler builds the constants.
- * x86-64 path: the crc32 instruction on three streams at once (its latency is three cycles), which are joined
- * by carry-less multiplication. */
+ * Portable path: eight tables of 256 (Kounavis and Berry, "slicing-by-8", 2005). A CRC is linear
+ * over GF(2), so each table follows from its values at the eight single bits, and the compiler
+ * builds the constants. x86-64 path: the crc32 instruction on three streams at once (its latency is
+ * three cycles), which are joined by carry-less multiplication. */
 #include "base/base_int.h"
 
 #define B(n, bit, v) ((n) & (1u << (bit)) ? (v) : 0u)
@@ -63,8 +64,8 @@ uint32_t plr__crc32c_portable(uint32_t crc, const void *data, size_t len) {
 #include <wmmintrin.h>
 
 #define STREAM 1024u /* bytes of each of the three streams */
-/* x^(8n - 33) modulo the polynomial for n = 1024 and 2048 bytes, reflected: 32 less because the crc32
- * instruction multiplies by x^32, one less because a reflected product is off by one bit. */
+/* x^(8n - 33) modulo the polynomial for n = 1024 and 2048 bytes, reflected: 32 less because the
+ * crc32 instruction multiplies by x^32, one less because a reflected product is off by one bit. */
 #define SHIFT_1 0x170076fa
 #define SHIFT_2 0xa51b6135
 

@@ -1,4 +1,4 @@
-/* Sources and sinks by path: with the ledger's store, the only code that touches the file system. */
+/* Sources and sinks by path: with the ledger's store, all that touches the file system. */
 #define _FILE_OFFSET_BITS 64
 #include "base/base.h"
 
@@ -43,7 +43,7 @@ static plr_status fail_code(plr_error *err, plr_status st, const char *path, con
   return plr__fail(err, st, path_tail(path), "cannot %s %s: %s", what, path, text);
 }
 
-/* ---- source ----------------------------------------------------------------------------------- */
+/* ---- source ---------------------------------------------------------------------------------- */
 
 typedef struct file_source {
   plr_context *ctx;
@@ -115,7 +115,7 @@ plr_status plr_source_open_path(plr_context *ctx, const char *path, plr_source *
   return PLR_OK;
 }
 
-/* ---- sink ------------------------------------------------------------------------------------- */
+/* ---- sink ------------------------------------------------------------------------------------ */
 
 typedef struct file_sink {
   plr_context *ctx;
@@ -159,7 +159,8 @@ static void sink_abort(void *user) {
   sink_release(f);
 }
 
-/* A rename lasts only once its folder is on disk. The name is cut off in place: it is not needed again. */
+/* A rename lasts only once its folder is on disk. The name is cut off in place: it is not needed
+ * again. */
 static plr_status sync_folder(file_sink *f) {
   char *slash = strrchr(f->temp, '/');
   const char *folder = !slash ? "." : slash == f->temp ? "/" : f->temp;
@@ -188,8 +189,8 @@ static plr_status sink_commit(void *user) {
   return st;
 }
 
-/* A temporary name beside the path, so that the rename stays on one file system; O_EXCL, because the folder may
- * hold another's file of that name. */
+/* A temporary name beside the path, so that the rename stays on one file system; O_EXCL, because
+ * the folder may hold another's file of that name. */
 static plr_status sink_open(file_sink *f, plr_error *err) {
   struct stat st;
   if (stat(f->path, &st) == 0 && S_ISDIR(st.st_mode))

@@ -1,4 +1,5 @@
-/* The floating-point environment of profile `exact`: round to nearest even, denormals kept, exceptions masked. */
+/* The floating-point environment of profile `exact`: round to nearest even, denormals kept,
+ * exceptions masked. */
 #include "base/base.h"
 
 #if defined(__x86_64__)
@@ -30,7 +31,8 @@ void plr__fpenv_leave(plr_fpenv saved) {
 
 #else
 
-/* Elsewhere C has no way to name denormal modes; the self-test refuses a machine where they are lost. */
+/* Elsewhere C has no way to name denormal modes; the self-test refuses a machine where they are
+ * lost. */
 plr_fpenv plr__fpenv_enter(void) {
   return 0;
 }

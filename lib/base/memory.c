@@ -1,7 +1,7 @@
 /* Memory through the context: counted, limited, 64-byte aligned.
  *
- * A header of one alignment unit before every block holds its size, so that the host's free gets the
- * size back and plr__realloc knows what to copy. */
+ * A header of one alignment unit before every block holds its size, so that the host's free gets
+ * the size back and plr__realloc knows what to copy. */
 #include "base/base_int.h"
 
 #include <stdlib.h>

@@ -20,8 +20,8 @@ void plr__merkle_node(const plr_hash *left, const plr_hash *right, plr_hash *out
   plr__sha256_final(&s, out);
 }
 
-/* The RFC splits at the largest power of two below n. Joining neighbours level by level, and carrying an odd
- * last one up unchanged, builds the same tree without recursion. */
+/* The RFC splits at the largest power of two below n. Joining neighbours level by level, and
+ * carrying an odd last one up unchanged, builds the same tree without recursion. */
 void plr__merkle_root(plr_hash *leaves, size_t n, plr_hash *out) {
   if (n == 0) {
     plr_sha256(NULL, 0, out);

@@ -1,4 +1,4 @@
-/* Option structs that grow: the first field, struct_size, is the size the caller was compiled with. */
+/* Option structs that grow: the first field, struct_size, is the size the caller compiled. */
 #include "base/base.h"
 
 #include <string.h>

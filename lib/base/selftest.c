@@ -1,4 +1,5 @@
-/* A few microseconds at context creation that refuse a machine or a build whose results could not be trusted. */
+/* A few microseconds at context creation that refuse a machine or a build whose results could not
+ * be trusted. */
 #include "base/base_int.h"
 
 #include <math.h>
@@ -14,14 +15,14 @@ static int sha256_works(void) {
   return memcmp(got.bytes, want, sizeof want) == 0;
 }
 
-/* The check value of the CRC catalogue ("123456789"), on the path in use and on the portable one. */
+/* The check value of the CRC catalogue ("123456789"), on the path in use and the portable one. */
 static int crc32c_works(void) {
   static const char text[] = "123456789";
   return plr__crc32c(0, text, 9) == 0xe3069283u && plr__crc32c_portable(0, text, 9) == 0xe3069283u;
 }
 
-/* (1 + e)^2 - (1 + 2e) is e^2, but 0 when the product is rounded first; half the smallest normal number is
- * lost when denormals are flushed. */
+/* (1 + e)^2 - (1 + 2e) is e^2, but 0 when the product is rounded first; half the smallest normal
+ * number is lost when denormals are flushed. */
 static int arithmetic_works(void) {
   const volatile float e = 0x1p-13f, one = 1.0f, tiny = 0x1p-126f, half = 0.5f;
   plr_fpenv saved = plr__fpenv_enter();

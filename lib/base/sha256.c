@@ -1,5 +1,6 @@
-/* SHA-256 (FIPS 180-4) by libcrypto, through its low-level calls: the state lives on the stack and nothing is
- * allocated, which the EVP interface cannot promise; the code underneath is the same (SHA-NI where present). */
+/* SHA-256 (FIPS 180-4) by libcrypto, through its low-level calls: the state lives on the stack and
+ * nothing is allocated, which the EVP interface cannot promise; the code underneath is the same
+ * (SHA-NI where present). */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/base.h"
 

@@ -63,8 +63,8 @@ void plr__hex_encode(const void *data, size_t len, char *out) {
   out[2 * len] = 0;
 }
 
-/* Length of the valid sequence at p (RFC 3629: no overlong form, no surrogate, at most U+10FFFF), or 0.
- * A NUL ends every sequence, so this never looks past it. */
+/* Length of the valid sequence at p (RFC 3629: no overlong form, no surrogate, at most U+10FFFF),
+ * or 0. A NUL ends every sequence, so this never looks past it. */
 static unsigned utf8_sequence(const uint8_t *p) {
   if (p[0] < 0x80) return 1;
   unsigned n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2

@@ -1,7 +1,8 @@
 /* parallel_for over the context's pool, the host's executor, or this thread alone. */
 #include "base/base_int.h"
 
-/* Set while this thread runs a task. It belongs to the thread's stack of calls, not to the library's state. */
+/* Set while this thread runs a task. It belongs to the thread's stack of calls, not to the
+ * library's state. */
 static _Thread_local int inside_task;
 
 void plr__run_range(void (*fn)(void *arg, uint32_t index), void *arg, uint32_t begin,

@@ -4,20 +4,24 @@
 static plr_status cpu_run(plr_context *ctx, plr_op_id op, const void *a) {
   switch (op) {
 #define PLR_OP_CASE(name, id, args)                                                                \
-  case PLR_OP_##id: return plr__cpu_##name(ctx, (const args *)a);
+  case PLR_OP_##id:                                                                                \
+    return plr__cpu_##name(ctx, (const args *)a);
     PLR_OP_TABLE(PLR_OP_CASE)
 #undef PLR_OP_CASE
-  default: return PLR_ERR_UNSUPPORTED;
+  default:
+    return PLR_ERR_UNSUPPORTED;
   }
 }
 
 static plr_status reference_run(plr_op_id op, const void *a) {
   switch (op) {
 #define PLR_OP_CASE(name, id, args)                                                                \
-  case PLR_OP_##id: return plr__ref_##name((const args *)a);
+  case PLR_OP_##id:                                                                                \
+    return plr__ref_##name((const args *)a);
     PLR_OP_TABLE(PLR_OP_CASE)
 #undef PLR_OP_CASE
-  default: return PLR_ERR_UNSUPPORTED;
+  default:
+    return PLR_ERR_UNSUPPORTED;
   }
 }
 
@@ -37,9 +41,13 @@ plr_status plr__reference_run(plr_op_id op, const void *args) {
 
 size_t plr__cpu_workspace(plr_context *ctx, plr_op_id op, const void *args) {
   switch (op) {
-  case PLR_OP_MATMUL: return plr__cpu_matmul_workspace(ctx, args);
-  case PLR_OP_ATTENTION: return plr__cpu_attention_workspace(ctx, args);
-  case PLR_OP_ATTENTION_BWD: return plr__cpu_attention_bwd_workspace(ctx, args);
-  default: return 0;
+  case PLR_OP_MATMUL:
+    return plr__cpu_matmul_workspace(ctx, args);
+  case PLR_OP_ATTENTION:
+    return plr__cpu_attention_workspace(ctx, args);
+  case PLR_OP_ATTENTION_BWD:
+    return plr__cpu_attention_bwd_workspace(ctx, args);
+  default:
+    return 0;
   }
 }

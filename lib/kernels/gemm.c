@@ -12,13 +12,18 @@
 #define MR PLR_GEMM_MR
 #define NR PLR_GEMM_NR
 
-#define BLOCK_K  384 /* a row tile of A and a panel of B: 9 + 24 KiB */
-#define BLOCK_N  768 /* a block of B: 1.1 MiB at most */
-#define THIN_N   64  /* the same when only a few rows will use it: stays in the first-level cache */
-#define FEW_ROWS 24  /* up to here THIN_N is used */
-#define PACK_M   96  /* rows of a transposed A packed at once */
-#define THIN_K   256 /* k per call of the thin kernel; PLR_GEMM_THIN times this many floats on the stack */
-#define THIN_COL 512 /* columns per call: C stays in the first-level cache */
+#define BLOCK_K 256  /* a row tile of A and a panel of B: 6 + 16 KiB */
+#define BLOCK_N 1024 /* a block of B: 1 MiB at most */
+#define PACK_M  96   /* rows of a transposed A packed at once */
+
+/* Up to this many rows packing B costs more than it brings: B is read in place, or, when it is stored transposed,
+ * each panel is packed and used while it is in the first-level cache. */
+#define FEW_ROWS 64
+
+/* k and columns per call of the thin kernel: these of B stay in the second-level cache, these columns of 8 rows of
+ * C in the first-level one. */
+#define THIN_K   256
+#define THIN_COL 512
 
 /* Fewer multiply-adds than this for each thread are not worth waking it. */
 #define WORK_PER_THREAD 200000
@@ -99,12 +104,16 @@ static void make_plan(plan *p, plr_context *ctx, const plr_matmul_args *a) {
   memset(p, 0, sizeof *p);
   p->args = a;
   p->kernels = choose_kernels(ctx);
-  p->thin = a->layout != PLR_MATMUL_NT && a->m <= PLR_GEMM_THIN;
+  const int few_rows = a->m <= FEW_ROWS;
+  p->thin = few_rows && a->layout != PLR_MATMUL_NT;
   choose_grid(p, (int64_t)plr_context_threads(ctx));
-  if (p->thin) return;
-  const int64_t cols = round_up(ceil_div(ceil_div(a->n, NR), p->col_parts), 1) * NR;
+  if (p->thin) {
+    p->part_bytes = (size_t)round_up(a->m * PLR_MIN(a->k, THIN_K), NR) * sizeof(float);
+    return;
+  }
+  const int64_t cols = ceil_div(ceil_div(a->n, NR), p->col_parts) * NR;
   p->block_k = block_size(a->k, BLOCK_K, 16);
-  p->block_n = block_size(cols, a->m <= FEW_ROWS ? THIN_N : BLOCK_N, NR);
+  p->block_n = block_size(cols, few_rows ? NR : BLOCK_N, NR);
   p->b_bytes = (size_t)(p->block_k * p->block_n) * sizeof(float);
   p->part_bytes = p->b_bytes;
   if (a->layout == PLR_MATMUL_TN)
@@ -193,22 +202,36 @@ static void clear(const plr_matmul_args *args, const part *t) {
     memset(args->c + r * args->ldc + t->col, 0, (size_t)t->cols * sizeof(float));
 }
 
-/* Few rows: B is read once, in place, as wide as it is stored. */
+/* depth x rows of A, from either way it may be stored. */
+static void pack_thin(const plr_matmul_args *args, int64_t row, int64_t rows, int64_t k,
+                      int64_t depth, float *to) {
+  const int transposed = args->layout == PLR_MATMUL_TN;
+  const int64_t row_stride = transposed ? 1 : args->lda, k_stride = transposed ? args->lda : 1;
+  const float *from = args->a + row * row_stride + k * k_stride;
+  for (int64_t q = 0; q < depth; q++)
+    for (int64_t r = 0; r < rows; r++) to[q * rows + r] = from[r * row_stride + q * k_stride];
+}
+
+/* Few rows: B comes from memory once, in place, as wide as it is stored. */
 static void run_thin(const plan *p, const part *t) {
   const plr_matmul_args *args = p->args;
-  const int64_t rows = t->rows;
-  float a[THIN_K * PLR_GEMM_THIN];
+  const int64_t groups = ceil_div(t->rows, PLR_GEMM_THIN);
   if (!args->accumulate) clear(args, t);
   for (int64_t k = 0; k < args->k; k += THIN_K) {
     const int64_t depth = PLR_MIN(THIN_K, args->k - k);
-    for (int64_t q = 0; q < depth; q++)
-      for (int64_t r = 0; r < rows; r++)
-        a[q * rows + r] = args->layout == PLR_MATMUL_TN ? args->a[(k + q) * args->lda + r]
-                                                        : args->a[r * args->lda + k + q];
-    for (int64_t j = 0; j < t->cols; j += THIN_COL)
-      p->kernels->thin(rows, PLR_MIN(THIN_COL, t->cols - j), depth, a,
-                       args->b + k * args->ldb + t->col + j, args->ldb, args->c + t->col + j,
-                       args->ldc);
+    for (int64_t g = 0; g < groups; g++) {
+      const int64_t row = t->rows * g / groups, rows = t->rows * (g + 1) / groups - row;
+      pack_thin(args, row, rows, k, depth, t->a + row * depth);
+    }
+    for (int64_t j = 0; j < t->cols; j += THIN_COL) {
+      const float *b = args->b + k * args->ldb + t->col + j;
+      const int64_t cols = PLR_MIN(THIN_COL, t->cols - j);
+      for (int64_t g = 0; g < groups; g++) {
+        const int64_t row = t->rows * g / groups, rows = t->rows * (g + 1) / groups - row;
+        p->kernels->thin(rows, cols, depth, t->a + row * depth, b, args->ldb,
+                         args->c + row * args->ldc + t->col + j, args->ldc);
+      }
+    }
   }
 }
 
@@ -222,14 +245,13 @@ static void run_part(void *arg, uint32_t index) {
   t.col = part_begin(args->n, NR, p->col_parts, j);
   t.cols = part_begin(args->n, NR, p->col_parts, j + 1) - t.col;
   if (t.rows <= 0 || t.cols <= 0) return;
-  if (p->thin) {
-    run_thin(p, &t);
-    return;
-  }
   char *work = (char *)args->work + p->part_bytes * index;
   t.b = (float *)(void *)work;
   t.a = (float *)(void *)(work + p->b_bytes);
-  run_packed(p, &t);
+  if (p->thin)
+    run_thin(p, &t);
+  else
+    run_packed(p, &t);
 }
 
 /* ---- the operation ---------------------------------------------------------------------------- */

@@ -14,53 +14,58 @@ INLINE __m256i lane_mask(int64_t n) {
   return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)PLR_MAX(PLR_MIN(n, 8), 0)), lane);
 }
 
+INLINE __m256 load(const float *from, int64_t n) {
+  return n >= 8 ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, lane_mask(n));
+}
+
+INLINE void store(float *to, __m256 x, int64_t n) {
+  if (n >= 8)
+    _mm256_storeu_ps(to, x);
+  else
+    _mm256_maskstore_ps(to, lane_mask(n), x);
+}
+
 /* ---- the register tile ------------------------------------------------------------------------ */
 
-/* rows x (8 * vectors) elements of C; rows and vectors are constants where this is inlined. */
-INLINE void tile(const int rows, const int vectors, const plr__gemm_strip *s, const float *b,
-                 float *c, int64_t cols) {
-  __m256 acc[MR][2];
-  const int full = cols >= 8 * vectors;
-  const __m256i mask = lane_mask(cols - 8 * (vectors - 1));
-#pragma GCC unroll 6
-  for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
-      const float *from = c + r * s->ldc + 8 * v;
-      acc[r][v] = _mm256_setzero_ps();
-      if (!s->resume) continue;
-      acc[r][v] = full || v < vectors - 1 ? _mm256_loadu_ps(from) : _mm256_maskload_ps(from, mask);
-    }
+/* The accumulators are named, left and right 8 columns of each row, since an array of them does not stay in
+ * registers with every compiler. rows and wide are constants where these are used, so the rest folds away. */
+#define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
+
+#define LOAD_ROW(r)                                                                                \
+  __m256 left##r = _mm256_setzero_ps(), right##r = left##r;                                        \
+  if (r < rows && s->resume) {                                                                     \
+    left##r = load(c + r * s->ldc, wide ? 8 : cols);                                               \
+    if (wide) right##r = load(c + r * s->ldc + 8, cols - 8);                                       \
   }
 
+#define STEP_ROW(r)                                                                                \
+  if (r < rows) {                                                                                  \
+    const __m256 x = _mm256_broadcast_ss((r < 3 ? low : high) + r % 3 * row_stride);               \
+    left##r = _mm256_fmadd_ps(x, b_left, left##r);                                                 \
+    if (wide) right##r = _mm256_fmadd_ps(x, b_right, right##r);                                    \
+  }
+
+#define STORE_ROW(r)                                                                               \
+  if (r < rows) {                                                                                  \
+    store(c + r * s->ldc, left##r, wide ? 8 : cols);                                               \
+    if (wide) store(c + r * s->ldc + 8, right##r, cols - 8);                                       \
+  }
+
+/* rows x 16 elements of C (8 when not wide), of which cols count. */
+INLINE void tile(const int rows, const int wide, const plr__gemm_strip *s, const float *b, float *c,
+                 int64_t cols) {
+  EACH_ROW(LOAD_ROW)
   const int64_t row_stride = s->row_stride, k_stride = s->k_stride;
-  const float *low = s->a, *high = s->a + 3 * row_stride;
+  const float *low = s->a, *high = rows > 3 ? low + 3 * row_stride : low; /* 3 offsets reach all */
   for (int64_t p = s->depth; p > 0; p--) {
-    __m256 bv[2];
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) bv[v] = _mm256_load_ps(b + 8 * v);
-#pragma GCC unroll 6
-    for (int r = 0; r < rows; r++) {
-      __m256 x = _mm256_broadcast_ss((r < 3 ? low : high) + r % 3 * row_stride);
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) acc[r][v] = _mm256_fmadd_ps(x, bv[v], acc[r][v]);
-    }
+    const __m256 b_left = _mm256_load_ps(b);
+    const __m256 b_right = wide ? _mm256_load_ps(b + 8) : b_left;
+    EACH_ROW(STEP_ROW)
     low += k_stride;
     high += k_stride;
     b += NR;
   }
-
-#pragma GCC unroll 6
-  for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) {
-      float *to = c + r * s->ldc + 8 * v;
-      if (full || v < vectors - 1)
-        _mm256_storeu_ps(to, acc[r][v]);
-      else
-        _mm256_maskstore_ps(to, mask, acc[r][v]);
-    }
-  }
+  EACH_ROW(STORE_ROW)
 }
 
 /* The tiles of one strip. While one computes, the lines of C that the next one starts from are fetched. */
@@ -71,9 +76,9 @@ INLINE void strip_rows(const int rows, const plr__gemm_strip *s) {
     if (left > NR)
       for (int r = 0; r < rows; r++) _mm_prefetch((const char *)(c + r * s->ldc + NR), _MM_HINT_T0);
     if (left > 8)
-      tile(rows, 2, s, b, c, left);
-    else
       tile(rows, 1, s, b, c, left);
+    else
+      tile(rows, 0, s, b, c, left);
     b += s->depth * NR;
     c += NR;
   }
@@ -81,12 +86,24 @@ INLINE void strip_rows(const int rows, const plr__gemm_strip *s) {
 
 static void strip(const plr__gemm_strip *s) {
   switch (s->rows) {
-  case 1: strip_rows(1, s); break;
-  case 2: strip_rows(2, s); break;
-  case 3: strip_rows(3, s); break;
-  case 4: strip_rows(4, s); break;
-  case 5: strip_rows(5, s); break;
-  default: strip_rows(6, s); break;
+  case 1:
+    strip_rows(1, s);
+    break;
+  case 2:
+    strip_rows(2, s);
+    break;
+  case 3:
+    strip_rows(3, s);
+    break;
+  case 4:
+    strip_rows(4, s);
+    break;
+  case 5:
+    strip_rows(5, s);
+    break;
+  default:
+    strip_rows(MR, s);
+    break;
   }
 }
 
@@ -181,7 +198,7 @@ INLINE void thin_steps(const int rows, const int steps, int64_t cols, const floa
       __m256 x = _mm256_loadu_ps(at), y = _mm256_loadu_ps(at + 8);
 #pragma GCC unroll 4
       for (int p = 0; p < steps; p++) {
-        __m256 av = _mm256_broadcast_ss(a + p * rows + r);
+        const __m256 av = _mm256_set1_ps(a[p * rows + r]);
         x = _mm256_fmadd_ps(av, bv[p][0], x);
         y = _mm256_fmadd_ps(av, bv[p][1], y);
       }
@@ -194,7 +211,7 @@ INLINE void thin_steps(const int rows, const int steps, int64_t cols, const floa
     for (int r = 0; r < rows; r++) {
       __m256 x = _mm256_maskload_ps(c + r * ldc + j, mask);
       for (int p = 0; p < steps; p++)
-        x = _mm256_fmadd_ps(_mm256_broadcast_ss(a + p * rows + r),
+        x = _mm256_fmadd_ps(_mm256_set1_ps(a[p * rows + r]),
                             _mm256_maskload_ps(b + p * ldb + j, mask), x);
       _mm256_maskstore_ps(c + r * ldc + j, mask, x);
     }
@@ -211,14 +228,30 @@ INLINE void thin_rows(const int rows, int64_t cols, int64_t depth, const float *
 static void thin(int64_t rows, int64_t cols, int64_t depth, const float *a, const float *b,
                  int64_t ldb, float *c, int64_t ldc) {
   switch (rows) {
-  case 1: thin_rows(1, cols, depth, a, b, ldb, c, ldc); break;
-  case 2: thin_rows(2, cols, depth, a, b, ldb, c, ldc); break;
-  case 3: thin_rows(3, cols, depth, a, b, ldb, c, ldc); break;
-  case 4: thin_rows(4, cols, depth, a, b, ldb, c, ldc); break;
-  case 5: thin_rows(5, cols, depth, a, b, ldb, c, ldc); break;
-  case 6: thin_rows(6, cols, depth, a, b, ldb, c, ldc); break;
-  case 7: thin_rows(7, cols, depth, a, b, ldb, c, ldc); break;
-  default: thin_rows(8, cols, depth, a, b, ldb, c, ldc); break;
+  case 1:
+    thin_rows(1, cols, depth, a, b, ldb, c, ldc);
+    break;
+  case 2:
+    thin_rows(2, cols, depth, a, b, ldb, c, ldc);
+    break;
+  case 3:
+    thin_rows(3, cols, depth, a, b, ldb, c, ldc);
+    break;
+  case 4:
+    thin_rows(4, cols, depth, a, b, ldb, c, ldc);
+    break;
+  case 5:
+    thin_rows(5, cols, depth, a, b, ldb, c, ldc);
+    break;
+  case 6:
+    thin_rows(6, cols, depth, a, b, ldb, c, ldc);
+    break;
+  case 7:
+    thin_rows(7, cols, depth, a, b, ldb, c, ldc);
+    break;
+  default:
+    thin_rows(8, cols, depth, a, b, ldb, c, ldc);
+    break;
   }
 }
 

@@ -27,7 +27,8 @@ void plr_tensor_matrix(plr_tensor *out, void *data, uint32_t dtype, int64_t rows
   out->strides[1] = 1;
 }
 
-/* The product of the sizes, and the index of the last element by its strides, must both be addressable. */
+/* The product of the sizes, and the index of the last element by its strides, must both be
+ * addressable. */
 static plr_status check_extent(const plr_tensor *t, uint32_t size, int64_t *count, plr_error *err) {
   const int64_t most = PTRDIFF_MAX / (int64_t)size;
   int64_t n = 1, last = 0;

@@ -11,12 +11,13 @@
 /* Elements, assuming plr_tensor_check passed. */
 int64_t plr__tensor_count(const plr_tensor *t);
 
-/* 1 when the elements lie one after another in row-major order; strides of sizes 0 and 1 do not matter. */
+/* 1 when the elements lie one after another in row-major order; strides of sizes 0 and 1 do not
+ * matter. */
 int plr__tensor_contiguous(const plr_tensor *t);
 
-/* Conversions round to nearest, ties to even. A NaN stays a NaN with its sign and the top of its payload, made
- * quiet; values too large become infinities; denormals are kept. They use integers only, so the result does not
- * depend on the floating-point environment. */
+/* Conversions round to nearest, ties to even. A NaN stays a NaN with its sign and the top of its
+ * payload, made quiet; values too large become infinities; denormals are kept. They use integers
+ * only, so the result does not depend on the floating-point environment. */
 
 static inline uint32_t plr__f32_bits(float x) {
   uint32_t u;

@@ -1,4 +1,5 @@
-/* What the tests of base share: cmocka, hexadecimal text, and an allocator that counts and fails on demand. */
+/* What the tests of base share: cmocka, hexadecimal text, and an allocator that counts and fails on
+ * demand. */
 #ifndef PLR_TEST_BASE_TEST_H
 #define PLR_TEST_BASE_TEST_H
 

@@ -10,8 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* This executable's write, fsync and rename stand before the C library's. A code makes the call fail with it
- * once `after` calls have passed; write_most cuts every write short. */
+/* This executable's write, fsync and rename stand before the C library's. A code makes the call
+ * fail with it once `after` calls have passed; write_most cuts every write short. */
 static struct {
   int write_code, fsync_code, rename_code;
   int write_after, fsync_after, interrupt;
@@ -186,7 +186,7 @@ static void test_two_sinks(void **state) {
   assert_int_equal(files_in_folder(), 1);
 }
 
-/* A full disk (or quota) at the first or a later write; then nothing else but the failure is told. */
+/* A full disk (or quota) at the first or a later write; then the failure sticks. */
 static void test_no_space(void **state) {
   const int codes[] = {ENOSPC, EDQUOT, EIO};
   const plr_status want[] = {PLR_ERR_NO_SPACE, PLR_ERR_NO_SPACE, PLR_ERR_IO};

@@ -131,8 +131,8 @@ static uint32_t crc32c_by_bits(uint32_t crc, const uint8_t *p, size_t len) {
   return ~c;
 }
 
-/* Both paths against the definition: every length through the tails, the joined streams, odd alignments, and
- * a start value carried over a cut. */
+/* Both paths against the definition: every length through the tails, the joined streams, odd
+ * alignments, and a start value carried over a cut. */
 static void test_crc32c_paths(void **state) {
   (void)state;
   static uint8_t data[10000];

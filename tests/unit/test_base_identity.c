@@ -103,8 +103,8 @@ static void challenge(const uint8_t r[32], const uint8_t a[32], const uint8_t *m
   crypto_core_ed25519_scalar_reduce(k, wide);
 }
 
-/* A = B + T with T of order two, secret scalar 1: when k is even, kT vanishes and plain Ed25519 accepts. Only the
- * check of A's order refuses it, which is what plr_verify adds. */
+/* A = B + T with T of order two, secret scalar 1: when k is even, kT vanishes and plain Ed25519
+ * accepts. Only the check of A's order refuses it, which is what plr_verify adds. */
 static void test_mixed_order_key(void **state) {
   (void)state;
   assert_true(sodium_init() >= 0);
@@ -124,7 +124,8 @@ static void test_mixed_order_key(void **state) {
   assert_true(accepted > 4);
 }
 
-/* R = B + T: what a verifier with the cofactor would accept, since S*B - k*A differs from R by exactly T. */
+/* R = B + T: what a verifier with the cofactor would accept, since S*B - k*A differs from R by
+ * exactly T. */
 static void test_mixed_order_r(void **state) {
   (void)state;
   assert_true(sodium_init() >= 0);
@@ -143,7 +144,8 @@ static void test_mixed_order_r(void **state) {
   assert_int_equal(plr_verify(base, &m, 1, signature), PLR_ERR_SIGNATURE);
 }
 
-/* Keys of low order, and forms of y not below p = 2^255 - 19: with R = identity and S = 0 many verifiers pass. */
+/* Keys of low order, and forms of y not below p = 2^255 - 19: with R = identity and S = 0 many
+ * verifiers pass. */
 static void test_low_order_and_non_canonical_keys(void **state) {
   (void)state;
   static const char *const keys[] = {

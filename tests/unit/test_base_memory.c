@@ -127,6 +127,21 @@ static void test_blocks(void **state) {
   assert_int_equal(a.bad_free, 0);
 }
 
+/* A refused allocation leaves no trace in the counters. */
+static void test_refused_block(void **state) {
+  (void)state;
+  test_allocator a;
+  plr_context_options o = test_options(&a);
+  plr_context *ctx = test_context(&o);
+  a.fail_at = a.calls;
+  assert_null(plr__alloc(ctx, 1000));
+  uint64_t now, count;
+  plr_context_memory(ctx, &now, NULL, &count);
+  assert_int_equal(now, 0);
+  assert_int_equal(count, 0);
+  plr_context_destroy(ctx);
+}
+
 static void test_overflow(void **state) {
   (void)state;
   plr_context *ctx = test_context(NULL);
@@ -256,10 +271,15 @@ static void test_failing_allocations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),         cmocka_unit_test(test_bad_options),
-      cmocka_unit_test(test_context_versions), cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_overflow),         cmocka_unit_test(test_max_memory),
-      cmocka_unit_test(test_buffer),           cmocka_unit_test(test_failing_allocations),
+      cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_bad_options),
+      cmocka_unit_test(test_context_versions),
+      cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_refused_block),
+      cmocka_unit_test(test_overflow),
+      cmocka_unit_test(test_max_memory),
+      cmocka_unit_test(test_buffer),
+      cmocka_unit_test(test_failing_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static void test_error_detail(void **state) {
   plr_error_init(NULL, 300);
 }
 
-/* A caller compiled against a version with a shorter struct: not a byte behind it may be written. */
+/* A caller compiled against a version with a shorter struct: no byte behind it may be written. */
 static void test_error_of_older_version(void **state) {
   (void)state;
   const uint32_t sizes[] = {4, 8, 16, 80, 100};
@@ -63,7 +63,8 @@ static void test_error_of_older_version(void **state) {
   free(err);
 }
 
-/* What a peer sent may end up in a message: it stays one line of valid UTF-8, cut between characters. */
+/* What a peer sent may end up in a message: it stays one line of valid UTF-8, cut between
+ * characters. */
 static void test_error_text_is_clean(void **state) {
   (void)state;
   plr_error err = {0};

@@ -44,7 +44,8 @@ static void test_every_bf16(void **state) {
   }
 }
 
-/* Between two neighbours: the middle goes to the even one, a step to either side of it to the nearer. */
+/* Between two neighbours: the middle goes to the even one, a step to either side of it to the
+ * nearer. */
 static void check_between(uint16_t low, float middle, uint16_t (*convert)(float)) {
   uint16_t even = low & 1 ? (uint16_t)(low + 1) : low;
   assert_int_equal(convert(middle), even);

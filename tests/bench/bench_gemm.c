@@ -1,0 +1,160 @@
+/* The exact matrix product against OpenBLAS on as many threads: the products of a training step (forward NN, input
+ * gradient NT, weight gradient TN), square ones, and thin ones as in decoding.
+ *
+ * OpenBLAS is loaded at run time. Where it does not know the processor it falls back to kernels without AVX2, which
+ * would make an easy peer: unless the user chose with OPENBLAS_CORETYPE, it is told to use its AVX2 kernels when
+ * the processor has AVX2, the instruction set that ours use. The note names the kernels it reports. */
+#define _DEFAULT_SOURCE
+#include "bench.h"
+
+#include "kernels/kernels.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* CBLAS constants of the reference interface. */
+enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
+
+typedef void sgemm_fn(int order, int trans_a, int trans_b, int m, int n, int k, float alpha,
+                      const float *a, int lda, const float *b, int ldb, float beta, float *c,
+                      int ldc);
+
+typedef struct peer {
+  sgemm_fn *sgemm;
+  void (*set_threads)(int);
+  char name[64];
+} peer;
+
+/* dlsym gives an object pointer; POSIX promises that it converts. */
+static void lookup(void *library, const char *name, void *fn, size_t size) {
+  void *symbol = dlsym(library, name);
+  memcpy(fn, &symbol, size);
+}
+
+static void load_peer(peer *p) {
+  memset(p, 0, sizeof *p);
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+#endif
+  void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+  if (!library) return;
+  char *(*core)(void);
+  lookup(library, "cblas_sgemm", &p->sgemm, sizeof p->sgemm);
+  lookup(library, "openblas_set_num_threads", &p->set_threads, sizeof p->set_threads);
+  lookup(library, "openblas_get_corename", &core, sizeof core);
+  if (!p->set_threads) p->sgemm = NULL;
+  snprintf(p->name, sizeof p->name, "OpenBLAS %s kernels", core ? core() : "unnamed");
+}
+
+typedef struct product {
+  const char *layout_name;
+  uint32_t layout;
+  int64_t m, n, k;
+} product;
+
+typedef struct run_state {
+  plr_context *ctx;
+  plr_matmul_args args;
+  const peer *peer;
+} run_state;
+
+static void ours(void *arg) {
+  run_state *s = arg;
+  if (plr__cpu_run(s->ctx, PLR_OP_MATMUL, &s->args) != PLR_OK) {
+    fprintf(stderr, "bench_gemm: the product was refused\n");
+    exit(1);
+  }
+}
+
+static void theirs(void *arg) {
+  const run_state *s = arg;
+  const plr_matmul_args *a = &s->args;
+  s->peer->sgemm(ROW_MAJOR, a->layout == PLR_MATMUL_TN ? TRANSPOSE : NO_TRANSPOSE,
+                 a->layout == PLR_MATMUL_NT ? TRANSPOSE : NO_TRANSPOSE, (int)a->m, (int)a->n,
+                 (int)a->k, 1.0f, a->a, (int)a->lda, a->b, (int)a->ldb, 0.0f, a->c, (int)a->ldc);
+}
+
+static void measure(plr_context *ctx, uint32_t threads, const peer *p, const product *x) {
+  run_state s = {.ctx = ctx, .peer = p};
+  plr_matmul_args *a = &s.args;
+  a->m = x->m, a->n = x->n, a->k = x->k, a->layout = x->layout;
+  a->lda = x->layout == PLR_MATMUL_TN ? x->m : x->k;
+  a->ldb = x->layout == PLR_MATMUL_NT ? x->k : x->n;
+  a->ldc = x->n;
+  float *ma = bench_alloc(x->m * x->k * 4), *mb = bench_alloc(x->k * x->n * 4);
+  bench_fill(ma, x->m * x->k, 1);
+  bench_fill(mb, x->k * x->n, 2);
+  a->a = ma, a->b = mb;
+  a->c = bench_alloc(x->m * x->n * 4);
+  memset(a->c, 0, (size_t)(x->m * x->n) * 4);
+  a->work = bench_alloc((int64_t)plr__cpu_workspace(ctx, PLR_OP_MATMUL, a));
+
+  if (p->sgemm) p->set_threads((int)threads);
+  bench_pair pair = {.ours = ours, .ours_arg = &s, .threads = threads, .seconds = 0.4};
+  if (p->sgemm) pair.peer = theirs, pair.peer_arg = &s;
+  bench_result r;
+  bench_run(&pair, &r);
+
+  const double flops = 2e-9 * (double)x->m * (double)x->n * (double)x->k;
+  char name[96];
+  snprintf(name, sizeof name, "gemm/%s/%lldx%lldx%lld/t%u", x->layout_name, (long long)x->m,
+           (long long)x->n, (long long)x->k, threads);
+  bench_print(name, flops / r.ours, "GFLOP/s", p->sgemm ? "openblas" : NULL, flops / r.peer,
+              r.ratio, "%.3f of the %s rate (%.1f GFLOP/s); peer: %s; %u samples",
+              flops / r.ours / r.fma, bench_fma_name(), r.fma, p->sgemm ? p->name : "not found",
+              r.samples);
+  free(ma);
+  free(mb);
+  free(a->c);
+  free(a->work);
+}
+
+int main(void) {
+  static const product products[] = {
+      /* m x n x k of a block of width 768 and 1,024 tokens: forward, input gradient, weight gradient */
+      {"nn", PLR_MATMUL_NN, 1024, 768, 768},
+      {"nt", PLR_MATMUL_NT, 1024, 768, 768},
+      {"tn", PLR_MATMUL_TN, 768, 768, 1024},
+      {"nn", PLR_MATMUL_NN, 1024, 2048, 768},
+      {"nt", PLR_MATMUL_NT, 1024, 768, 2048},
+      {"tn", PLR_MATMUL_TN, 768, 2048, 1024},
+      {"nn", PLR_MATMUL_NN, 1024, 768, 3072},
+      {"nt", PLR_MATMUL_NT, 1024, 3072, 768},
+      {"tn", PLR_MATMUL_TN, 3072, 768, 1024},
+      /* square */
+      {"nn", PLR_MATMUL_NN, 256, 256, 256},
+      {"nn", PLR_MATMUL_NN, 1024, 1024, 1024},
+      {"nt", PLR_MATMUL_NT, 1024, 1024, 1024},
+      {"tn", PLR_MATMUL_TN, 1024, 1024, 1024},
+      /* a subspace of 16 */
+      {"nn", PLR_MATMUL_NN, 1024, 16, 768},
+      {"nt", PLR_MATMUL_NT, 1024, 768, 16},
+      /* decoding */
+      {"nn", PLR_MATMUL_NN, 1, 768, 768},
+      {"nn", PLR_MATMUL_NN, 1, 3072, 768},
+      {"nn", PLR_MATMUL_NN, 4, 3072, 768},
+      {"nn", PLR_MATMUL_NN, 8, 768, 3072},
+      {"nt", PLR_MATMUL_NT, 1, 3072, 768},
+      {"nt", PLR_MATMUL_NT, 8, 3072, 768},
+  };
+  peer p;
+  load_peer(&p);
+  for (uint32_t threads = 1; threads <= 2; threads++) {
+    plr_context_options options;
+    plr_context_options_init(&options, sizeof options);
+    options.threads = threads;
+    plr_context *ctx;
+    plr_error err = {0};
+    if (plr_context_create(&options, &ctx, &err) != PLR_OK) {
+      fprintf(stderr, "bench_gemm: %s\n", err.message);
+      return 1;
+    }
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+      measure(ctx, threads, &p, &products[i]);
+    plr_context_destroy(ctx);
+  }
+  return 0;
+}
