@@ -3,8 +3,12 @@
  * Keys and values of one key/value head are laid out in the thread's slot: "lanes" [key/16][dim][16] where 16 keys
  * are the outputs (scores), "panels" [dim/16][key][16] where 16 dims are (weighted sums). A register tile is six
  * rows by 16 lanes; every element of it is one FMA chain, so block and tile sizes never show in the bits. */
+#ifndef PLR_KERNELS_BODY_ATTENTION_H
+#define PLR_KERNELS_BODY_ATTENTION_H
 
-#define PLR_ROWS6(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#include "kernels/body_rows.h"
+
+#define PLR_ROWS6(X)    X(0) X(1) X(2) X(3) X(4) X(5)
 #define PLR_ZERO_ROW(r) v16 c##r = v16_set1(0.0f);
 #define PLR_LOAD_ROW(r) v16 c##r = v16_load(c + 16 * r);
 
@@ -47,7 +51,8 @@ static void pack_lanes(const float *x, int64_t ldx, int64_t rows, int64_t dims, 
     if (lanes == 16)
       for (; i + 8 <= dims; i += 8) v16_transpose8(x + i, ldx, y + 16 * i);
     for (; i < dims; i++)
-      for (int lane = 0; lane < 16; lane++) y[16 * i + lane] = lane < lanes ? x[lane * ldx + i] : 0.0f;
+      for (int lane = 0; lane < 16; lane++)
+        y[16 * i + lane] = lane < lanes ? x[lane * ldx + i] : 0.0f;
   }
 }
 
@@ -110,8 +115,8 @@ static inline void rows_tile(const float *w, int64_t ldw, const float *panel, in
 }
 
 /* Continues c[r][lane], the chain of key j0 + r over queries t0 .. t0+n-1 that see it: w[t][r] panel[t][lane]. */
-static inline void keys_tile(const float *w, int64_t ldw, const float *panel, int64_t j0, int64_t t0,
-                             int64_t n, float *c) {
+static inline void keys_tile(const float *w, int64_t ldw, const float *panel, int64_t j0,
+                             int64_t t0, int64_t n, float *c) {
   PLR_ROWS6(PLR_LOAD_ROW)
   int64_t t = j0 > t0 ? j0 - t0 : 0;
   for (; t < n && t0 + t < j0 + 5; t++) {
@@ -181,7 +186,8 @@ static void attention(const plr_attention_args *a, float *slot, int64_t b, int64
                       int64_t q1) {
   attention_slot s = slot_layout(a, slot, 0);
   for (int64_t t = q0; t < q1; t += PLR_ATTENTION_QUERIES)
-    attention_block(a, &s, b, head, t, q1 - t < PLR_ATTENTION_QUERIES ? q1 - t : PLR_ATTENTION_QUERIES);
+    attention_block(a, &s, b, head, t,
+                    q1 - t < PLR_ATTENTION_QUERIES ? q1 - t : PLR_ATTENTION_QUERIES);
 }
 
 /* ---- backward --------------------------------------------------------------------------------- */
@@ -231,7 +237,8 @@ static void query_gradients(const plr_attention_args *a, const attention_slot *s
   for (int64_t p = 0; p < s->panels; p++)
     for (int64_t t = 0; t < n; t += 6) {
       float y[96];
-      rows_tile(s->gradients + t * s->lds, s->lds, s->k_panels + p * a->seq * 16, t0 + t, t0 + n, y);
+      rows_tile(s->gradients + t * s->lds, s->lds, s->k_panels + p * a->seq * 16, t0 + t, t0 + n,
+                y);
       for (int64_t r = 0; r < 6 && t + r < n; r++)
         store_lanes(a->dq + (row + t + r) * a->ldq + column + 16 * p, v16_load(y + 16 * r),
                     PLR_TAIL(16 * p, a->head_dim));
@@ -252,7 +259,8 @@ static void key_gradients(const plr_attention_args *a, const attention_slot *s, 
     }
 }
 
-static void attention_bwd(const plr_attention_args *a, float *slot, const plr_attention_part *part) {
+static void attention_bwd(const plr_attention_args *a, float *slot,
+                          const plr_attention_part *part) {
   attention_slot s = slot_layout(a, slot, 1);
   int64_t row = part->b * a->seq, column = part->kv_head * a->head_dim, dims = a->head_dim;
   int64_t group = a->heads / a->kv_heads, stride = a->seq + PLR_ATTENTION_ROWS;
@@ -278,3 +286,5 @@ static void attention_bwd(const plr_attention_args *a, float *slot, const plr_at
   unpack_panels(s.dk, stride, part->k0, part->k1, dims, a->dk + row * a->ldk + column, a->ldk);
   unpack_panels(s.dv, stride, part->k0, part->k1, dims, a->dv + row * a->ldv + column, a->ldv);
 }
+
+#endif

@@ -32,7 +32,9 @@ static inline v16 v16_load(const float *p) {
   memcpy(r.f, p, sizeof r.f);
   return r;
 }
-static inline void v16_store(float *p, v16 x) { memcpy(p, x.f, sizeof x.f); }
+static inline void v16_store(float *p, v16 x) {
+  memcpy(p, x.f, sizeof x.f);
+}
 /* First n lanes, 0 <= n <= 16; the others are +0 and their memory is not touched. */
 static inline v16 v16_load_n(const float *p, int n) {
   v16 r;

@@ -109,7 +109,8 @@ static void positions(run_state *s) {
 static void attend(run_state *s, int64_t batch, int64_t seq, int64_t heads, int64_t kv_heads,
                    int64_t dim) {
   int64_t width = heads * dim, kv = kv_heads * dim, ld = width + 2 * kv, rows = batch * seq;
-  float *x = random_floats(rows * ld, 11, 2.0f), *g = floats(rows * ld), *out = floats(rows * width);
+  float *x = random_floats(rows * ld, 11, 2.0f), *g = floats(rows * ld),
+        *out = floats(rows * width);
   float *dout = random_floats(rows * width, 12, 1.0f), *max = floats(rows * heads);
   float *sum = floats(rows * heads);
   plr_attention_args a = {.q = x, .k = x + width, .v = x + width + kv, .out = out};
@@ -126,7 +127,8 @@ static void attend(run_state *s, int64_t batch, int64_t seq, int64_t heads, int6
   a.work = scratch(s, PLR_OP_ATTENTION_BWD, &a);
   run(s, PLR_OP_ATTENTION_BWD, &a);
   output(s, g, (size_t)(rows * ld) * 4);
-  line(s, "attention_bwd %dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads, (int)kv_heads, (int)dim);
+  line(s, "attention_bwd %dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads, (int)kv_heads,
+       (int)dim);
   free(x), free(g), free(out), free(dout), free(max), free(sum), free(a.work);
 }
 
@@ -139,11 +141,11 @@ static void training(run_state *s) {
   run(s, PLR_OP_XENT, &(plr_xent_args){logits, labels, loss, ROWS, VOCAB, 0.2f, 1});
   output(s, logits, ROWS * VOCAB * 4), output(s, loss, sizeof loss);
   line(s, "xent %dx%d", ROWS, VOCAB);
-  float *w = random_floats(N, 15, 1.0f), *m = random_floats(N, 16, 0.1f), *v = random_floats(N, 17, 1.0f);
+  float *w = random_floats(N, 15, 1.0f), *m = random_floats(N, 16, 0.1f),
+        *v = random_floats(N, 17, 1.0f);
   float *g = random_floats(N, 18, 1.0f);
   for (int i = 0; i < N; i++) v[i] = v[i] * v[i];
-  plr_adamw_args a = {w,     m,    v,      g,      N,   1e-3f, 0.9f, 0.95f,
-                      1e-8f, 0.1f, 0.271f, 0.142f, 0.5f};
+  plr_adamw_args a = {w, m, v, g, N, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.271f, 0.142f, 0.5f};
   run(s, PLR_OP_ADAMW, &a);
   output(s, w, N * 4), output(s, m, N * 4), output(s, v, N * 4), line(s, "adamw %d", N);
   plr_gaussian_args normal = {w, 7, 143, 3, UINT64_C(0x0123456789abcdef), 2, 0.02f};
@@ -238,6 +240,37 @@ static void outputs_are_golden(void **state) {
   free(s);
 }
 
+static char *read_text(const char *path) {
+  FILE *f = fopen(path, "rb");
+  assert_non_null(f);
+  char *text = (char *)allocate(65536);
+  size_t n = fread(text, 1, 65535, f);
+  assert_true(n > 0 && n < 65535);
+  text[n] = 0;
+  fclose(f);
+  return text;
+}
+
+/* Every hexadecimal constant the code uses stands in the normative text, so that the profile hash covers it. */
+static void constants_are_written_down(void **state) {
+  (void)state;
+  char *code = read_text(PLR_SOURCE_DIR "/lib/kernels/math_const.h");
+  char *exact = read_text(PLR_SOURCE_DIR "/lib/kernels/EXACT.md");
+  int found = 0;
+  for (char *p = strstr(code, "0x1"); p; p = strstr(p + 1, "0x1")) {
+    char constant[40];
+    size_t mantissa = strcspn(p, "p"), n = mantissa + 1;
+    n += strspn(p + n, "+-0123456789");
+    assert_true(n < sizeof constant);
+    memcpy(constant, p, n);
+    constant[n] = 0;
+    if (!strstr(exact, constant)) fail_msg("%s is not in EXACT.md", constant);
+    found++;
+  }
+  assert_true(found > 50);
+  free(code), free(exact);
+}
+
 static int regenerate(void) {
   run_state *s = (run_state *)allocate(sizeof *s);
   compute(s, NULL);
@@ -250,6 +283,9 @@ static int regenerate(void) {
 
 int main(int argc, char **argv) {
   if (argc == 2 && strcmp(argv[1], "--regenerate") == 0) return regenerate();
-  const struct CMUnitTest tests[] = {cmocka_unit_test(outputs_are_golden)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(outputs_are_golden),
+      cmocka_unit_test(constants_are_written_down),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

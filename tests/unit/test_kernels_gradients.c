@@ -112,8 +112,8 @@ static void rope_forward(const double *x, const void *shape, double *y) {
     for (int64_t h = 0; h < s->heads; h++)
       for (int64_t i = 0; i < half; i++) {
         int64_t at = r * width + h * s->head_dim + i;
-        double angle = (double)(s->first + r % s->seq) *
-                       pow(10000.0, -2.0 * (double)i / (double)s->head_dim);
+        double angle =
+            (double)(s->first + r % s->seq) * pow(10000.0, -2.0 * (double)i / (double)s->head_dim);
         y[at] = x[at] * cos(angle) - x[at + half] * sin(angle);
         y[at + half] = x[at + half] * cos(angle) + x[at] * sin(angle);
       }
@@ -171,10 +171,11 @@ static void attention_gradient_of(attention_shape s) {
   float *x = random_floats(rows * ld, 1, 1.0f), *gradient = unset_floats(rows * ld);
   float *out = floats(rows * width), *dout = random_floats(rows * width, 2, 1.0f);
   float *max = floats(stats), *sum = floats(stats);
-  plr_attention_args a = {x,        x + width, x + width + kv, out,      max,
-                          sum,      dout,      gradient,       NULL,     NULL,
-                          s.batch,  s.seq,     s.heads,        s.kv_heads, s.head_dim,
-                          ld,       ld,        ld,             width,    (float)s.scale,
+  plr_attention_args a = {x,       x + width,  x + width + kv, out,
+                          max,     sum,        dout,           gradient,
+                          NULL,    NULL,       s.batch,        s.seq,
+                          s.heads, s.kv_heads, s.head_dim,     ld,
+                          ld,      ld,         width,          (float)s.scale,
                           NULL};
   a.dk = gradient + width, a.dv = gradient + width + kv;
   size_t forward = plr__cpu_workspace(ctx, PLR_OP_ATTENTION, &a);
@@ -292,8 +293,7 @@ static void adamw_formula(void **state) {
   for (int t = 1; t <= STEPS; t++) {
     fill_random(g, N, (uint32_t)(10 + t), 1.0f);
     double c1 = 1.0 - pow(b1, t), c2 = 1.0 - pow(b2, t);
-    plr_adamw_args a = {w,     m,    v,         g,         N,   1e-2f, 0.9f, 0.99f,
-                        1e-8f, 0.1f, (float)c1, (float)c2, 0.5f};
+    plr_adamw_args a = {w, m, v, g, N, 1e-2f, 0.9f, 0.99f, 1e-8f, 0.1f, (float)c1, (float)c2, 0.5f};
     assert_int_equal(plr__cpu_run(ctx, PLR_OP_ADAMW, &a), PLR_OK);
     for (int i = 0; i < N; i++) {
       double x = 0.5 * (double)g[i];
@@ -307,9 +307,9 @@ static void adamw_formula(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(rmsnorm_gradient), cmocka_unit_test(rope_gradient),
+      cmocka_unit_test(rmsnorm_gradient),   cmocka_unit_test(rope_gradient),
       cmocka_unit_test(attention_gradient), cmocka_unit_test(swiglu_gradient),
-      cmocka_unit_test(embed_gradient),   cmocka_unit_test(xent_gradient),
+      cmocka_unit_test(embed_gradient),     cmocka_unit_test(xent_gradient),
       cmocka_unit_test(adamw_formula),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
