@@ -35,20 +35,19 @@ static plr_status check_sizes(const plr_attention_args *a) {
 /* Floats of the layouts of body_attention.h; each part is a multiple of 16. */
 int64_t plr__attention_slot(const plr_attention_args *a) {
   int64_t padded = (a->seq + 15) / 16 * 16, wide = (a->head_dim + 15) / 16 * 16;
-  return padded * a->head_dim + wide * a->seq +
-         PLR_ATTENTION_QUERIES * (a->head_dim + padded + 16);
+  return padded * a->head_dim + wide * a->seq + PLR_ATTENTION_QUERIES * (padded + 16);
 }
 
 int64_t plr__attention_bwd_slot(const plr_attention_args *a) {
   int64_t padded = (a->seq + 15) / 16 * 16, wide = (a->head_dim + 15) / 16 * 16;
   return 2 * padded * a->head_dim + wide * (3 * a->seq + 2 * PLR_ATTENTION_ROWS) +
-         2 * PLR_ATTENTION_QUERIES * (a->head_dim + wide + padded + 16);
+         2 * PLR_ATTENTION_QUERIES * (wide + padded + 16);
 }
 
 /* Threads worth waking, at most one per unit. */
 static uint32_t parts_for(plr_context *ctx, const plr_attention_args *a, int64_t units) {
-  double work = (double)a->batch * (double)a->heads * (double)a->head_dim * (double)a->seq *
-                (double)a->seq;
+  double work =
+      (double)a->batch * (double)a->heads * (double)a->head_dim * (double)a->seq * (double)a->seq;
   int64_t threads = plr_context_threads(ctx);
   if (work < 131072.0) threads = 1;
   return (uint32_t)PLR_MAX(1, PLR_MIN(threads, units));
@@ -74,8 +73,8 @@ size_t plr__cpu_attention_bwd_workspace(plr_context *ctx, const plr_attention_ar
 
 /* The run of blocks of `unit` that part `index` computes. Block i costs i + 1 (queries) or, falling, blocks - i
  * (keys); a block belongs to the part in whose share of the whole cost it starts. */
-static void share(const attention_job *job, int64_t units, uint32_t index, int64_t unit, int falling,
-                  int64_t *first, int64_t *last) {
+static void share(const attention_job *job, int64_t units, uint32_t index, int64_t unit,
+                  int falling, int64_t *first, int64_t *last) {
   int64_t blocks = blocks_of(job->a), each = blocks * (blocks + 1) / 2, total = units * each;
   int64_t low = total / job->parts * index + total % job->parts * index / job->parts;
   int64_t next = index + 1;

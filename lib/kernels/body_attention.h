@@ -3,15 +3,19 @@
  * Keys and values of one key/value head are laid out in the thread's slot: "lanes" [key/16][dim][16] where 16 keys
  * are the outputs (scores), "panels" [dim/16][key][16] where 16 dims are (weighted sums). A register tile is six
  * rows by 16 lanes; every element of it is one FMA chain, so block and tile sizes never show in the bits. */
+#ifndef PLR_KERNELS_BODY_ATTENTION_H
+#define PLR_KERNELS_BODY_ATTENTION_H
 
-#define PLR_ROWS6(X) X(0) X(1) X(2) X(3) X(4) X(5)
+#include "kernels/body_rows.h"
+
+#define PLR_ROWS6(X)    X(0) X(1) X(2) X(3) X(4) X(5)
 #define PLR_ZERO_ROW(r) v16 c##r = v16_set1(0.0f);
 #define PLR_LOAD_ROW(r) v16 c##r = v16_load(c + 16 * r);
 
 typedef struct attention_slot { /* lds: floats from one query's row of scores to the next */
   int64_t lds, panels;
   float *k_lanes, *v_lanes, *k_panels, *v_panels, *dk, *dv;
-  float *q_rows, *dout_rows, *q_panels, *dout_panels;
+  float *q_panels, *dout_panels;
   float *scores, *gradients;
 } attention_slot;
 
@@ -23,7 +27,6 @@ static attention_slot slot_layout(const plr_attention_args *a, float *p, int bac
   s.lds = groups * 16 + 16;
   s.panels = panels;
   s.k_lanes = p, p += lanes;
-  s.q_rows = p, p += block * a->head_dim;
   s.scores = p, p += block * s.lds;
   if (!backward) {
     s.v_panels = p;
@@ -33,7 +36,6 @@ static attention_slot slot_layout(const plr_attention_args *a, float *p, int bac
   s.k_panels = p, p += panels * a->seq * 16;
   s.dk = p, p += panels * (a->seq + PLR_ATTENTION_ROWS) * 16;
   s.dv = p, p += panels * (a->seq + PLR_ATTENTION_ROWS) * 16;
-  s.dout_rows = p, p += block * a->head_dim;
   s.q_panels = p, p += panels * block * 16;
   s.dout_panels = p, p += panels * block * 16;
   s.gradients = p;
@@ -43,14 +45,15 @@ static attention_slot slot_layout(const plr_attention_args *a, float *p, int bac
 /* ---- layouts ---------------------------------------------------------------------------------- */
 
 static void pack_lanes(const float *x, int64_t ldx, int64_t rows, int64_t dims, float *y) {
-  for (int64_t g = 0; g < rows; g += 16, y += 16 * dims)
-    for (int64_t lane = 0; lane < 16; lane++) {
-      const float *row = x + (g + lane) * ldx;
-      if (g + lane < rows)
-        for (int64_t i = 0; i < dims; i++) y[16 * i + lane] = row[i];
-      else
-        for (int64_t i = 0; i < dims; i++) y[16 * i + lane] = 0.0f;
-    }
+  for (int64_t g = 0; g < rows; g += 16, x += 16 * ldx, y += 16 * dims) {
+    int lanes = PLR_TAIL(g, rows);
+    int64_t i = 0;
+    if (lanes == 16)
+      for (; i + 8 <= dims; i += 8) v16_transpose8(x + i, ldx, y + 16 * i);
+    for (; i < dims; i++)
+      for (int lane = 0; lane < 16; lane++)
+        y[16 * i + lane] = lane < lanes ? x[lane * ldx + i] : 0.0f;
+  }
 }
 
 static void pack_panels(const float *x, int64_t ldx, int64_t rows, int64_t dims, float *y) {
@@ -66,27 +69,18 @@ static void unpack_panels(const float *y, int64_t stride, int64_t first, int64_t
       store_lanes(x + r * ldx + i, v16_load(y + 16 * r), PLR_TAIL(i, dims));
 }
 
-/* [row/6][dim][6]: what a tile broadcasts lies together. Rows past the end are zero. */
-static void pack_rows(const float *x, int64_t ldx, int64_t rows, int64_t dims, float *y) {
-  for (int64_t t = 0; t < rows; t += 6, y += 6 * dims)
-    for (int64_t r = 0; r < 6; r++) {
-      const float *row = x + (t + r) * ldx;
-      if (t + r < rows)
-        for (int64_t i = 0; i < dims; i++) y[6 * i + r] = row[i];
-      else
-        for (int64_t i = 0; i < dims; i++) y[6 * i + r] = 0.0f;
-    }
-}
-
 /* ---- register tiles --------------------------------------------------------------------------- */
 
-/* s[r][lane] = scale * chain over dims of row r times key `lane`. */
-static inline void score_tile(const float *rows, const float *lanes, int64_t dims, float scale,
-                              float *s, int64_t lds) {
+/* s[r][lane] = scale * chain over dims of row r times key `lane`. Rows from n on repeat row n - 1. */
+static inline void score_tile(const float *x, int64_t ldx, int64_t n, const float *lanes,
+                              int64_t dims, float scale, float *s, int64_t lds) {
+#define PLR_ROW(r) const float *x##r = x + (r < n ? r : n - 1) * ldx;
+  PLR_ROWS6(PLR_ROW)
+#undef PLR_ROW
   PLR_ROWS6(PLR_ZERO_ROW)
   for (int64_t i = 0; i < dims; i++) {
     v16 b = v16_load(lanes + 16 * i);
-#define PLR_STEP(r) c##r = v16_fma(v16_set1(rows[6 * i + r]), b, c##r);
+#define PLR_STEP(r) c##r = v16_fma(v16_set1(x##r[i]), b, c##r);
     PLR_ROWS6(PLR_STEP)
 #undef PLR_STEP
   }
@@ -121,8 +115,8 @@ static inline void rows_tile(const float *w, int64_t ldw, const float *panel, in
 }
 
 /* Continues c[r][lane], the chain of key j0 + r over queries t0 .. t0+n-1 that see it: w[t][r] panel[t][lane]. */
-static inline void keys_tile(const float *w, int64_t ldw, const float *panel, int64_t j0, int64_t t0,
-                             int64_t n, float *c) {
+static inline void keys_tile(const float *w, int64_t ldw, const float *panel, int64_t j0,
+                             int64_t t0, int64_t n, float *c) {
   PLR_ROWS6(PLR_LOAD_ROW)
   int64_t t = j0 > t0 ? j0 - t0 : 0;
   for (; t < n && t0 + t < j0 + 5; t++) {
@@ -143,13 +137,13 @@ static inline void keys_tile(const float *w, int64_t ldw, const float *panel, in
 #undef PLR_PUT
 }
 
-/* Scores of queries t0 .. t0+n-1 against keys [k0, k1), k0 a multiple of 16, where some row sees the group. */
-static void score_block(const float *rows, const float *lanes, int64_t dims, float scale, int64_t t0,
-                        int64_t n, int64_t k0, int64_t k1, float *s, int64_t lds) {
+/* Scores of n queries from t0 (rows x) against keys [k0, k1), k0 a multiple of 16, where a row sees the group. */
+static void score_block(const float *x, int64_t ldx, const float *lanes, int64_t dims, float scale,
+                        int64_t t0, int64_t n, int64_t k0, int64_t k1, float *s, int64_t lds) {
   for (int64_t k = k0; k < k1; k += 16)
     for (int64_t t = 0; t < n; t += 6)
       if (k <= t0 + t + 5)
-        score_tile(rows + t * dims, lanes + k * dims, dims, scale, s + t * lds + k, lds);
+        score_tile(x + t * ldx, ldx, n - t, lanes + k * dims, dims, scale, s + t * lds + k, lds);
 }
 
 /* ---- forward ---------------------------------------------------------------------------------- */
@@ -165,8 +159,8 @@ static void attention_block(const plr_attention_args *a, const attention_slot *s
                             int64_t head, int64_t t0, int64_t n) {
   int64_t row = b * a->seq + t0, column = head * a->head_dim;
   int64_t stats = (b * a->heads + head) * a->seq + t0;
-  pack_rows(a->q + row * a->ldq + column, a->ldq, n, a->head_dim, s->q_rows);
-  score_block(s->q_rows, s->k_lanes, a->head_dim, a->scale, t0, n, 0, t0 + n, s->scores, s->lds);
+  score_block(a->q + row * a->ldq + column, a->ldq, s->k_lanes, a->head_dim, a->scale, t0, n, 0,
+              t0 + n, s->scores, s->lds);
   for (int64_t t = 0; t < n; t++) {
     float *w = s->scores + t * s->lds;
     float max = row_max(w, t0 + t + 1);
@@ -192,7 +186,8 @@ static void attention(const plr_attention_args *a, float *slot, int64_t b, int64
                       int64_t q1) {
   attention_slot s = slot_layout(a, slot, 0);
   for (int64_t t = q0; t < q1; t += PLR_ATTENTION_QUERIES)
-    attention_block(a, &s, b, head, t, q1 - t < PLR_ATTENTION_QUERIES ? q1 - t : PLR_ATTENTION_QUERIES);
+    attention_block(a, &s, b, head, t,
+                    q1 - t < PLR_ATTENTION_QUERIES ? q1 - t : PLR_ATTENTION_QUERIES);
 }
 
 /* ---- backward --------------------------------------------------------------------------------- */
@@ -226,10 +221,8 @@ static void gradient_block(const plr_attention_args *a, const attention_slot *s,
   const float *q = a->q + row * a->ldq + column, *dout = a->dout + row * a->ldo + column;
   const float *out = a->out + row * a->ldo + column;
   int64_t stats = (b * a->heads + head) * a->seq + t0;
-  pack_rows(q, a->ldq, n, dims, s->q_rows);
-  pack_rows(dout, a->ldo, n, dims, s->dout_rows);
-  score_block(s->q_rows, s->k_lanes, dims, a->scale, t0, n, k0, k1, s->scores, s->lds);
-  score_block(s->dout_rows, s->v_lanes, dims, 1.0f, t0, n, k0, k1, s->gradients, s->lds);
+  score_block(q, a->ldq, s->k_lanes, dims, a->scale, t0, n, k0, k1, s->scores, s->lds);
+  score_block(dout, a->ldo, s->v_lanes, dims, 1.0f, t0, n, k0, k1, s->gradients, s->lds);
   for (int64_t t = 0; t < n; t++) {
     int64_t seen = t0 + t + 1 < k1 ? t0 + t + 1 : k1;
     float delta = row_dot(dout + t * a->ldo, out + t * a->ldo, dims);
@@ -244,7 +237,8 @@ static void query_gradients(const plr_attention_args *a, const attention_slot *s
   for (int64_t p = 0; p < s->panels; p++)
     for (int64_t t = 0; t < n; t += 6) {
       float y[96];
-      rows_tile(s->gradients + t * s->lds, s->lds, s->k_panels + p * a->seq * 16, t0 + t, t0 + n, y);
+      rows_tile(s->gradients + t * s->lds, s->lds, s->k_panels + p * a->seq * 16, t0 + t, t0 + n,
+                y);
       for (int64_t r = 0; r < 6 && t + r < n; r++)
         store_lanes(a->dq + (row + t + r) * a->ldq + column + 16 * p, v16_load(y + 16 * r),
                     PLR_TAIL(16 * p, a->head_dim));
@@ -265,7 +259,8 @@ static void key_gradients(const plr_attention_args *a, const attention_slot *s, 
     }
 }
 
-static void attention_bwd(const plr_attention_args *a, float *slot, const plr_attention_part *part) {
+static void attention_bwd(const plr_attention_args *a, float *slot,
+                          const plr_attention_part *part) {
   attention_slot s = slot_layout(a, slot, 1);
   int64_t row = part->b * a->seq, column = part->kv_head * a->head_dim, dims = a->head_dim;
   int64_t group = a->heads / a->kv_heads, stride = a->seq + PLR_ATTENTION_ROWS;
@@ -291,3 +286,5 @@ static void attention_bwd(const plr_attention_args *a, float *slot, const plr_at
   unpack_panels(s.dk, stride, part->k0, part->k1, dims, a->dk + row * a->ldk + column, a->ldk);
   unpack_panels(s.dv, stride, part->k0, part->k1, dims, a->dv + row * a->ldv + column, a->ldv);
 }
+
+#endif

@@ -1,4 +1,6 @@
 /* Sums, gated activation, rotation, AdamW and storage formats: each element on its own. */
+#ifndef PLR_KERNELS_BODY_ELEMENTWISE_H
+#define PLR_KERNELS_BODY_ELEMENTWISE_H
 
 /* Loads and stores of the n <= 16 lanes left at element i. */
 #define PLR_TAIL(i, end) ((end) - (i) < 16 ? (int)((end) - (i)) : 16)
@@ -146,3 +148,5 @@ static void from_bf16_range(const void *args, int64_t first, int64_t last) {
     memcpy(a->f32 + i, &b, sizeof b);
   }
 }
+
+#endif

@@ -1,4 +1,8 @@
 /* Normal numbers, 16 columns at a time: four Philox blocks, eight Box-Muller pairs in fp64. */
+#ifndef PLR_KERNELS_BODY_GAUSSIAN_H
+#define PLR_KERNELS_BODY_GAUSSIAN_H
+
+#include "kernels/body_elementwise.h"
 
 static void normals16(const plr_gaussian_args *a, uint32_t row, uint32_t block, float *y, int n) {
   const uint32_t key[2] = {(uint32_t)a->seed, (uint32_t)(a->seed >> 32)};
@@ -33,3 +37,5 @@ static void gaussian_range(const void *args, int64_t first, int64_t last) {
               PLR_TAIL(i, a->cols));
   }
 }
+
+#endif

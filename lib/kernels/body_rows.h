@@ -1,4 +1,8 @@
 /* Kernels that reduce over a row by the 16-lane rule: rmsnorm, cross-entropy, sum of squares. */
+#ifndef PLR_KERNELS_BODY_ROWS_H
+#define PLR_KERNELS_BODY_ROWS_H
+
+#include "kernels/body_elementwise.h"
 
 static inline v16 square_lanes(const float *x, int64_t d) {
   v16 acc = v16_set1(0.0f);
@@ -144,3 +148,5 @@ static void sumsq_range(const void *args, int64_t first, int64_t last) {
     a->part[s] = d8_sum(d8_add(low, high));
   }
 }
+
+#endif

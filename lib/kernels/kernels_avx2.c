@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "kernels/vec_avx2.h"
+
 #include "kernels/vec_math.h"
 
-#include "kernels/body_elementwise.h"
-#include "kernels/body_rows.h"
-#include "kernels/body_gaussian.h"
 #include "kernels/body_attention.h"
+#include "kernels/body_elementwise.h"
+#include "kernels/body_gaussian.h"
+#include "kernels/body_rows.h"
 
 const plr_vec_kernels plr__vec_avx2 = PLR_VEC_KERNELS;

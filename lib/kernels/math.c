@@ -95,7 +95,9 @@ static double exp_extended(double x, double low) {
   return p * f64_bits((k - half + 1023u) << 52);
 }
 
-double plr__exp(double x) { return exp_extended(x, 0.0); }
+double plr__exp(double x) {
+  return exp_extended(x, 0.0);
+}
 
 /* x = m 2^e, m in [sqrt(1/2), sqrt(2)), for positive finite x. */
 static double split_f64(double x, double *e) {

@@ -11,7 +11,9 @@ static float tree(float lane[16]) {
   return lane[0];
 }
 
-static float sigmoid(float x) { return 1.0f / (1.0f + plr__expf(-x)); }
+static float sigmoid(float x) {
+  return 1.0f / (1.0f + plr__expf(-x));
+}
 
 plr_status plr__ref_fill(const plr_fill_args *a) {
   for (int64_t i = 0; i < a->n; i++) a->y[i] = a->value;

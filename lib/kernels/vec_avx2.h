@@ -24,8 +24,12 @@ typedef struct d8 {
   d8 r = {low, high};                                                                              \
   return r
 
-static inline v16 v16_set1(float x) { PLR_V16(_mm256_set1_ps(x), _mm256_set1_ps(x)); }
-static inline v16 v16_load(const float *p) { PLR_V16(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
+static inline v16 v16_set1(float x) {
+  PLR_V16(_mm256_set1_ps(x), _mm256_set1_ps(x));
+}
+static inline v16 v16_load(const float *p) {
+  PLR_V16(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+}
 static inline void v16_store(float *p, v16 x) {
   _mm256_storeu_ps(p, x.lo);
   _mm256_storeu_ps(p + 8, x.hi);
@@ -57,7 +61,9 @@ static inline v16 v16_mul(v16 a, v16 b) {
 static inline v16 v16_div(v16 a, v16 b) {
   PLR_V16(_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi));
 }
-static inline v16 v16_sqrt(v16 a) { PLR_V16(_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)); }
+static inline v16 v16_sqrt(v16 a) {
+  PLR_V16(_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi));
+}
 /* maxps and minps return the second operand on equality and on NaN, which is a > b ? a : b. */
 static inline v16 v16_max(v16 a, v16 b) {
   PLR_V16(_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi));
@@ -87,6 +93,24 @@ static inline float v16_hmax(v16 a) {
   x = _mm_max_ps(x, _mm_movehl_ps(x, x));
   return _mm_cvtss_f32(_mm_max_ss(x, _mm_movehdup_ps(x)));
 }
+/* Eight rows of eight to y, whose rows are 16 apart: 4-lane transposes, then halves joined. */
+static inline void plr_transpose8x8(const float *x, int64_t ldx, float *y) {
+  for (int i = 0; i < 8; i += 4) {
+    __m256 r[4];
+    for (int j = 0; j < 4; j++)
+      r[j] = _mm256_set_m128(_mm_loadu_ps(x + (j + 4) * ldx + i), _mm_loadu_ps(x + j * ldx + i));
+    __m256 a = _mm256_unpacklo_ps(r[0], r[1]), b = _mm256_unpackhi_ps(r[0], r[1]);
+    __m256 c = _mm256_unpacklo_ps(r[2], r[3]), d = _mm256_unpackhi_ps(r[2], r[3]);
+    _mm256_storeu_ps(y + 16 * i, _mm256_shuffle_ps(a, c, 0x44));
+    _mm256_storeu_ps(y + 16 * i + 16, _mm256_shuffle_ps(a, c, 0xEE));
+    _mm256_storeu_ps(y + 16 * i + 32, _mm256_shuffle_ps(b, d, 0x44));
+    _mm256_storeu_ps(y + 16 * i + 48, _mm256_shuffle_ps(b, d, 0xEE));
+  }
+}
+static inline void v16_transpose8(const float *x, int64_t ldx, float *y) {
+  plr_transpose8x8(x, ldx, y);
+  plr_transpose8x8(x + 8 * ldx, ldx, y + 8);
+}
 static inline __m256 plr_scale2_ps(__m256 p, __m256 t) {
   __m256i k = _mm256_sub_epi32(_mm256_castps_si256(t), _mm256_set1_epi32(0x4B400000));
   __m256i half = _mm256_srai_epi32(k, 1), bias = _mm256_set1_epi32(127);
@@ -99,7 +123,9 @@ static inline v16 v16_scale2(v16 p, v16 t) {
   PLR_V16(plr_scale2_ps(p.lo, t.lo), plr_scale2_ps(p.hi, t.hi));
 }
 
-static inline d8 d8_set1(double x) { PLR_D8(_mm256_set1_pd(x), _mm256_set1_pd(x)); }
+static inline d8 d8_set1(double x) {
+  PLR_D8(_mm256_set1_pd(x), _mm256_set1_pd(x));
+}
 static inline d8 d8_from_u32(const uint32_t *p) {
   PLR_D8(_mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i *)(const void *)p)),
          _mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i *)(const void *)(p + 4))));
@@ -128,7 +154,9 @@ static inline d8 d8_mul(d8 a, d8 b) {
 static inline d8 d8_div(d8 a, d8 b) {
   PLR_D8(_mm256_div_pd(a.lo, b.lo), _mm256_div_pd(a.hi, b.hi));
 }
-static inline d8 d8_sqrt(d8 a) { PLR_D8(_mm256_sqrt_pd(a.lo), _mm256_sqrt_pd(a.hi)); }
+static inline d8 d8_sqrt(d8 a) {
+  PLR_D8(_mm256_sqrt_pd(a.lo), _mm256_sqrt_pd(a.hi));
+}
 static inline d8 d8_fma(d8 a, d8 b, d8 c) {
   PLR_D8(_mm256_fmadd_pd(a.lo, b.lo, c.lo), _mm256_fmadd_pd(a.hi, b.hi, c.hi));
 }

@@ -32,7 +32,9 @@ static inline v16 v16_load(const float *p) {
   memcpy(r.f, p, sizeof r.f);
   return r;
 }
-static inline void v16_store(float *p, v16 x) { memcpy(p, x.f, sizeof x.f); }
+static inline void v16_store(float *p, v16 x) {
+  memcpy(p, x.f, sizeof x.f);
+}
 /* First n lanes, 0 <= n <= 16; the others are +0 and their memory is not touched. */
 static inline v16 v16_load_n(const float *p, int n) {
   v16 r;
@@ -97,6 +99,10 @@ static inline float v16_hmax(v16 a) {
     for (int lane = 0; lane < half; lane++)
       a.f[lane] = a.f[lane] > a.f[lane + half] ? a.f[lane] : a.f[lane + half];
   return a.f[0];
+}
+/* y (8 x 16) = the transpose of 16 rows of 8. */
+static inline void v16_transpose8(const float *x, int64_t ldx, float *y) {
+  for (int i = 0; i < 8; i++) PLR_LANES16 y[16 * i + lane] = x[lane * ldx + i];
 }
 /* p * 2^k with t = 1.5 * 2^23 + k; two multiplications, the first exact. */
 static inline v16 v16_scale2(v16 p, v16 t) {

@@ -37,7 +37,9 @@ static inline void *allocate(size_t bytes) {
   return p;
 }
 
-static inline float *floats(int64_t n) { return (float *)allocate((size_t)n * sizeof(float)); }
+static inline float *floats(int64_t n) {
+  return (float *)allocate((size_t)n * sizeof(float));
+}
 
 static inline float *random_floats(int64_t n, uint32_t seed, float amplitude) {
   float *x = floats(n);

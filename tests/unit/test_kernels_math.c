@@ -80,7 +80,8 @@ static void double_exp_and_log_are_accurate(void **state) {
     double x = (random_double(i, 1) - 0.5) * (i % 2 ? 1418.0 : 2.0);
     double u = ulp64(plr__exp(x), expl((long double)x));
     if (u > worst_exp) worst_exp = u;
-    double y = i % 2 ? 0.5 + random_double(i, 2) : ldexp(random_double(i, 2), (int)(i % 2097) - 1073);
+    double y =
+        i % 2 ? 0.5 + random_double(i, 2) : ldexp(random_double(i, 2), (int)(i % 2097) - 1073);
     u = ulp64(plr__ln(y), logl((long double)y));
     if (u > worst_log) worst_log = u;
   }
@@ -226,10 +227,13 @@ static void bf16_rounds_to_nearest_even(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(expf_is_accurate),     cmocka_unit_test(logf_is_accurate),
+      cmocka_unit_test(expf_is_accurate),
+      cmocka_unit_test(logf_is_accurate),
       cmocka_unit_test(double_exp_and_log_are_accurate),
-      cmocka_unit_test(pow_is_accurate),      cmocka_unit_test(sincos_is_accurate),
-      cmocka_unit_test(lanes_equal_scalar),   cmocka_unit_test(normals_are_normal),
+      cmocka_unit_test(pow_is_accurate),
+      cmocka_unit_test(sincos_is_accurate),
+      cmocka_unit_test(lanes_equal_scalar),
+      cmocka_unit_test(normals_are_normal),
       cmocka_unit_test(bf16_rounds_to_nearest_even),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,126 @@
+/* The operations of a training step other than the matrix product, at a block of width 768 and 1,024 tokens:
+ * attention in useful (causal) GFLOP/s beside the FMA rate, the rest in nanoseconds an element. No peer: no other
+ * library computes these with the same order of operations. */
+#include "bench.h"
+
+#include "kernels/kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct call {
+  plr_context *ctx;
+  plr_op_id op;
+  const void *args;
+} call;
+
+static void run(void *arg) {
+  const call *c = arg;
+  if (plr__cpu_run(c->ctx, c->op, c->args) != PLR_OK) {
+    fprintf(stderr, "bench_kernels: operation %d was refused\n", (int)c->op);
+    exit(1);
+  }
+}
+
+static float *numbers(int64_t n, uint64_t seed) {
+  float *x = bench_alloc(n * 4);
+  bench_fill(x, n, seed);
+  return x;
+}
+
+static void time_call(plr_context *ctx, plr_op_id op, const void *args, bench_result *r) {
+  call c = {ctx, op, args};
+  bench_pair pair = {
+      .ours = run, .ours_arg = &c, .threads = plr_context_threads(ctx), .seconds = 0.2};
+  bench_run(&pair, r);
+}
+
+typedef struct shape {
+  int64_t batch, seq, heads, kv_heads, dim;
+} shape;
+
+static void attention(plr_context *ctx, const shape *s) {
+  const int64_t width = s->heads * s->dim, kv = s->kv_heads * s->dim, ld = width + 2 * kv;
+  const int64_t rows = s->batch * s->seq;
+  float *x = numbers(rows * ld, 1), *g = numbers(rows * ld, 2), *out = numbers(rows * width, 3);
+  float *dout = numbers(rows * width, 4), *stats = numbers(2 * rows * s->heads, 5);
+  plr_attention_args a = {.q = x, .k = x + width, .v = x + width + kv, .out = out, .dout = dout};
+  a.row_max = stats, a.row_sum = stats + rows * s->heads;
+  a.dq = g, a.dk = g + width, a.dv = g + width + kv;
+  a.batch = s->batch, a.seq = s->seq, a.heads = s->heads, a.kv_heads = s->kv_heads;
+  a.head_dim = s->dim, a.ldq = a.ldk = a.ldv = ld, a.ldo = width;
+  a.scale = 1.0f / sqrtf((float)s->dim);
+  const double pairs = (double)(s->batch * s->heads * s->seq) * (double)(s->seq + 1) / 2.0;
+  for (int backward = 0; backward < 2; backward++) {
+    const plr_op_id op = backward ? PLR_OP_ATTENTION_BWD : PLR_OP_ATTENTION;
+    const double gflop = 1e-9 * pairs * (double)s->dim * (backward ? 10.0 : 4.0);
+    char name[96];
+    bench_result r;
+    a.work = bench_alloc((int64_t)plr__cpu_workspace(ctx, op, &a));
+    time_call(ctx, op, &a, &r);
+    snprintf(name, sizeof name, "%s/b%d-t%d-h%d/%d-d%d/t%u",
+             backward ? "attention_bwd" : "attention", (int)s->batch, (int)s->seq, (int)s->heads,
+             (int)s->kv_heads, (int)s->dim, plr_context_threads(ctx));
+    bench_print(name, gflop / r.ours, "GFLOP/s", NULL, 0, 0, "%.3f of the %s rate (%.1f GFLOP/s)",
+                gflop / r.ours / r.fma, bench_fma_name(), r.fma);
+    free(a.work);
+  }
+  free(x), free(g), free(out), free(dout), free(stats);
+}
+
+static void report(plr_context *ctx, const char *what, plr_op_id op, const void *args,
+                   int64_t elements) {
+  char name[96];
+  bench_result r;
+  time_call(ctx, op, args, &r);
+  snprintf(name, sizeof name, "%s/t%u", what, plr_context_threads(ctx));
+  bench_print(name, 1e9 * r.ours / (double)elements, "ns/element", NULL, 0, 0, "%lld elements",
+              (long long)elements);
+}
+
+static void elementwise(plr_context *ctx) {
+  enum { ROWS = 1024, D = 768, F = 2048, VOCAB = 4096, N = ROWS * D };
+  float *x = numbers(ROWS * 2 * F, 1), *y = numbers(ROWS * 2 * F, 2), *z = numbers(ROWS * 2 * F, 3);
+  float *gain = numbers(D, 4), *inv = numbers(ROWS, 5), *loss = numbers(ROWS, 6);
+  float *m = numbers(ROWS * F, 7), *v = bench_alloc(ROWS * F * 4);
+  int32_t *ids = bench_alloc(ROWS * 4);
+  double sum[2];
+  memset(v, 0, ROWS * F * 4);
+  for (int i = 0; i < ROWS; i++) ids[i] = i * 2654 % VOCAB;
+  report(ctx, "add", PLR_OP_ADD, &(plr_add_args){x, z, y, N}, N);
+  plr_rmsnorm_args norm = {x, gain, y, inv, z, y, gain, ROWS, D, 1e-5f, 1};
+  report(ctx, "rmsnorm", PLR_OP_RMSNORM, &norm, N);
+  norm.gain = NULL, norm.dgain = gain;
+  report(ctx, "rmsnorm_bwd", PLR_OP_RMSNORM_BWD, &norm, N);
+  plr_swiglu_args gate = {x, x + F, y, z, y, y + F, ROWS, F, 2 * F};
+  report(ctx, "swiglu", PLR_OP_SWIGLU, &gate, ROWS * F);
+  report(ctx, "swiglu_bwd", PLR_OP_SWIGLU_BWD, &gate, ROWS * F);
+  plr_embed_args e = {x, ids, y, z, x, ROWS, VOCAB, D};
+  report(ctx, "embed_bwd", PLR_OP_EMBED_BWD, &e, N);
+  plr_xent_args xent = {y, ids, loss, ROWS, VOCAB, 1e-3f, 1};
+  report(ctx, "xent", PLR_OP_XENT, &xent, (int64_t)ROWS * VOCAB);
+  report(ctx, "sumsq", PLR_OP_SUMSQ, &(plr_sumsq_args){z, sum, ROWS * F}, ROWS * F);
+  plr_adamw_args adam = {x, m, v, z, ROWS * F, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.3f, 0.1f, 1.0f};
+  report(ctx, "adamw", PLR_OP_ADAMW, &adam, ROWS * F);
+  report(ctx, "gaussian", PLR_OP_GAUSSIAN, &(plr_gaussian_args){y, ROWS, F, 0, 1, 1, 0.02f},
+         ROWS * F);
+  free(x), free(y), free(z), free(gain), free(inv), free(loss), free(m), free(v), free(ids);
+}
+
+int main(void) {
+  static const shape shapes[] = {
+      {4, 256, 12, 12, 64}, {1, 1024, 12, 4, 64}, {1, 512, 8, 8, 128}, {1, 2048, 2, 2, 128}};
+  for (uint32_t threads = 1; threads <= 2; threads++) {
+    plr_context_options options;
+    plr_context_options_init(&options, sizeof options);
+    options.threads = threads;
+    plr_context *ctx;
+    if (plr_context_create(&options, &ctx, NULL) != PLR_OK) return 1;
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) attention(ctx, &shapes[i]);
+    elementwise(ctx);
+    plr_context_destroy(ctx);
+  }
+  return 0;
+}

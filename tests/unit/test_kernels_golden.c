@@ -1,0 +1,291 @@
+/* Golden vectors of profile `exact`: SHA-256 of each operation's outputs on inputs made from Philox.
+ *
+ *   test_kernels_golden               checks tests/golden/exact.txt on every instruction set, and the reference
+ *   test_kernels_golden --regenerate  writes it anew: a new profile, whose hash no older node accepts
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "kernels_support.h"
+
+#define GOLDEN PLR_SOURCE_DIR "/tests/golden/exact.txt"
+
+/* Who computes: a context, or the reference when it is NULL. */
+typedef struct run_state {
+  plr_context *ctx;
+  char text[16384];
+  size_t len;
+  plr_sha256_state hash;
+} run_state;
+
+static void run(run_state *s, plr_op_id op, const void *args) {
+  if (!s->ctx) assert_int_equal(plr__reference_run(op, args), PLR_OK);
+  if (s->ctx) assert_int_equal(plr__cpu_run(s->ctx, op, args), PLR_OK);
+  plr__sha256_init(&s->hash);
+}
+
+static void output(run_state *s, const void *data, size_t bytes) {
+  plr__sha256_update(&s->hash, data, bytes); /* little-endian machines only: see EXACT.md */
+}
+
+static void line(run_state *s, const char *fmt, ...) {
+  plr_hash hash;
+  char hex[65];
+  va_list ap;
+  plr__sha256_final(&s->hash, &hash);
+  plr__hex_encode(hash.bytes, sizeof hash.bytes, hex);
+  va_start(ap, fmt);
+  s->len += (size_t)vsnprintf(s->text + s->len, sizeof s->text - s->len, fmt, ap);
+  va_end(ap);
+  s->len += (size_t)snprintf(s->text + s->len, sizeof s->text - s->len, " %s\n", hex);
+  assert_true(s->len < sizeof s->text);
+}
+
+static void *scratch(run_state *s, plr_op_id op, const void *args) {
+  return allocate(s->ctx ? plr__cpu_workspace(s->ctx, op, args) : 0);
+}
+
+static void elementwise(run_state *s) {
+  enum { ROWS = 9, D = 77, VOCAB = 13, N = ROWS * D };
+  float *x = random_floats(N, 1, 3.0f), *z = random_floats(N, 2, 3.0f), *y = floats(N);
+  float *table = random_floats(VOCAB * D, 3, 1.0f);
+  int32_t ids[ROWS];
+  fill_ids(ids, ROWS, 4, VOCAB);
+  run(s, PLR_OP_FILL, &(plr_fill_args){y, N, 0.75f});
+  output(s, y, N * 4), line(s, "fill %d", N);
+  run(s, PLR_OP_ADD, &(plr_add_args){x, z, y, N});
+  output(s, y, N * 4), line(s, "add %d", N);
+  run(s, PLR_OP_ROW_ADD, &(plr_row_add_args){x, table, ids, y, ROWS, VOCAB, D, -1.0f});
+  output(s, y, N * 4), line(s, "row_add %dx%d", ROWS, D);
+  plr_embed_args e = {table, ids, y, x, table, ROWS, VOCAB, D};
+  run(s, PLR_OP_EMBED, &e);
+  output(s, y, N * 4), line(s, "embed %dx%d", ROWS, D);
+  run(s, PLR_OP_EMBED_BWD, &e);
+  output(s, table, VOCAB * D * 4), line(s, "embed_bwd %dx%d", ROWS, D);
+  double sum[2];
+  run(s, PLR_OP_SUMSQ, &(plr_sumsq_args){x, sum, N});
+  output(s, sum, sizeof sum), line(s, "sumsq %d", N);
+  free(x), free(z), free(y), free(table);
+}
+
+static void activations(run_state *s) {
+  enum { ROWS = 6, F = 67, N = ROWS * F };
+  float *gu = random_floats(2 * N, 5, 8.0f), *h = floats(N), *dh = random_floats(N, 6, 1.0f);
+  plr_swiglu_args a = {gu, gu + F, h, dh, gu, gu + F, ROWS, F, 2 * F};
+  run(s, PLR_OP_SWIGLU, &a);
+  output(s, h, N * 4), line(s, "swiglu %dx%d", ROWS, F);
+  run(s, PLR_OP_SWIGLU_BWD, &a);
+  output(s, gu, 2 * N * 4), line(s, "swiglu_bwd %dx%d", ROWS, F);
+  float *x = random_floats(N, 7, 2.0f), *gain = random_floats(F, 8, 1.0f), inv[ROWS];
+  plr_rmsnorm_args n = {x, gain, h, inv, dh, gu, gain, ROWS, F, 1e-5f, 1};
+  run(s, PLR_OP_RMSNORM, &n);
+  output(s, h, N * 4), output(s, inv, sizeof inv), line(s, "rmsnorm %dx%d", ROWS, F);
+  n.dgain = random_floats(F, 9, 1.0f);
+  run(s, PLR_OP_RMSNORM_BWD, &n);
+  output(s, gu, N * 4), output(s, n.dgain, F * 4), line(s, "rmsnorm_bwd %dx%d", ROWS, F);
+  free(gu), free(h), free(dh), free(x), free(gain), free(n.dgain);
+}
+
+static void positions(run_state *s) {
+  static const int64_t first[] = {0, 1048576};
+  enum { SEQ = 33, HEADS = 2, DIM = 48, ROWS = 2 * SEQ };
+  float c[SEQ * DIM / 2], sn[SEQ * DIM / 2], *x = random_floats(ROWS * HEADS * DIM, 10, 1.0f);
+  for (int i = 0; i < 2; i++) {
+    run(s, PLR_OP_ROPE_TABLE, &(plr_rope_table_args){c, sn, SEQ, first[i], DIM, 10000.0});
+    output(s, c, sizeof c), output(s, sn, sizeof sn);
+    line(s, "rope_table %d+%dx%d", (int)first[i], SEQ, DIM);
+  }
+  run(s, PLR_OP_ROPE, &(plr_rope_args){x, c, sn, ROWS, SEQ, HEADS, DIM, HEADS * DIM, 1.0f});
+  output(s, x, ROWS * HEADS * DIM * 4), line(s, "rope %dx%dx%d", ROWS, HEADS, DIM);
+  free(x);
+}
+
+static void attend(run_state *s, int64_t batch, int64_t seq, int64_t heads, int64_t kv_heads,
+                   int64_t dim) {
+  int64_t width = heads * dim, kv = kv_heads * dim, ld = width + 2 * kv, rows = batch * seq;
+  float *x = random_floats(rows * ld, 11, 2.0f), *g = floats(rows * ld),
+        *out = floats(rows * width);
+  float *dout = random_floats(rows * width, 12, 1.0f), *max = floats(rows * heads);
+  float *sum = floats(rows * heads);
+  plr_attention_args a = {.q = x, .k = x + width, .v = x + width + kv, .out = out};
+  a.row_max = max, a.row_sum = sum, a.dout = dout;
+  a.dq = g, a.dk = g + width, a.dv = g + width + kv;
+  a.batch = batch, a.seq = seq, a.heads = heads, a.kv_heads = kv_heads, a.head_dim = dim;
+  a.ldq = a.ldk = a.ldv = ld, a.ldo = width, a.scale = 0.125f;
+  a.work = scratch(s, PLR_OP_ATTENTION, &a);
+  run(s, PLR_OP_ATTENTION, &a);
+  output(s, out, (size_t)(rows * width) * 4);
+  output(s, max, (size_t)(rows * heads) * 4), output(s, sum, (size_t)(rows * heads) * 4);
+  line(s, "attention %dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads, (int)kv_heads, (int)dim);
+  free(a.work);
+  a.work = scratch(s, PLR_OP_ATTENTION_BWD, &a);
+  run(s, PLR_OP_ATTENTION_BWD, &a);
+  output(s, g, (size_t)(rows * ld) * 4);
+  line(s, "attention_bwd %dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads, (int)kv_heads,
+       (int)dim);
+  free(x), free(g), free(out), free(dout), free(max), free(sum), free(a.work);
+}
+
+static void training(run_state *s) {
+  enum { ROWS = 5, VOCAB = 259, N = 1001 };
+  float *logits = random_floats(ROWS * VOCAB, 13, 10.0f), loss[ROWS];
+  int32_t labels[ROWS];
+  fill_ids(labels, ROWS, 14, VOCAB);
+  labels[2] = -1;
+  run(s, PLR_OP_XENT, &(plr_xent_args){logits, labels, loss, ROWS, VOCAB, 0.2f, 1});
+  output(s, logits, ROWS * VOCAB * 4), output(s, loss, sizeof loss);
+  line(s, "xent %dx%d", ROWS, VOCAB);
+  float *w = random_floats(N, 15, 1.0f), *m = random_floats(N, 16, 0.1f),
+        *v = random_floats(N, 17, 1.0f);
+  float *g = random_floats(N, 18, 1.0f);
+  for (int i = 0; i < N; i++) v[i] = v[i] * v[i];
+  plr_adamw_args a = {w, m, v, g, N, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.271f, 0.142f, 0.5f};
+  run(s, PLR_OP_ADAMW, &a);
+  output(s, w, N * 4), output(s, m, N * 4), output(s, v, N * 4), line(s, "adamw %d", N);
+  plr_gaussian_args normal = {w, 7, 143, 3, UINT64_C(0x0123456789abcdef), 2, 0.02f};
+  run(s, PLR_OP_GAUSSIAN, &normal);
+  output(s, w, N * 4), line(s, "gaussian 7x143");
+  free(logits), free(w), free(m), free(v), free(g);
+}
+
+static void multiply(run_state *s, uint32_t layout, int64_t m, int64_t n, int64_t k) {
+  float *x = random_floats(m * k, 19, 1.0f), *y = random_floats(k * n, 20, 1.0f);
+  float *c = random_floats(m * n, 21, 1.0f);
+  plr_matmul_args a = {x, y, c, m, n, k, 0, 0, n, layout, layout == PLR_MATMUL_TN, NULL};
+  a.lda = layout == PLR_MATMUL_TN ? m : k, a.ldb = layout == PLR_MATMUL_NT ? k : n;
+  a.work = scratch(s, PLR_OP_MATMUL, &a);
+  run(s, PLR_OP_MATMUL, &a);
+  output(s, c, (size_t)(m * n) * 4);
+  static const char *const names[] = {"nn", "nt", "tn+"};
+  line(s, "matmul_%s %dx%dx%d", names[layout], (int)m, (int)n, (int)k);
+  free(x), free(y), free(c), free(a.work);
+}
+
+static void functions(run_state *s) {
+  enum { N = 2000 };
+  double out[8 * N];
+  for (int i = 0; i < N; i++) {
+    float x;
+    double *o = out + 8 * i, u;
+    fill_random(&x, 1, (uint32_t)(1000 + i), 1.0f);
+    u = (double)x;
+    o[0] = (double)plr__expf(x * 104.0f), o[1] = (double)plr__logf(plr__expf(x * 80.0f));
+    o[2] = plr__exp(u * 740.0), o[3] = plr__ln(plr__exp(u * 700.0));
+    o[4] = plr__pow(1.5 + u, 100.0 * u), o[5] = (double)plr__normal(1, 2, 3, (uint32_t)i);
+    plr__sincos(u * 1e6, o + 6, o + 7);
+  }
+  plr__sha256_init(&s->hash);
+  output(s, out, sizeof out), line(s, "functions %d", N);
+}
+
+static void basis(run_state *s) {
+  enum { D = 40, K = 12 };
+  static double columns[D * K];
+  float u[D * K];
+  assert_int_equal(plr__basis(UINT64_C(0xfedcba9876543210), 3, D, K, columns, u), PLR_OK);
+  plr__sha256_init(&s->hash);
+  output(s, u, sizeof u), line(s, "basis %dx%d", D, K);
+}
+
+static void compute(run_state *s, plr_context *ctx) {
+  s->ctx = ctx;
+  s->len = 0;
+  functions(s);
+  elementwise(s);
+  activations(s);
+  positions(s);
+  attend(s, 2, 37, 4, 2, 24);
+  attend(s, 1, 130, 2, 1, 64);
+  training(s);
+  multiply(s, PLR_MATMUL_NN, 19, 35, 401);
+  multiply(s, PLR_MATMUL_NT, 7, 50, 65);
+  multiply(s, PLR_MATMUL_TN, 33, 18, 100);
+  basis(s);
+}
+
+static void assert_golden(const char *text) {
+  FILE *f = fopen(GOLDEN, "rb");
+  assert_non_null(f);
+  char want[256], got[256];
+  while (fgets(want, sizeof want, f)) {
+    size_t n = strcspn(text, "\n");
+    assert_true(n < sizeof got - 1);
+    memcpy(got, text, n + 1);
+    got[n + 1] = 0;
+    text += text[n] ? n + 1 : n;
+    assert_string_equal(got, want);
+  }
+  fclose(f);
+  assert_int_equal(*text, 0); /* no line more */
+}
+
+static void outputs_are_golden(void **state) {
+  (void)state;
+  plr_context *ctx[CONTEXTS];
+  run_state *s = (run_state *)allocate(sizeof *s);
+  contexts_create(ctx);
+  for (int c = 0; c < CONTEXTS; c++) {
+    compute(s, ctx[c]);
+    assert_golden(s->text);
+  }
+  compute(s, NULL);
+  assert_golden(s->text);
+  contexts_destroy(ctx);
+  free(s);
+}
+
+static char *read_text(const char *path) {
+  FILE *f = fopen(path, "rb");
+  assert_non_null(f);
+  char *text = (char *)allocate(65536);
+  size_t n = fread(text, 1, 65535, f);
+  assert_true(n > 0 && n < 65535);
+  text[n] = 0;
+  fclose(f);
+  return text;
+}
+
+/* Every hexadecimal constant the code uses stands in the normative text, so that the profile hash covers it. */
+static void constants_are_written_down(void **state) {
+  (void)state;
+  char *code = read_text(PLR_SOURCE_DIR "/lib/kernels/math_const.h");
+  char *exact = read_text(PLR_SOURCE_DIR "/lib/kernels/EXACT.md");
+  int found = 0;
+  for (char *p = strstr(code, "0x1"); p; p = strstr(p + 1, "0x1")) {
+    char constant[40];
+    size_t mantissa = strcspn(p, "p"), n = mantissa + 1;
+    n += strspn(p + n, "+-0123456789");
+    assert_true(n < sizeof constant);
+    memcpy(constant, p, n);
+    constant[n] = 0;
+    if (!strstr(exact, constant)) fail_msg("%s is not in EXACT.md", constant);
+    found++;
+  }
+  assert_true(found > 50);
+  free(code), free(exact);
+}
+
+static int regenerate(void) {
+  run_state *s = (run_state *)allocate(sizeof *s);
+  compute(s, NULL);
+  FILE *f = fopen(GOLDEN, "wb");
+  int bad = !f || fwrite(s->text, 1, s->len, f) != s->len;
+  if (f && fclose(f)) bad = 1;
+  free(s);
+  return bad;
+}
+
+int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--regenerate") == 0) return regenerate();
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(outputs_are_golden),
+      cmocka_unit_test(constants_are_written_down),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
