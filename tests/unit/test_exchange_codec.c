@@ -87,7 +87,7 @@ static void test_exact_sizes(void **state) {
   plr_context_destroy(ctx);
 }
 
-/* Group by group. The scale is within 2^-9 of m / h, so the largest value may lie h / 512 steps past the end -h, and
+/* Group by group. The scale is within 2^-8 of m / h, so the largest value may lie h / 256 steps past the end -h, and
  * one on the other side a step more past h - 1; all others are off by half a step at most. */
 static void check_block_bounds(const plr_codec *c, const float *x, const float *y, size_t n) {
   const double h = 1 << (c->bits - 1);
@@ -98,7 +98,7 @@ static void check_block_bounds(const plr_codec *c, const float *x, const float *
     const double step = most / h * (1.0 + 0x1p-8);
     for (size_t j = 0; j < m; j++) {
       double size = fabs((double)x[i + j]), e = fabs((double)x[i + j] - (double)y[i + j]);
-      double limit = size > (h - 0.5) / h * most * 0.99 ? step * (1.01 + h / 512) : step * 0.501;
+      double limit = size > (h - 0.5) / h * most * 0.99 ? step * (1.01 + h / 256) : step * 0.501;
       if (e > limit)
         fail_msg("value %zu: %g became %g, step %g", i + j, (double)x[i + j], (double)y[i + j],
                  step);
