@@ -48,7 +48,8 @@ typedef struct plr_codec {
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 
 /* What a frame says of itself. For tensors shape is rows x cols; tokens: rows x cols ids below `vocab`; control:
- * rows = 1, cols = payload bytes. */
+ * rows = 1, cols = payload bytes. struct_size: sizeof(plr_frame_info), or 0 for the size of this version; a function
+ * that fills an info sets it. */
 typedef struct plr_frame_info {
   uint32_t struct_size;
   uint32_t role;
@@ -81,32 +82,45 @@ PLR_API void plr_encoder_destroy(plr_encoder *encoder);
 /* Largest frame this encoder can make, in bytes. Since 0.1. */
 PLR_API size_t plr_encoder_bound(const plr_encoder *encoder);
 
-/* Encodes x (rows x cols, F32, rows contiguous, any row stride) into out. info gives role, stream, step, micro_batch,
- * seed; the rest is filled in by the encoder. Errors: SHAPE, BUFFER_TOO_SMALL (*len = the bound), NON_FINITE (for
- * lossy codecs). Since 0.1. */
+/* Encodes x (rows x cols, F32, rows contiguous, row stride >= cols) into out. info gives role (activation, gradient,
+ * delta or state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates nothing.
+ * Errors: INVALID_ARGUMENT, SHAPE, BUFFER_TOO_SMALL (*len = the bound, which is always enough), NON_FINITE (lossy
+ * codecs; bf16 also for what rounds to infinity). Since 0.1. */
 PLR_API plr_status plr_encoder_encode(plr_encoder *encoder, const plr_frame_info *info, const plr_tensor *x,
                                       void *out, size_t cap, size_t *len);
 
-/* A decoder for frames up to max_rows x max_cols; all its memory is taken here. Since 0.1. */
+/* A decoder for frames of any codec up to max_rows x max_cols; all its memory is taken here. Errors: LIMIT,
+ * INVALID_ARGUMENT, NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_cols, plr_decoder **out,
                                       plr_error *err);
 PLR_API void plr_decoder_destroy(plr_decoder *decoder);
 
 /* Decodes a tensor frame into x, whose F32 shape must be the frame's. info may be NULL. On failure x's contents are
- * unspecified and nothing else has changed. Errors: those of plr_frame_parse, SHAPE, CHECKSUM (a chunk). Since 0.1. */
+ * unspecified and nothing else has changed. Allocates nothing. Errors: those of plr_frame_parse, SHAPE, LIMIT (larger
+ * than the decoder was made for), CHECKSUM (a chunk), NON_FINITE (a lossy codec's scale or value). Since 0.1. */
 PLR_API plr_status plr_decoder_decode(plr_decoder *decoder, const void *frame, size_t len, plr_tensor *x,
                                       plr_frame_info *info, plr_error *err);
 
-/* Token ids (rows x cols int32, each below vocab), packed to ceil(log2 vocab) bits and zstd when that is smaller.
- * *len: in the capacity of out, out the frame's length. Errors: INVALID_ARGUMENT, BUFFER_TOO_SMALL. Since 0.1. */
+/* Token ids (rows x cols int32, each below vocab), packed to ceil(log2 vocab) bits, or zstd where that is smaller.
+ * info gives stream, step, micro_batch, seed. *len: in the capacity of out, out the frame's length. Scratch is kept in
+ * the context, so that repeated calls allocate nothing. Threads: any. Errors: INVALID_ARGUMENT, NO_MEMORY,
+ * BUFFER_TOO_SMALL (*len = a size that is enough). Since 0.1. */
 PLR_API plr_status plr_tokens_encode(plr_context *ctx, const plr_frame_info *info, const int32_t *tokens,
                                      uint32_t rows, uint32_t cols, uint32_t vocab, void *out, size_t *len);
+
+/* Decodes a token frame into tokens, of which there is room for `capacity`; every id is below info->vocab. info may be
+ * NULL. On failure the contents of tokens are unspecified. Threads: any. Errors: those of plr_frame_parse, CHECKSUM,
+ * BUFFER_TOO_SMALL (more ids than capacity), NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_tokens_decode(plr_context *ctx, const void *frame, size_t len, int32_t *tokens,
                                      size_t capacity, plr_frame_info *info, plr_error *err);
 
-/* Opaque bytes as a frame (role CONTROL). The payload of a decoded one points into the frame. Since 0.1. */
+/* Opaque bytes as a frame (role CONTROL). info gives stream, step, micro_batch, seed. *len: in the capacity of out,
+ * out the frame's length. Threads: any. Errors: INVALID_ARGUMENT, BUFFER_TOO_SMALL (*len = the length). Since 0.1. */
 PLR_API plr_status plr_control_encode(const plr_frame_info *info, const void *payload, uint32_t payload_len,
                                       void *out, size_t *len);
+
+/* The payload of a control frame, which points into the frame. info may be NULL. Threads: any. Errors: those of
+ * plr_frame_parse, CHECKSUM. Since 0.1. */
 PLR_API plr_status plr_control_decode(plr_context *ctx, const void *frame, size_t len, const uint8_t **payload,
                                       uint32_t *payload_len, plr_frame_info *info, plr_error *err);
 

@@ -6,7 +6,9 @@
  *
  * Hello: both sides send version, public key, model hash, profile hash and a nonce, then sign both hellos; any
  * mismatch ends the link with an event that names both sides' values. Flow control: a sender may have at most
- * `window` bytes of frames unacknowledged.
+ * `window` bytes of frames unacknowledged; a frame of n bytes counts as n + 256, so that small ones are bounded too. A
+ * link holds no more memory than a small multiple of its own window, whatever the peer sends. lib/exchange/LINK.md
+ * is the protocol.
  */
 #ifndef PLURALIS_LINK_H
 #define PLURALIS_LINK_H
@@ -28,9 +30,9 @@ typedef struct plr_link_options {
   plr_hash profile;        /* plr_profile_hash; both sides must have the same */
   uint8_t nonce[32];       /* fresh randomness of the host: makes a recorded hello worthless */
   uint8_t peer_key[32];    /* the public key expected; all zero = accept any */
-  uint64_t window;         /* bytes of frames in flight, each direction; default 16 MiB */
+  uint64_t window;         /* bytes of frames in flight, each direction; 4 KiB to 1 TiB, default 16 MiB */
   uint64_t keep_alive_ns;  /* default 5 s; 0 = none */
-  uint64_t timeout_ns;     /* silence after which the link is dead; default 20 s; 0 = never */
+  uint64_t timeout_ns;     /* silence, or handshake, after which the link is dead; default 20 s; 0 = never */
 } plr_link_options;
 
 PLR_API void plr_link_options_init(plr_link_options *options, uint32_t struct_size);
@@ -41,7 +43,8 @@ PLR_API plr_status plr_link_create(plr_context *ctx, const plr_identity *identit
 PLR_API void plr_link_destroy(plr_link *link);
 
 /* Gives len bytes that arrived, all consumed. A protocol fault ends the link: a status of the -200 range (MALFORMED,
- * CHECKSUM, VERSION, MISMATCH, SIGNATURE, SEQUENCE), also seen as PLR_LINK_CLOSED with its detail. Since 0.1. */
+ * CHECKSUM, VERSION, MISMATCH, SIGNATURE, SEQUENCE), LIMIT for more than the window or max_frame, or NO_MEMORY; also
+ * seen as PLR_LINK_CLOSED with its detail. INVALID_STATE: closed. Since 0.1. */
 PLR_API plr_status plr_link_receive(plr_link *link, uint64_t now_ns, const void *data, size_t len);
 
 /* Takes up to cap bytes to send; *written = 0 when there is nothing now. Control and gradient frames go first, but
@@ -49,11 +52,15 @@ PLR_API plr_status plr_link_receive(plr_link *link, uint64_t now_ns, const void 
 PLR_API plr_status plr_link_transmit(plr_link *link, uint64_t now_ns, void *buf, size_t cap, size_t *written);
 
 /* Queues a frame, which is copied. priority 0 is sent first, 3 last. AGAIN: the queue holds `window` bytes already;
- * try again after PLR_LINK_WRITABLE. INVALID_STATE: closed. Queuing before READY is allowed. Since 0.1. */
+ * try again after PLR_LINK_WRITABLE. LIMIT: larger than a window or than the peer takes. INVALID_STATE: closed. Queuing
+ * before READY is allowed (a frame the peer then turns out not to take ends the link with LIMIT). Since 0.1. */
 PLR_API plr_status plr_link_send(plr_link *link, const void *frame, size_t len, uint32_t priority);
 
-/* Time of the next call to advance, or PLR_NEVER. Since 0.1. */
+/* Time of the next call to advance (0 before the first call that names a time), or PLR_NEVER. Since 0.1. */
 PLR_API uint64_t plr_link_next_deadline_ns(const plr_link *link);
+
+/* Does what is due: acknowledgements, keep-alive, which then wait in transmit. CLOSED: the peer has been silent for
+ * timeout_ns, also seen as PLR_LINK_CLOSED. Since 0.1. */
 PLR_API plr_status plr_link_advance(plr_link *link, uint64_t now_ns);
 
 #define PLR_LINK_READY 1u    /* both hellos verified; peer_key is known */
@@ -69,10 +76,12 @@ typedef struct plr_link_event {
   const char *message; /* static or owned by the link */
 } plr_link_event;
 
-/* Next event; AGAIN when there is none. Taking a FRAME event acknowledges it. Since 0.1. */
+/* Next event; AGAIN when there is none. Taking a FRAME event acknowledges it (within 25 ms, through transmit).
+ * CLOSED is the last event. Since 0.1. */
 PLR_API plr_status plr_link_next_event(plr_link *link, plr_link_event *event);
 
-/* The host lost the byte stream, or wants to end it. Pending events can still be read. Since 0.1. */
+/* The host lost the byte stream, or wants to end it: frames not yet sent are dropped, and transmit gives a last
+ * message for the peer if the stream is not inside a frame. Pending events can still be read. Since 0.1. */
 PLR_API void plr_link_close(plr_link *link, plr_status why);
 
 typedef struct plr_link_stats {
