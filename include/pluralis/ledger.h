@@ -80,7 +80,7 @@ typedef struct plr_ledger_options {
   const plr_identity *sequencer; /* orders entries and signs checkpoints; borrowed until destroy. NULL: the file
                                     must exist, and entries can only be read */
   /* Genesis of a new ledger; not looked at when the file exists. */
-  const char *currency;    /* default "XXX" (ISO 4217: no currency); 1 to 16 characters as in origin */
+  const char *currency;    /* default "XTS" (ISO 4217: for testing); 1 to 16 characters as in origin */
   uint32_t decimals;       /* of the currency, 0 to 18; default 2 */
   uint32_t receipt_window; /* epochs whose receipts are accepted, the open one included: 1 (default) to 1024 */
   uint8_t treasurer[32];   /* only account that may deposit; all zero (default): any */
@@ -211,7 +211,7 @@ typedef struct plr_model_totals {
   uint64_t supply;       /* shares */
   uint64_t holders;
   plr_units units;       /* verified, closed epochs */
-  uint64_t epoch_units;  /* verified in the open epoch */
+  plr_units epoch_units; /* verified in the open epoch */
   uint64_t receipts;     /* closed epochs */
   uint64_t deposited, paid;
   uint64_t held;         /* deposits waiting for the first share */

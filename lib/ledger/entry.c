@@ -9,10 +9,13 @@ static plr_status malformed(plr_error *err, const char *where, const char *what)
   return plr__fail(err, PLR_ERR_MALFORMED, where, "%s", what);
 }
 
-static void read_hash(plr_reader *r, plr_hash *out) { plr__read_into(r, out->bytes, 32); }
+static void read_hash(plr_reader *r, plr_hash *out) {
+  plr__read_into(r, out->bytes, 32);
+}
 
 /* A text of 1..max printable ASCII characters other than space and '+', as names of signed notes need. */
-static plr_status read_name(plr_reader *r, char *out, uint32_t max, plr_error *err, const char *where) {
+static plr_status read_name(plr_reader *r, char *out, uint32_t max, plr_error *err,
+                            const char *where) {
   uint32_t len = plr__read_u8(r);
   const uint8_t *text = plr__read_bytes(r, len);
   if (!text) return plr__fail(err, PLR_ERR_TRUNCATED, where, "the body ends too early");
@@ -162,14 +165,27 @@ static plr_status read_body(plr_entry *e, plr_error *err) {
   plr_reader r;
   plr__reader_init(&r, e->body, e->body_len);
   switch (e->type) {
-  case PLR__ENTRY_GENESIS: PLR_TRY(body_genesis(&r, e, err)); break;
-  case PLR__ENTRY_ACCOUNT_OPEN: PLR_TRY(body_account_open(&r, e, err)); break;
-  case PLR__ENTRY_MODEL_REGISTER: PLR_TRY(body_model_register(&r, e, err)); break;
-  case PLR__ENTRY_RECEIPT: PLR_TRY(body_receipt(&r, e, err)); break;
-  case PLR__ENTRY_EPOCH_CLOSE: PLR_TRY(body_epoch_close(&r, e, err)); break;
+  case PLR__ENTRY_GENESIS:
+    PLR_TRY(body_genesis(&r, e, err));
+    break;
+  case PLR__ENTRY_ACCOUNT_OPEN:
+    PLR_TRY(body_account_open(&r, e, err));
+    break;
+  case PLR__ENTRY_MODEL_REGISTER:
+    PLR_TRY(body_model_register(&r, e, err));
+    break;
+  case PLR__ENTRY_RECEIPT:
+    PLR_TRY(body_receipt(&r, e, err));
+    break;
+  case PLR__ENTRY_EPOCH_CLOSE:
+    PLR_TRY(body_epoch_close(&r, e, err));
+    break;
   case PLR__ENTRY_REVENUE_DEPOSIT:
-  case PLR__ENTRY_CLAIM: PLR_TRY(body_money(&r, e, err)); break;
-  default: return plr__fail(err, PLR_ERR_VERSION, "entry header", "unknown type %u", e->type);
+  case PLR__ENTRY_CLAIM:
+    PLR_TRY(body_money(&r, e, err));
+    break;
+  default:
+    return plr__fail(err, PLR_ERR_VERSION, "entry header", "unknown type %u", e->type);
   }
   if (r.failed) return plr__fail(err, PLR_ERR_TRUNCATED, "entry body", "the body ends too early");
   if (!plr__reader_done(&r)) return malformed(err, "entry body", "bytes are left over");
@@ -226,7 +242,8 @@ static plr_status read_unsigned(plr_reader *r, plr_entry *e, plr_error *err) {
   e->nonce = plr__read_be64(r);
   e->valid_to_epoch = plr__read_be64(r);
   e->body_len = plr__read_be16(r);
-  if (r->failed) return plr__fail(err, PLR_ERR_TRUNCATED, "entry header", "the entry ends too early");
+  if (r->failed)
+    return plr__fail(err, PLR_ERR_TRUNCATED, "entry header", "the entry ends too early");
   if (version != 1 || flags != 0)
     return plr__fail(err, PLR_ERR_VERSION, "entry header", "version %u, flags %u", version, flags);
   e->body = plr__read_bytes(r, e->body_len);
@@ -244,7 +261,8 @@ plr_status plr__entry_decode(const void *data, size_t len, plr_entry *out, plr_e
   plr__reader_init(&r, data, len);
   PLR_TRY(read_unsigned(&r, out, err));
   PLR_TRY(read_signatures(&r, out, err));
-  if (r.failed) return plr__fail(err, PLR_ERR_TRUNCATED, "entry signatures", "the entry ends too early");
+  if (r.failed)
+    return plr__fail(err, PLR_ERR_TRUNCATED, "entry signatures", "the entry ends too early");
   if (!plr__reader_done(&r)) return malformed(err, "entry", "bytes are left over");
   return check_signers(out, err);
 }
@@ -259,4 +277,24 @@ plr_status plr__receipt_decode(const void *data, size_t len, plr_receipt *out, p
   if (e.type != PLR__ENTRY_RECEIPT) return malformed(err, "entry header", "not a receipt");
   *out = e.as.receipt;
   return PLR_OK;
+}
+
+plr_status plr__model_register_decode(const void *body, size_t len, plr_model_register *out) {
+  plr_entry e;
+  memset(&e, 0, sizeof e);
+  plr_reader r;
+  plr__reader_init(&r, body, len);
+  PLR_TRY(body_model_register(&r, &e, NULL));
+  *out = e.as.model;
+  return plr__reader_done(&r) ? PLR_OK : PLR_ERR_MALFORMED;
+}
+
+plr_status plr__genesis_decode(const void *body, size_t len, plr_genesis *out) {
+  plr_entry e;
+  memset(&e, 0, sizeof e);
+  plr_reader r;
+  plr__reader_init(&r, body, len);
+  PLR_TRY(body_genesis(&r, &e, NULL));
+  *out = e.as.genesis;
+  return plr__reader_done(&r) ? PLR_OK : PLR_ERR_MALFORMED;
 }

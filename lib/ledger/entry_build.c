@@ -17,6 +17,7 @@ void plr__entry_begin(plr_buffer *out, uint32_t type, const uint8_t author[32], 
 
 plr_status plr__entry_end(plr_buffer *out, size_t start) {
   if (out->failed) return PLR_ERR_NO_MEMORY;
+  if (out->len - start > PLR__ENTRY_MAX) return PLR_ERR_LIMIT;
   plr__store_be16(out->data + start + PLR__ENTRY_HEADER - 2,
                   (uint16_t)(out->len - start - PLR__ENTRY_HEADER));
   return PLR_OK;
@@ -92,4 +93,46 @@ plr_status plr__entry_attach_signatures(plr_buffer *entry, const plr_entry_signa
     plr__buffer_put(entry, order[i]->signature, 64);
   }
   return entry->failed ? PLR_ERR_NO_MEMORY : PLR_OK;
+}
+
+plr_status plr__entry_finish(plr_buffer *out, const plr_identity *author, const char *origin) {
+  plr_entry_signature s;
+  plr__entry_sign(author, PLR__ROLE_AUTHOR, origin, out->data, out->len, &s);
+  return plr__entry_attach_signatures(out, &s, 1);
+}
+
+static void put_name(plr_buffer *out, const char *name) {
+  size_t len = strlen(name);
+  plr__buffer_u8(out, (uint8_t)len);
+  plr__buffer_put(out, name, len);
+}
+
+plr_status plr__genesis_encode(plr_buffer *out, const plr_genesis *g) {
+  size_t start = out->len;
+  plr_hash author;
+  plr_account_id(g->sequencer_key, &author);
+  plr__entry_begin(out, PLR__ENTRY_GENESIS, author.bytes, 1, PLR_NO_EXPIRY);
+  plr__buffer_be16(out, PLR__RULES);
+  put_name(out, g->origin);
+  plr__buffer_u8(out, PLR__ALG_ED25519);
+  plr__buffer_put(out, g->sequencer_key, 32);
+  put_name(out, g->currency);
+  plr__buffer_u8(out, (uint8_t)g->decimals);
+  plr__buffer_be32(out, g->receipt_window);
+  plr__buffer_put(out, g->treasurer, 32);
+  return plr__entry_end(out, start);
+}
+
+plr_status plr__epoch_close_encode(plr_buffer *out, const uint8_t author[32], uint64_t nonce,
+                                   const plr_epoch_close *c) {
+  size_t start = out->len;
+  plr__entry_begin(out, PLR__ENTRY_EPOCH_CLOSE, author, nonce, c->epoch);
+  plr__buffer_be64(out, c->epoch);
+  plr__buffer_be64(out, c->receipts);
+  plr__buffer_be128(out, c->units);
+  plr__buffer_be128(out, c->minted);
+  plr__buffer_be64(out, c->deposited);
+  plr__buffer_be64(out, c->paid);
+  plr__buffer_put(out, c->state_root.bytes, 32);
+  return plr__entry_end(out, start);
 }

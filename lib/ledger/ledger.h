@@ -11,30 +11,31 @@
 
 __extension__ typedef unsigned __int128 plr__u128;
 
-#define PLR__ENTRY_MAX 65535u
-#define PLR__ENTRY_HEADER 58u /* bytes before the body */
+#define PLR__ENTRY_MAX      65535u
+#define PLR__ENTRY_HEADER   58u /* bytes before the body */
 #define PLR__MAX_SIGNATURES 8u
-#define PLR__SIGNING_BYTES 85u
-#define PLR__MAX_BLOCKS 4096u
-#define PLR__MAX_ORIGIN 128u
-#define PLR__MAX_CURRENCY 16u
-#define PLR__MAX_DECIMALS 18u
-#define PLR__MAX_WINDOW 1024u
-#define PLR__MAX_VEST 1024u
-#define PLR__MAX_AMOUNT 0x7fffffffffffffffull /* deposits of a ledger and shares of a model stay below 2^63 */
+#define PLR__SIGNING_BYTES  85u
+#define PLR__MAX_BLOCKS     4096u
+#define PLR__MAX_ORIGIN     128u
+#define PLR__MAX_CURRENCY   16u
+#define PLR__MAX_DECIMALS   18u
+#define PLR__MAX_WINDOW     1024u
+#define PLR__MAX_VEST       1024u
+#define PLR__MAX_AMOUNT                                                                            \
+  0x7fffffffffffffffull /* deposits of a ledger and shares of a model stay below 2^63 */
 
 /* Types; the gaps are taken by entries of later rules. */
-#define PLR__ENTRY_GENESIS 1u
-#define PLR__ENTRY_ACCOUNT_OPEN 2u
-#define PLR__ENTRY_MODEL_REGISTER 4u
-#define PLR__ENTRY_RECEIPT 8u
-#define PLR__ENTRY_EPOCH_CLOSE 12u
+#define PLR__ENTRY_GENESIS         1u
+#define PLR__ENTRY_ACCOUNT_OPEN    2u
+#define PLR__ENTRY_MODEL_REGISTER  4u
+#define PLR__ENTRY_RECEIPT         8u
+#define PLR__ENTRY_EPOCH_CLOSE     12u
 #define PLR__ENTRY_REVENUE_DEPOSIT 14u
-#define PLR__ENTRY_CLAIM 17u
+#define PLR__ENTRY_CLAIM           17u
 
 /* Roles of a signature. Every entry carries its author's; a receipt's author is the worker. */
-#define PLR__ROLE_AUTHOR 0u
-#define PLR__ROLE_UPSTREAM 1u
+#define PLR__ROLE_AUTHOR     0u
+#define PLR__ROLE_UPSTREAM   1u
 #define PLR__ROLE_DOWNSTREAM 2u
 
 #define PLR__ALG_ED25519 1u
@@ -80,8 +81,8 @@ typedef struct plr_model_register {
 
 typedef struct plr_epoch_close {
   uint64_t epoch, receipts;
-  plr__u128 units, minted;    /* units of this epoch; minted of all models, cumulative */
-  uint64_t deposited, paid;   /* cumulative */
+  plr__u128 units, minted;  /* units of this epoch; minted of all models, cumulative */
+  uint64_t deposited, paid; /* cumulative */
   plr_hash state_root;
 } plr_epoch_close;
 
@@ -127,7 +128,8 @@ void plr__entry_sign(const plr_identity *identity, uint8_t role, const char *ori
 
 /* Appends n signatures to the header ‖ body in `entry`, in canonical order (role, account).
  * Errors: INVALID_ARGUMENT (n of 0 or over PLR__MAX_SIGNATURES, a (role, account) twice), NO_MEMORY. */
-plr_status plr__entry_attach_signatures(plr_buffer *entry, const plr_entry_signature *signatures, uint32_t n);
+plr_status plr__entry_attach_signatures(plr_buffer *entry, const plr_entry_signature *signatures,
+                                        uint32_t n);
 
 /* Decodes one entry: form only, no signature is verified. Consumes exactly, and encoding the result again would
  * give the same bytes. Errors: MALFORMED, TRUNCATED, VERSION (unknown type, version, flag, algorithm). */
