@@ -55,6 +55,9 @@ typedef struct plr__node_reader {
   plr_status (*read)(void *user, uint32_t level, uint64_t index, plr_hash *out, plr_error *err);
 } plr__node_reader;
 
+/* Root of the first `size` entries. */
+plr_status plr__tree_root(const plr__node_reader *nodes, uint64_t size, plr_hash *out,
+                          plr_error *err);
 plr_status plr__prove_inclusion(const plr__node_reader *nodes, uint64_t index, uint64_t size,
                                 plr_hash *proof, uint32_t *count, plr_error *err);
 plr_status plr__prove_consistency(const plr__node_reader *nodes, uint64_t old_size,
@@ -104,6 +107,11 @@ typedef struct plr__map {
   size_t undo_len, undo_cap;
   plr__slab slab;
 } plr__map;
+
+void plr__slab_init(plr__slab *s, plr_context *ctx);
+void plr__slab_release(plr__slab *s); /* with every block */
+void *plr__slab_alloc(plr__slab *s, size_t size);
+void plr__slab_free(plr__slab *s, void *block, size_t size);
 
 void plr__map_init(plr__map *m, plr_context *ctx);
 void plr__map_release(plr__map *m);
@@ -335,7 +343,6 @@ plr_status plr__store_sqlite(plr_context *ctx, const char *path, int create, plr
 typedef struct plr__head {
   plr__frontier frontier;
   uint64_t rejected;
-  plr_hash state_root;
 } plr__head;
 
 struct plr_ledger {
@@ -357,5 +364,9 @@ plr_status plr__snapshot_write(plr_ledger *l, plr_error *err);
 plr_status plr__ledger_load(plr_ledger *l, plr_error *err);
 plr_status plr__head_write(plr_ledger *l, plr_error *err);
 plr__node_reader plr__ledger_nodes(plr_ledger *l);
+plr_status plr__summarize(const plr__state *s, const plr__head *head, plr_ledger_summary *out);
+
+/* First bytes of an export; the last one is its version. */
+#define PLR__EXPORT_MAGIC "PLRLEDG1"
 
 #endif
