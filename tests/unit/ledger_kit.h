@@ -14,9 +14,9 @@
 
 #include "ledger/ledger_int.h"
 
-#define ORIGIN "example.org/test"
-#define PEOPLE 8
-#define BLOCKS 4
+#define ORIGIN    "example.org/test"
+#define PEOPLE    8
+#define BLOCKS    4
 #define MB_TOKENS 128u
 
 enum { SEQUENCER, DESIGNER, DATA, FEEDER, WORKER0 }; /* people; workers are WORKER0 .. PEOPLE - 1 */
@@ -108,7 +108,8 @@ static inline plr_status kit_append(kit *k) {
 
 static inline void kit_account(kit *k, int who) {
   plr_entry_options o = kit_author(k, who);
-  assert_int_equal(plr_entry_account_open(k->ctx, &o, k->entry, sizeof k->entry, &k->len, NULL), PLR_OK);
+  assert_int_equal(plr_entry_account_open(k->ctx, &o, k->entry, sizeof k->entry, &k->len, NULL),
+                   PLR_OK);
 }
 
 static inline plr_model_terms kit_terms(const kit *k) {
@@ -264,7 +265,9 @@ static inline plr_status kit_file_commit(void *user) {
   return PLR_OK;
 }
 
-static inline void kit_file_abort(void *user) { ((kit_file *)user)->aborted++; }
+static inline void kit_file_abort(void *user) {
+  ((kit_file *)user)->aborted++;
+}
 
 static inline plr_status kit_file_read(void *user, uint64_t offset, void *buf, size_t len) {
   const kit_file *f = user;
