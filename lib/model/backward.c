@@ -51,6 +51,15 @@ static uint32_t incoming(plr_graph *g, uint32_t v) {
   return g->values[v].grad;
 }
 
+/* A node that writes the gradient of a parameter; `product`: one that can start its own chains. */
+static plr_ref weight_grad(plr_graph *g, plr_ref weight, plr_node *n, int product) {
+  if (g->failed != PLR_OK || weight.kind != PLR_REF_WEIGHT) return plr__ref(PLR_REF_NONE, 0);
+  plr_param *p = &g->params[weight.index];
+  if (product && !p->grad_touched) n->starts = p->grad_starts = 1;
+  p->grad_touched = 1;
+  return plr__ref(PLR_REF_GRAD, weight.index);
+}
+
 /* c = a w: dw continues a^T dc; da = dc w^T. */
 static void matmul_rule(plr_graph *g, const plr_node *f) {
   uint32_t a = value_arg(f, 0), dc = incoming(g, value_arg(f, 2));
@@ -61,7 +70,7 @@ static void matmul_rule(plr_graph *g, const plr_node *f) {
     n->layout = PLR_MATMUL_TN, n->accumulate = 1;
     n->arg[0] = plr__ref_value(a);
     n->arg[1] = plr__ref_value(dc);
-    n->arg[2] = plr__ref(PLR_REF_GRAD, f->arg[1].index);
+    n->arg[2] = weight_grad(g, f->arg[1], n, 1);
   }
   uint32_t exists = 0;
   uint32_t da = grad(g, a, &exists);
@@ -85,7 +94,7 @@ static void rmsnorm_rule(plr_graph *g, const plr_node *f) {
   n->arg[2] = plr__ref_value(dy);
   n->arg[3] = f->arg[3];
   n->arg[4] = plr__ref_value(dx);
-  if (f->arg[1].kind == PLR_REF_WEIGHT) n->arg[5] = plr__ref(PLR_REF_GRAD, f->arg[1].index);
+  n->arg[5] = weight_grad(g, f->arg[1], n, 0);
 }
 
 static void rope_rule(plr_graph *g, const plr_node *f) {
@@ -153,7 +162,7 @@ static void add_rule(plr_graph *g, const plr_node *f) {
 static void embed_rule(plr_graph *g, const plr_node *f) {
   uint32_t dy = incoming(g, value_arg(f, 2));
   plr_node *n = plr__graph_push(g, 1, PLR_OP_EMBED_BWD);
-  n->arg[0] = plr__ref(PLR_REF_GRAD, f->arg[0].index);
+  n->arg[0] = weight_grad(g, f->arg[0], n, 0);
   n->arg[1] = f->arg[1];
   n->arg[2] = plr__ref_value(dy);
 }

@@ -74,6 +74,8 @@ typedef struct plr_node {
   uint32_t op; /* plr_op_id */
   uint32_t block;
   uint32_t layout, accumulate;
+  uint32_t
+      starts; /* MATMUL into a gradient: in the first micro-batch of a step it starts the chains itself */
   float sign;
   plr_ref arg[PLR_NODE_ARGS];
 } plr_node;
@@ -85,8 +87,12 @@ typedef struct plr_param {
   uint32_t block; /* the block it belongs to: for clipping and for the leaf hash */
   uint32_t stream;
   int64_t rows, cols;
-  float std;      /* of the initial normals; 0: all ones */
-  uint32_t decay; /* 1: weight decay applies (matrices, not gains) */
+  float std;             /* of the initial normals; 0: all ones */
+  uint32_t decay;        /* 1: weight decay applies (matrices, not gains) */
+  uint32_t grad_touched; /* the backward list has a node that writes its gradient */
+  uint32_t
+      grad_starts; /* the first of these starts the chains itself (plr_node.starts), else the gradient must be
+                            cleared before the first micro-batch of a step */
 } plr_param;
 
 typedef struct plr_graph {
