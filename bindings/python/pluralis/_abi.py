@@ -1,0 +1,777 @@
+"""ctypes declarations of libpluralis, generated from include/pluralis by bindings/generate.py."""
+# pylint: skip-file
+from ctypes import (CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_double, c_float, c_int16, c_int32,
+                    c_int64, c_int8, c_size_t, c_uint16, c_uint32, c_uint64, c_uint8, c_void_p)
+
+STATUS = {
+    0: ('PLR_OK', 'success'),
+    -1: ('PLR_ERR_INVALID_ARGUMENT', 'invalid argument'),
+    -2: ('PLR_ERR_INVALID_STATE', "call not allowed in the object's present state"),
+    -3: ('PLR_ERR_UNSUPPORTED', 'not supported by this build, device or version'),
+    -4: ('PLR_ERR_LIMIT', 'a configured limit would be exceeded'),
+    -5: ('PLR_ERR_EXISTS', 'already there; nothing changed'),
+    -6: ('PLR_ERR_NOT_FOUND', 'not found'),
+    -7: ('PLR_ERR_AGAIN', 'not now: a queue is full or nothing is ready yet'),
+    -8: ('PLR_ERR_BUFFER_TOO_SMALL', 'the buffer is too small; the needed size was reported'),
+    -9: ('PLR_ERR_SHAPE', 'tensor shape, stride or dtype does not fit'),
+    -100: ('PLR_ERR_NO_MEMORY', 'out of memory'),
+    -101: ('PLR_ERR_IO', 'input/output error'),
+    -102: ('PLR_ERR_NO_SPACE', 'no space left on the device'),
+    -103: ('PLR_ERR_UNAVAILABLE', 'device or resource not available'),
+    -200: ('PLR_ERR_MALFORMED', 'malformed data'),
+    -201: ('PLR_ERR_TRUNCATED', 'data ends too early'),
+    -202: ('PLR_ERR_CHECKSUM', 'checksum or hash mismatch'),
+    -203: ('PLR_ERR_VERSION', 'version of the data is not supported'),
+    -204: ('PLR_ERR_MISMATCH', 'the two sides disagree (model, profile, key or shape)'),
+    -205: ('PLR_ERR_SIGNATURE', 'signature does not verify'),
+    -206: ('PLR_ERR_SEQUENCE', 'out of sequence, repeated or stale'),
+    -207: ('PLR_ERR_NON_FINITE', 'a NaN or an infinity where a finite number is required'),
+    -208: ('PLR_ERR_PROOF', 'proof does not verify'),
+    -209: ('PLR_ERR_CLOSED', 'the peer is gone'),
+    -300: ('PLR_ERR_CORRUPT', 'stored state is corrupt'),
+    -301: ('PLR_ERR_CONSERVATION', 'an accounting identity is broken'),
+    -302: ('PLR_ERR_INTERNAL', 'internal error'),
+}
+PLR_OK = 0
+PLR_ERR_INVALID_ARGUMENT = -1
+PLR_ERR_INVALID_STATE = -2
+PLR_ERR_UNSUPPORTED = -3
+PLR_ERR_LIMIT = -4
+PLR_ERR_EXISTS = -5
+PLR_ERR_NOT_FOUND = -6
+PLR_ERR_AGAIN = -7
+PLR_ERR_BUFFER_TOO_SMALL = -8
+PLR_ERR_SHAPE = -9
+PLR_ERR_NO_MEMORY = -100
+PLR_ERR_IO = -101
+PLR_ERR_NO_SPACE = -102
+PLR_ERR_UNAVAILABLE = -103
+PLR_ERR_MALFORMED = -200
+PLR_ERR_TRUNCATED = -201
+PLR_ERR_CHECKSUM = -202
+PLR_ERR_VERSION = -203
+PLR_ERR_MISMATCH = -204
+PLR_ERR_SIGNATURE = -205
+PLR_ERR_SEQUENCE = -206
+PLR_ERR_NON_FINITE = -207
+PLR_ERR_PROOF = -208
+PLR_ERR_CLOSED = -209
+PLR_ERR_CORRUPT = -300
+PLR_ERR_CONSERVATION = -301
+PLR_ERR_INTERNAL = -302
+
+PLR_VERSION_MAJOR = 0
+PLR_VERSION_MINOR = 1
+PLR_VERSION_PATCH = 0
+PLR_LOG_ERROR = 1
+PLR_LOG_WARN = 2
+PLR_LOG_INFO = 3
+PLR_LOG_DEBUG = 4
+PLR_ISA_PORTABLE = 0
+PLR_ISA_AVX2 = 1
+PLR_ISA_BEST = 4294967295
+PLR_MAX_DIMS = 4
+PLR_DTYPE_F32 = 1
+PLR_DTYPE_F16 = 2
+PLR_DTYPE_BF16 = 3
+PLR_DTYPE_I32 = 4
+PLR_DTYPE_U8 = 5
+PLR_FRAME_HEADER = 64
+PLR_ROLE_ACTIVATION = 1
+PLR_ROLE_GRADIENT = 2
+PLR_ROLE_TOKENS = 3
+PLR_ROLE_DELTA = 4
+PLR_ROLE_STATE = 5
+PLR_ROLE_CONTROL = 6
+PLR_PREDICT_NONE = 0
+PLR_TRANSFORM_IDENTITY = 0
+PLR_QUANT_RAW = 0
+PLR_QUANT_BLOCK_INT = 1
+PLR_ENTROPY_PACK = 0
+PLR_ENTROPY_ZSTD = 5
+PLR_ENTRY_MAX = 65535
+PLR_PROOF_MAX = 64
+PLR_NO_EXPIRY = 18446744073709551615
+PLR_NEVER = 18446744073709551615
+PLR_LINK_READY = 1
+PLR_LINK_FRAME = 2
+PLR_LINK_WRITABLE = 3
+PLR_LINK_CLOSED = 4
+PLR_BOUNDARY_DENSE = 0
+PLR_BOUNDARY_SUBSPACE = 1
+PLR_SCHEDULE_CONSTANT = 0
+PLR_SCHEDULE_LINEAR = 1
+PLR_SCHEDULE_COSINE = 2
+PLR_MAX_BLOCKS = 1024
+PLR_SPLIT_TRAIN = 0
+PLR_SPLIT_VALIDATION = 1
+PLR_STAGE_WORKER = 0
+PLR_STAGE_FEEDER = 1
+PLR_SIDE_UPSTREAM = 0
+PLR_SIDE_DOWNSTREAM = 1
+PLR_JOB_FORWARD = 1
+PLR_JOB_BACKWARD = 2
+PLR_JOB_STEP = 3
+PLR_JOB_INFER = 4
+PLR_JOB_SNAPSHOT = 5
+PLR_STAGE_READY = 1
+PLR_STAGE_STEP = 2
+PLR_STAGE_EVAL = 3
+PLR_STAGE_TOKEN = 4
+PLR_STAGE_GENERATED = 5
+PLR_STAGE_RECEIPT = 6
+PLR_STAGE_ENTRY = 7
+PLR_STAGE_ROOT = 8
+PLR_STAGE_STOPPED = 9
+PLR_STAGE_FAILED = 10
+
+
+class plr_error(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('status', c_int32),
+        ('offset', c_uint64),
+        ('where', c_char * 64),
+        ('message', c_char * 240),
+    ]
+
+
+class plr_hash(Structure):
+    _fields_ = [
+        ('bytes', c_uint8 * 32),
+    ]
+
+plr_allocator_alloc_fn = CFUNCTYPE(c_void_p, c_void_p, c_size_t, c_size_t)
+
+plr_allocator_free_fn = CFUNCTYPE(None, c_void_p, c_void_p, c_size_t, c_size_t)
+
+
+class plr_allocator(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('alloc', plr_allocator_alloc_fn),
+        ('free', plr_allocator_free_fn),
+    ]
+
+plr_logger_write_fn = CFUNCTYPE(None, c_void_p, c_uint32, c_char_p, c_char_p, c_size_t)
+
+
+class plr_logger(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('write', plr_logger_write_fn),
+    ]
+
+plr_executor_parallel_for_fn = CFUNCTYPE(None, c_void_p, c_uint32, c_void_p, c_void_p)
+
+
+class plr_executor(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('parallel_for', plr_executor_parallel_for_fn),
+        ('threads', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+
+class plr_context_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('threads', c_uint32),
+        ('isa', c_uint32),
+        ('log_level', c_uint32),
+        ('allocator', plr_allocator),
+        ('logger', plr_logger),
+        ('executor', plr_executor),
+        ('max_memory', c_uint64),
+        ('max_frame', c_uint64),
+        ('max_file', c_uint64),
+    ]
+
+
+class plr_tensor(Structure):
+    _fields_ = [
+        ('data', c_void_p),
+        ('dtype', c_uint32),
+        ('ndim', c_uint32),
+        ('shape', c_int64 * 4),
+        ('strides', c_int64 * 4),
+    ]
+
+
+class plr_codec(Structure):
+    _fields_ = [
+        ('predict', c_uint8),
+        ('transform', c_uint8),
+        ('quant', c_uint8),
+        ('entropy', c_uint8),
+        ('dtype', c_uint8),
+        ('bits', c_uint8),
+        ('group', c_uint16),
+    ]
+
+
+class plr_frame_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('role', c_uint32),
+        ('stream', c_uint32),
+        ('step', c_uint32),
+        ('micro_batch', c_uint32),
+        ('generation', c_uint32),
+        ('seed', c_uint64),
+        ('rows', c_uint32),
+        ('cols', c_uint32),
+        ('vocab', c_uint32),
+        ('chunks', c_uint32),
+        ('payload_len', c_uint32),
+        ('codec', plr_codec),
+    ]
+
+plr_source_read_at_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t)
+
+plr_source_close_fn = CFUNCTYPE(None, c_void_p)
+
+
+class plr_source(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('size', c_uint64),
+        ('read_at', plr_source_read_at_fn),
+        ('close', plr_source_close_fn),
+    ]
+
+plr_sink_write_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t)
+
+plr_sink_commit_fn = CFUNCTYPE(c_int32, c_void_p)
+
+plr_sink_abort_fn = CFUNCTYPE(None, c_void_p)
+
+
+class plr_sink(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('write', plr_sink_write_fn),
+        ('commit', plr_sink_commit_fn),
+        ('abort', plr_sink_abort_fn),
+    ]
+
+
+class plr_units(Structure):
+    _fields_ = [
+        ('lo', c_uint64),
+        ('hi', c_uint64),
+    ]
+
+
+class plr_ledger_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('log_invalid', c_uint32),
+        ('path', c_char_p),
+        ('origin', c_char_p),
+        ('sequencer', c_void_p),
+        ('currency', c_char_p),
+        ('decimals', c_uint32),
+        ('receipt_window', c_uint32),
+        ('treasurer', c_uint8 * 32),
+    ]
+
+
+class plr_append_item(Structure):
+    _fields_ = [
+        ('entry', c_void_p),
+        ('len', c_size_t),
+        ('index', c_uint64),
+        ('status', c_int32),
+        ('reserved', c_uint32),
+    ]
+
+
+class plr_entry_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('author', c_void_p),
+        ('origin', c_char_p),
+        ('nonce', c_uint64),
+        ('valid_to_epoch', c_uint64),
+    ]
+
+
+class plr_model_terms(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('designer_bps', c_uint32),
+        ('data_bps', c_uint32),
+        ('vest_epochs', c_uint32),
+        ('vest_cliff', c_uint32),
+        ('microbatch_tokens', c_uint32),
+        ('block_count', c_uint32),
+        ('reserved', c_uint32),
+        ('model', plr_hash),
+        ('profile', plr_hash),
+        ('data_account', c_uint8 * 32),
+        ('halving_units', plr_units),
+        ('rate', c_uint64),
+        ('rate_divisor', c_uint64),
+        ('costs', c_void_p),
+    ]
+
+
+class plr_ledger_summary(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('entries', c_uint64),
+        ('rejected', c_uint64),
+        ('epoch', c_uint64),
+        ('accounts', c_uint64),
+        ('models', c_uint64),
+        ('receipts', c_uint64),
+        ('units', plr_units),
+        ('minted', plr_units),
+        ('deposited', c_uint64),
+        ('paid', c_uint64),
+        ('root', plr_hash),
+        ('state_root', plr_hash),
+    ]
+
+
+class plr_model_totals(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('block_count', c_uint32),
+        ('designer', plr_hash),
+        ('supply', c_uint64),
+        ('holders', c_uint64),
+        ('units', plr_units),
+        ('epoch_units', plr_units),
+        ('receipts', c_uint64),
+        ('deposited', c_uint64),
+        ('paid', c_uint64),
+        ('held', c_uint64),
+    ]
+
+
+class plr_balance(Structure):
+    _fields_ = [
+        ('account', plr_hash),
+        ('shares', c_uint64),
+        ('vested', c_uint64),
+        ('payable', c_uint64),
+        ('paid', c_uint64),
+        ('units', plr_units),
+        ('receipts', c_uint64),
+        ('reserved', c_uint64),
+    ]
+
+plr_verify_options_progress_fn = CFUNCTYPE(None, c_void_p, c_uint64, c_uint64)
+
+
+class plr_verify_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('skip_signatures', c_uint32),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('progress', plr_verify_options_progress_fn),
+        ('user', c_void_p),
+    ]
+
+
+class plr_link_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('initiator', c_uint32),
+        ('model', plr_hash),
+        ('profile', plr_hash),
+        ('nonce', c_uint8 * 32),
+        ('peer_key', c_uint8 * 32),
+        ('window', c_uint64),
+        ('keep_alive_ns', c_uint64),
+        ('timeout_ns', c_uint64),
+    ]
+
+
+class plr_link_event(Structure):
+    _fields_ = [
+        ('type', c_uint32),
+        ('status', c_int32),
+        ('data', c_void_p),
+        ('len', c_size_t),
+        ('message', c_char_p),
+    ]
+
+
+class plr_link_stats(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('bytes_sent', c_uint64),
+        ('bytes_received', c_uint64),
+        ('frames_sent', c_uint64),
+        ('frames_received', c_uint64),
+        ('queued_bytes', c_uint64),
+    ]
+
+
+class plr_model_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('blocks', c_uint32),
+        ('d_model', c_uint32),
+        ('heads', c_uint32),
+        ('kv_heads', c_uint32),
+        ('head_dim', c_uint32),
+        ('d_ff', c_uint32),
+        ('vocab', c_uint32),
+        ('cut_count', c_uint32),
+        ('boundary', c_uint32),
+        ('boundary_width', c_uint32),
+        ('first_full_rank', c_uint32),
+        ('seq_len', c_uint32),
+        ('micro_batch', c_uint32),
+        ('micro_batches', c_uint32),
+        ('steps', c_uint32),
+        ('warmup_steps', c_uint32),
+        ('schedule', c_uint32),
+        ('norm_eps', c_float),
+        ('init_std', c_float),
+        ('embed_std', c_float),
+        ('anchor_std', c_float),
+        ('lr', c_float),
+        ('min_lr_ratio', c_float),
+        ('beta1', c_float),
+        ('beta2', c_float),
+        ('eps', c_float),
+        ('weight_decay', c_float),
+        ('clip', c_float),
+        ('rope_theta', c_double),
+        ('seed', c_uint64),
+        ('boundary_seed', c_uint64),
+        ('data_seed', c_uint64),
+        ('parameters', c_uint64),
+    ]
+
+
+class plr_shard_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('first_block', c_uint32),
+        ('end_block', c_uint32),
+        ('slots', c_uint32),
+        ('inference_only', c_uint32),
+        ('reserved', c_uint32),
+        ('device', c_char_p),
+    ]
+
+
+class plr_stage_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('role', c_uint32),
+        ('index', c_uint32),
+        ('count', c_uint32),
+        ('snapshot_every', c_uint32),
+        ('lane', c_uint32),
+        ('epoch', c_uint64),
+        ('start_step', c_uint64),
+        ('origin', c_char_p),
+        ('identity', c_void_p),
+        ('model', c_void_p),
+        ('shard', c_void_p),
+        ('corpus', c_void_p),
+        ('forward_codec', plr_codec),
+        ('backward_codec', plr_codec),
+    ]
+
+
+class plr_job_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('kind', c_uint32),
+        ('step', c_uint64),
+        ('micro_batch', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+
+class plr_stage_event(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('type', c_uint32),
+        ('status', c_int32),
+        ('token', c_int32),
+        ('step', c_uint64),
+        ('index', c_uint64),
+        ('value', c_double),
+        ('hash', plr_hash),
+        ('data', c_void_p),
+        ('len', c_size_t),
+        ('message', c_char_p),
+    ]
+
+
+class plr_stage_stats(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('steps', c_uint64),
+        ('forwards', c_uint64),
+        ('backwards', c_uint64),
+        ('receipts', c_uint64),
+        ('receipts_refused', c_uint64),
+        ('raw_bytes', c_uint64),
+        ('sent_bytes', c_uint64),
+        ('journal_records', c_uint64),
+        ('journal_dropped', c_uint64),
+    ]
+
+
+# name: (result, parameters)
+FUNCTIONS = {
+    'plr_version': (c_uint32, []),
+    'plr_status_name': (c_char_p, [c_int32]),
+    'plr_status_message': (c_char_p, [c_int32]),
+    'plr_error_init': (None, [POINTER(plr_error), c_uint32]),
+    'plr_context_options_init': (None, [POINTER(plr_context_options), c_uint32]),
+    'plr_context_create': (c_int32, [POINTER(plr_context_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_context_destroy': (None, [c_void_p]),
+    'plr_context_isa': (c_uint32, [c_void_p]),
+    'plr_context_threads': (c_uint32, [c_void_p]),
+    'plr_context_memory': (None, [c_void_p, c_void_p, c_void_p, c_void_p]),
+    'plr_profile_hash': (None, [POINTER(plr_hash)]),
+    'plr_sha256': (None, [c_void_p, c_size_t, POINTER(plr_hash)]),
+    'plr_tensor_matrix': (None, [POINTER(plr_tensor), c_void_p, c_uint32, c_int64, c_int64]),
+    'plr_dtype_size': (c_uint32, [c_uint32]),
+    'plr_tensor_check': (c_int32, [POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_codec_from_name': (c_int32, [c_char_p, POINTER(plr_codec)]),
+    'plr_frame_parse': (c_int32, [c_void_p, c_void_p, c_size_t, POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_encoder_create': (c_int32, [
+        c_void_p, POINTER(plr_codec), c_uint32, c_uint32, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_encoder_destroy': (None, [c_void_p]),
+    'plr_encoder_bound': (c_size_t, [c_void_p]),
+    'plr_encoder_encode': (c_int32, [
+        c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_decoder_create': (c_int32, [c_void_p, c_uint32, c_uint32, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_decoder_destroy': (None, [c_void_p]),
+    'plr_decoder_decode': (c_int32, [
+        c_void_p, c_void_p, c_size_t, POINTER(plr_tensor), POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_tokens_encode': (c_int32, [
+        c_void_p, POINTER(plr_frame_info), c_void_p, c_uint32, c_uint32, c_uint32, c_void_p, c_void_p]),
+    'plr_tokens_decode': (c_int32, [
+        c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_control_encode': (c_int32, [POINTER(plr_frame_info), c_void_p, c_uint32, c_void_p, c_void_p]),
+    'plr_control_decode': (c_int32, [
+        c_void_p, c_void_p, c_size_t, POINTER(c_void_p), c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_identity_create': (c_int32, [c_void_p, c_void_p, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_identity_destroy': (None, [c_void_p]),
+    'plr_identity_public_key': (None, [c_void_p, c_void_p]),
+    'plr_account_id': (None, [c_void_p, POINTER(plr_hash)]),
+    'plr_identity_sign': (None, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_verify': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_source_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_sink_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_ledger_options_init': (None, [POINTER(plr_ledger_options), c_uint32]),
+    'plr_ledger_open': (c_int32, [c_void_p, POINTER(plr_ledger_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_ledger_destroy': (None, [c_void_p]),
+    'plr_ledger_origin': (c_char_p, [c_void_p, c_void_p]),
+    'plr_ledger_append': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_append_many': (c_int32, [c_void_p, POINTER(plr_append_item), c_size_t, POINTER(plr_error)]),
+    'plr_ledger_close_epoch': (c_int32, [c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_entry_options_init': (None, [POINTER(plr_entry_options), c_uint32]),
+    'plr_entry_account_open': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_model_terms_init': (None, [POINTER(plr_model_terms), c_uint32]),
+    'plr_entry_model_register': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), POINTER(plr_model_terms), c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_entry_revenue_deposit': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), POINTER(plr_hash), c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_entry_claim': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), POINTER(plr_hash), c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_summarize': (c_int32, [c_void_p, POINTER(plr_ledger_summary)]),
+    'plr_ledger_next_nonce': (c_uint64, [c_void_p, POINTER(plr_hash)]),
+    'plr_ledger_model': (c_int32, [c_void_p, POINTER(plr_hash), POINTER(plr_model_totals)]),
+    'plr_ledger_balance': (c_int32, [c_void_p, POINTER(plr_hash), POINTER(plr_hash), POINTER(plr_balance)]),
+    'plr_ledger_holders': (c_int32, [
+        c_void_p, POINTER(plr_hash), POINTER(plr_hash), POINTER(plr_balance), c_size_t, c_void_p]),
+    'plr_ledger_entry': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_checkpoint': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_prove_inclusion': (c_int32, [
+        c_void_p, c_uint64, c_uint64, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
+    'plr_ledger_prove_consistency': (c_int32, [
+        c_void_p, c_uint64, c_uint64, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
+    'plr_log_leaf_hash': (None, [c_void_p, c_size_t, POINTER(plr_hash)]),
+    'plr_log_verify_inclusion': (c_int32, [
+        POINTER(plr_hash), c_uint64, c_uint64, POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
+    'plr_log_verify_consistency': (c_int32, [
+        c_uint64, POINTER(plr_hash), c_uint64, POINTER(plr_hash), POINTER(plr_hash), c_uint32]),
+    'plr_log_verify_checkpoint': (c_int32, [
+        c_char_p, c_size_t, c_char_p, c_void_p, c_void_p, POINTER(plr_hash), POINTER(plr_error)]),
+    'plr_log_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_ledger_export': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_verify_options_init': (None, [POINTER(plr_verify_options), c_uint32]),
+    'plr_ledger_verify': (c_int32, [
+        c_void_p, POINTER(plr_source), POINTER(plr_verify_options), POINTER(plr_ledger_summary), POINTER(plr_error)]),
+    'plr_link_options_init': (None, [POINTER(plr_link_options), c_uint32]),
+    'plr_link_create': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_link_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_link_destroy': (None, [c_void_p]),
+    'plr_link_receive': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t]),
+    'plr_link_transmit': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p]),
+    'plr_link_send': (c_int32, [c_void_p, c_void_p, c_size_t, c_uint32]),
+    'plr_link_next_deadline_ns': (c_uint64, [c_void_p]),
+    'plr_link_advance': (c_int32, [c_void_p, c_uint64]),
+    'plr_link_next_event': (c_int32, [c_void_p, POINTER(plr_link_event)]),
+    'plr_link_close': (None, [c_void_p, c_int32]),
+    'plr_link_get_stats': (c_int32, [c_void_p, POINTER(plr_link_stats)]),
+    'plr_link_peer_key': (None, [c_void_p, c_void_p]),
+    'plr_model_from_json': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_model_destroy': (None, [c_void_p]),
+    'plr_model_hash': (None, [c_void_p, POINTER(plr_hash)]),
+    'plr_model_get_info': (c_int32, [c_void_p, POINTER(plr_model_info)]),
+    'plr_model_name': (c_char_p, [c_void_p]),
+    'plr_model_cut': (c_uint32, [c_void_p, c_uint32]),
+    'plr_model_can_cut': (c_int32, [c_void_p, c_uint32]),
+    'plr_model_block_cost': (c_uint64, [c_void_p, c_uint32]),
+    'plr_corpus_create': (c_int32, [c_void_p, c_void_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_corpus_destroy': (None, [c_void_p]),
+    'plr_corpus_root': (None, [c_void_p, POINTER(plr_hash)]),
+    'plr_corpus_batch': (c_int32, [
+        c_void_p, c_uint32, c_uint64, c_uint64, c_uint32, c_uint32, c_void_p, POINTER(plr_error)]),
+    'plr_shard_options_init': (None, [POINTER(plr_shard_options), c_uint32]),
+    'plr_shard_create': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_shard_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_shard_destroy': (None, [c_void_p]),
+    'plr_shard_forward': (c_int32, [
+        c_void_p, c_uint32, c_void_p, POINTER(plr_tensor), POINTER(plr_tensor), c_void_p]),
+    'plr_shard_backward': (c_int32, [c_void_p, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_shard_step': (c_int32, [c_void_p]),
+    'plr_shard_steps': (c_uint64, [c_void_p]),
+    'plr_shard_infer': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_shard_loss': (c_int32, [c_void_p, POINTER(plr_tensor), c_void_p, c_void_p]),
+    'plr_sample': (c_int32, [c_void_p, c_uint32, c_float, c_uint32, c_uint64, c_uint64, c_void_p]),
+    'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
+    'plr_weight_root': (c_int32, [POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
+    'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
+    'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_stage_destroy': (None, [c_void_p]),
+    'plr_stage_attach': (c_int32, [c_void_p, c_uint32, c_void_p]),
+    'plr_stage_advance': (c_int32, [c_void_p, c_uint64]),
+    'plr_stage_next_deadline_ns': (c_uint64, [c_void_p]),
+    'plr_stage_next_job': (c_int32, [c_void_p, POINTER(c_void_p)]),
+    'plr_job_get_info': (None, [c_void_p, POINTER(plr_job_info)]),
+    'plr_job_run': (c_int32, [c_void_p]),
+    'plr_stage_complete': (c_int32, [c_void_p, c_void_p, c_uint64]),
+    'plr_stage_next_event': (c_int32, [c_void_p, POINTER(plr_stage_event)]),
+    'plr_stage_train': (c_int32, [c_void_p, c_uint64]),
+    'plr_stage_evaluate': (c_int32, [c_void_p, c_uint32]),
+    'plr_stage_generate': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, c_float, c_uint32, c_uint64]),
+    'plr_stage_stop': (c_int32, [c_void_p]),
+    'plr_stage_submit': (c_int32, [c_void_p, c_void_p, c_size_t]),
+    'plr_stage_set_epoch': (c_int32, [c_void_p, c_uint64]),
+    'plr_stage_read_journal': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_stage_get_stats': (c_int32, [c_void_p, POINTER(plr_stage_stats)]),
+}
+
+# name: struct, for the layout test
+STRUCTS = {
+    'plr_error': plr_error,
+    'plr_hash': plr_hash,
+    'plr_allocator': plr_allocator,
+    'plr_logger': plr_logger,
+    'plr_executor': plr_executor,
+    'plr_context_options': plr_context_options,
+    'plr_tensor': plr_tensor,
+    'plr_codec': plr_codec,
+    'plr_frame_info': plr_frame_info,
+    'plr_source': plr_source,
+    'plr_sink': plr_sink,
+    'plr_units': plr_units,
+    'plr_ledger_options': plr_ledger_options,
+    'plr_append_item': plr_append_item,
+    'plr_entry_options': plr_entry_options,
+    'plr_model_terms': plr_model_terms,
+    'plr_ledger_summary': plr_ledger_summary,
+    'plr_model_totals': plr_model_totals,
+    'plr_balance': plr_balance,
+    'plr_verify_options': plr_verify_options,
+    'plr_link_options': plr_link_options,
+    'plr_link_event': plr_link_event,
+    'plr_link_stats': plr_link_stats,
+    'plr_model_info': plr_model_info,
+    'plr_shard_options': plr_shard_options,
+    'plr_stage_options': plr_stage_options,
+    'plr_job_info': plr_job_info,
+    'plr_stage_event': plr_stage_event,
+    'plr_stage_stats': plr_stage_stats,
+}
+CONSTANTS = [
+    'PLR_VERSION_MAJOR',
+    'PLR_VERSION_MINOR',
+    'PLR_VERSION_PATCH',
+    'PLR_LOG_ERROR',
+    'PLR_LOG_WARN',
+    'PLR_LOG_INFO',
+    'PLR_LOG_DEBUG',
+    'PLR_ISA_PORTABLE',
+    'PLR_ISA_AVX2',
+    'PLR_ISA_BEST',
+    'PLR_MAX_DIMS',
+    'PLR_DTYPE_F32',
+    'PLR_DTYPE_F16',
+    'PLR_DTYPE_BF16',
+    'PLR_DTYPE_I32',
+    'PLR_DTYPE_U8',
+    'PLR_FRAME_HEADER',
+    'PLR_ROLE_ACTIVATION',
+    'PLR_ROLE_GRADIENT',
+    'PLR_ROLE_TOKENS',
+    'PLR_ROLE_DELTA',
+    'PLR_ROLE_STATE',
+    'PLR_ROLE_CONTROL',
+    'PLR_PREDICT_NONE',
+    'PLR_TRANSFORM_IDENTITY',
+    'PLR_QUANT_RAW',
+    'PLR_QUANT_BLOCK_INT',
+    'PLR_ENTROPY_PACK',
+    'PLR_ENTROPY_ZSTD',
+    'PLR_ENTRY_MAX',
+    'PLR_PROOF_MAX',
+    'PLR_NO_EXPIRY',
+    'PLR_NEVER',
+    'PLR_LINK_READY',
+    'PLR_LINK_FRAME',
+    'PLR_LINK_WRITABLE',
+    'PLR_LINK_CLOSED',
+    'PLR_BOUNDARY_DENSE',
+    'PLR_BOUNDARY_SUBSPACE',
+    'PLR_SCHEDULE_CONSTANT',
+    'PLR_SCHEDULE_LINEAR',
+    'PLR_SCHEDULE_COSINE',
+    'PLR_MAX_BLOCKS',
+    'PLR_SPLIT_TRAIN',
+    'PLR_SPLIT_VALIDATION',
+    'PLR_STAGE_WORKER',
+    'PLR_STAGE_FEEDER',
+    'PLR_SIDE_UPSTREAM',
+    'PLR_SIDE_DOWNSTREAM',
+    'PLR_JOB_FORWARD',
+    'PLR_JOB_BACKWARD',
+    'PLR_JOB_STEP',
+    'PLR_JOB_INFER',
+    'PLR_JOB_SNAPSHOT',
+    'PLR_STAGE_READY',
+    'PLR_STAGE_STEP',
+    'PLR_STAGE_EVAL',
+    'PLR_STAGE_TOKEN',
+    'PLR_STAGE_GENERATED',
+    'PLR_STAGE_RECEIPT',
+    'PLR_STAGE_ENTRY',
+    'PLR_STAGE_ROOT',
+    'PLR_STAGE_STOPPED',
+    'PLR_STAGE_FAILED',
+]
