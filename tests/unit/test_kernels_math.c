@@ -51,7 +51,7 @@ static void need_long_double(void) {
 static void expf_is_accurate(void **state) {
   (void)state;
   double worst = 0.0;
-  for (uint64_t b = 0; b <= UINT32_MAX; b += 509) {
+  for (uint64_t b = 0; b <= UINT32_MAX; b += 1021) {
     float x = f32_of((uint32_t)b);
     if (isnan(x) || fabsf(x) > 150.0f) continue;
     double u = ulp32(plr__expf(x), exp((double)x));
@@ -69,7 +69,7 @@ static void expf_is_accurate(void **state) {
 static void logf_is_accurate(void **state) {
   (void)state;
   double worst = 0.0;
-  for (uint64_t b = 1; b < 0x7F800000u; b += 251) {
+  for (uint64_t b = 1; b < 0x7F800000u; b += 509) {
     float x = f32_of((uint32_t)b);
     double u = ulp32(plr__logf(x), log((double)x));
     if (u > worst) worst = u;
