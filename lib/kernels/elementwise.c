@@ -10,13 +10,13 @@ static void fill_range(const void *args, int64_t first, int64_t last) {
 
 plr_status plr__cpu_fill(plr_context *ctx, const plr_fill_args *a) {
   if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->n, 16, 1, fill_range, a);
+  plr__partition(ctx, a->n, 16, 1, fill_range, a);
   return PLR_OK;
 }
 
 plr_status plr__cpu_add(plr_context *ctx, const plr_add_args *a) {
   if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->n, 16, 1, plr__vec(ctx)->add, a);
+  plr__partition(ctx, a->n, 16, 1, plr__vec(ctx)->add, a);
   return PLR_OK;
 }
 
@@ -29,7 +29,7 @@ static int ids_in_range(const int32_t *ids, int64_t rows, int64_t vocab) {
 plr_status plr__cpu_row_add(plr_context *ctx, const plr_row_add_args *a) {
   if (a->rows < 0 || a->d < 0) return PLR_ERR_INVALID_ARGUMENT;
   if (!ids_in_range(a->ids, a->rows, a->vocab)) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->rows, 1, a->d, plr__vec(ctx)->row_add, a);
+  plr__partition(ctx, a->rows, 1, a->d, plr__vec(ctx)->row_add, a);
   return PLR_OK;
 }
 
@@ -42,14 +42,14 @@ static void embed_range(const void *args, int64_t first, int64_t last) {
 plr_status plr__cpu_embed(plr_context *ctx, const plr_embed_args *a) {
   if (a->rows < 0 || a->w < 0) return PLR_ERR_INVALID_ARGUMENT;
   if (!ids_in_range(a->ids, a->rows, a->vocab)) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->rows, 1, a->w, embed_range, a);
+  plr__partition(ctx, a->rows, 1, a->w, embed_range, a);
   return PLR_OK;
 }
 
 plr_status plr__cpu_embed_bwd(plr_context *ctx, const plr_embed_args *a) {
   if (a->rows < 0 || a->w < 0) return PLR_ERR_INVALID_ARGUMENT;
   if (!ids_in_range(a->ids, a->rows, a->vocab)) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->w, 16, a->rows, plr__vec(ctx)->embed_bwd, a);
+  plr__partition(ctx, a->w, 16, a->rows, plr__vec(ctx)->embed_bwd, a);
   return PLR_OK;
 }
 
@@ -59,22 +59,22 @@ static int swiglu_sizes_ok(const plr_swiglu_args *a) {
 
 plr_status plr__cpu_swiglu(plr_context *ctx, const plr_swiglu_args *a) {
   if (!swiglu_sizes_ok(a)) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->rows, 1, 4 * a->f, plr__vec(ctx)->swiglu, a);
+  plr__partition(ctx, a->rows, 1, 4 * a->f, plr__vec(ctx)->swiglu, a);
   return PLR_OK;
 }
 
 plr_status plr__cpu_swiglu_bwd(plr_context *ctx, const plr_swiglu_args *a) {
   if (!swiglu_sizes_ok(a)) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->rows, 1, 4 * a->f, plr__vec(ctx)->swiglu_bwd, a);
+  plr__partition(ctx, a->rows, 1, 4 * a->f, plr__vec(ctx)->swiglu_bwd, a);
   return PLR_OK;
 }
 
 void plr__f32_to_bf16(plr_context *ctx, const float *x, uint16_t *y, int64_t n) {
   plr_bf16_args a = {.from_f32 = x, .bf16 = y};
-  plr__split(ctx, n, 32, 1, plr__vec(ctx)->to_bf16, &a);
+  plr__partition(ctx, n, 32, 1, plr__vec(ctx)->to_bf16, &a);
 }
 
 void plr__bf16_to_f32(plr_context *ctx, const uint16_t *x, float *y, int64_t n) {
   plr_bf16_args a = {.from_bf16 = x, .f32 = y};
-  plr__split(ctx, n, 32, 1, plr__vec(ctx)->from_bf16, &a);
+  plr__partition(ctx, n, 32, 1, plr__vec(ctx)->from_bf16, &a);
 }

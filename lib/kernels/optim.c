@@ -9,7 +9,7 @@ plr_status plr__cpu_sumsq(plr_context *ctx, const plr_sumsq_args *a) {
   int64_t length = (a->n + 16 * PLR_SUMSQ_SEGMENTS - 1) / (16 * PLR_SUMSQ_SEGMENTS) * 16;
   if (length > 0) {
     plr_sumsq_segments job = {a->x, part, a->n, length};
-    plr__split(ctx, (a->n + length - 1) / length, 1, length, plr__vec(ctx)->sumsq, &job);
+    plr__partition(ctx, (a->n + length - 1) / length, 1, length, plr__vec(ctx)->sumsq, &job);
   }
   for (int i = 0; i < PLR_SUMSQ_SEGMENTS; i++) sum += part[i];
   /* A square of a float cannot overflow fp64, so a sum that is not finite had an element that was not. */
@@ -20,7 +20,7 @@ plr_status plr__cpu_sumsq(plr_context *ctx, const plr_sumsq_args *a) {
 
 plr_status plr__cpu_adamw(plr_context *ctx, const plr_adamw_args *a) {
   if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->n, 16, 4, plr__vec(ctx)->adamw, a);
+  plr__partition(ctx, a->n, 16, 4, plr__vec(ctx)->adamw, a);
   return PLR_OK;
 }
 
@@ -30,6 +30,6 @@ plr_status plr__cpu_gaussian(plr_context *ctx, const plr_gaussian_args *a) {
   if (a->cols > INT64_C(0x3FFFFFFFC) || a->first_row > UINT32_MAX ||
       a->rows > UINT32_MAX - a->first_row)
     return PLR_ERR_LIMIT;
-  plr__split(ctx, a->rows * ((a->cols + 15) / 16), 1, 256, plr__vec(ctx)->gaussian, a);
+  plr__partition(ctx, a->rows * ((a->cols + 15) / 16), 1, 256, plr__vec(ctx)->gaussian, a);
   return PLR_OK;
 }

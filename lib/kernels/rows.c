@@ -3,15 +3,15 @@
 
 plr_status plr__cpu_rmsnorm(plr_context *ctx, const plr_rmsnorm_args *a) {
   if (a->rows < 0 || a->d <= 0) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->rows, 1, a->d, plr__vec(ctx)->rmsnorm, a);
+  plr__partition(ctx, a->rows, 1, a->d, plr__vec(ctx)->rmsnorm, a);
   return PLR_OK;
 }
 
 plr_status plr__cpu_rmsnorm_bwd(plr_context *ctx, const plr_rmsnorm_args *a) {
   if (a->rows < 0 || a->d <= 0) return PLR_ERR_INVALID_ARGUMENT;
   /* dgain first: dx may overwrite dy. */
-  if (a->dgain) plr__split(ctx, a->d, 16, a->rows, plr__vec(ctx)->rmsnorm_dgain, a);
-  if (a->dx) plr__split(ctx, a->rows, 1, 2 * a->d, plr__vec(ctx)->rmsnorm_dx, a);
+  if (a->dgain) plr__partition(ctx, a->d, 16, a->rows, plr__vec(ctx)->rmsnorm_dgain, a);
+  if (a->dx) plr__partition(ctx, a->rows, 1, 2 * a->d, plr__vec(ctx)->rmsnorm_dx, a);
   return PLR_OK;
 }
 
@@ -37,7 +37,7 @@ plr_status plr__cpu_rope_table(plr_context *ctx, const plr_rope_table_args *a) {
   if (!(a->theta >= 1.0) || a->theta > 1e30) return PLR_ERR_INVALID_ARGUMENT;
   if (a->positions > INT32_MAX || a->first_position > INT32_MAX - a->positions)
     return PLR_ERR_LIMIT;
-  plr__split(ctx, a->head_dim / 2, 1, 32 * a->positions, rope_table_range, a);
+  plr__partition(ctx, a->head_dim / 2, 1, 32 * a->positions, rope_table_range, a);
   return PLR_OK;
 }
 
@@ -46,7 +46,7 @@ plr_status plr__cpu_rope(plr_context *ctx, const plr_rope_args *a) {
   if (a->rows < 0 || a->seq <= 0 || a->heads < 0 || a->head_dim <= 0 || a->head_dim % 2 ||
       a->ldx < width)
     return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->rows, 1, width, plr__vec(ctx)->rope, a);
+  plr__partition(ctx, a->rows, 1, width, plr__vec(ctx)->rope, a);
   return PLR_OK;
 }
 
@@ -54,6 +54,6 @@ plr_status plr__cpu_xent(plr_context *ctx, const plr_xent_args *a) {
   if (a->rows < 0 || a->vocab <= 0) return PLR_ERR_INVALID_ARGUMENT;
   for (int64_t r = 0; r < a->rows; r++)
     if (a->labels[r] >= a->vocab) return PLR_ERR_INVALID_ARGUMENT;
-  plr__split(ctx, a->rows, 1, 4 * a->vocab, plr__vec(ctx)->xent, a);
+  plr__partition(ctx, a->rows, 1, 4 * a->vocab, plr__vec(ctx)->xent, a);
   return PLR_OK;
 }

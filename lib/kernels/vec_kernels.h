@@ -67,8 +67,8 @@ const plr_vec_kernels *plr__vec(const plr_context *ctx);
 
 /* Runs fn over [0, n) in contiguous ranges that start at multiples of `align`, on as many threads as the work is
  * worth: `cost` is the rough number of elements an item touches. */
-void plr__split(plr_context *ctx, int64_t n, int64_t align, int64_t cost, plr_range_fn fn,
-                const void *args);
+void plr__partition(plr_context *ctx, int64_t n, int64_t align, int64_t cost, plr_range_fn fn,
+                    const void *args);
 
 /* Floats of one slot of attention scratch. */
 int64_t plr__attention_slot(const plr_attention_args *a);

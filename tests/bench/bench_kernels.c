@@ -63,8 +63,9 @@ static void attention(plr_context *ctx, const shape *s) {
     snprintf(name, sizeof name, "%s/b%d-t%d-h%d/%d-d%d/t%u",
              backward ? "attention_bwd" : "attention", (int)s->batch, (int)s->seq, (int)s->heads,
              (int)s->kv_heads, (int)s->dim, plr_context_threads(ctx));
-    bench_print(name, gflop / r.ours, "GFLOP/s", NULL, 0, 0, "%.3f of the %s rate (%.1f GFLOP/s)",
-                gflop / r.ours / r.fma, bench_fma_name(), r.fma);
+    bench_print(name, gflop / r.ours, "GFLOP/s", NULL, 0, 0,
+                "%.3f of the %s rate (%.1f GFLOP/s); best %.1f", gflop / r.ours / r.fma,
+                bench_fma_name(), r.fma, gflop / r.ours_best);
     free(a.work);
   }
   free(x), free(g), free(out), free(dout), free(stats);
@@ -76,8 +77,9 @@ static void report(plr_context *ctx, const char *what, plr_op_id op, const void 
   bench_result r;
   time_call(ctx, op, args, &r);
   snprintf(name, sizeof name, "%s/t%u", what, plr_context_threads(ctx));
-  bench_print(name, 1e9 * r.ours / (double)elements, "ns/element", NULL, 0, 0, "%lld elements",
-              (long long)elements);
+  bench_print(name, 1e9 * r.ours / (double)elements, "ns/element", NULL, 0, 0,
+              "%lld elements; best %.3f", (long long)elements,
+              1e9 * r.ours_best / (double)elements);
 }
 
 static void elementwise(plr_context *ctx) {

@@ -2,25 +2,26 @@
 #include "kernels/vec_kernels.h"
 
 /* Fewer elements than this are not worth waking a thread. */
-#define PLR_SPLIT_ELEMENTS 16384
+#define PLR_PARTITION_ELEMENTS 16384
 
-typedef struct split_job {
+typedef struct partition_job {
   plr_range_fn fn;
   const void *args;
   int64_t n, step;
-} split_job;
+} partition_job;
 
 static void run_part(void *arg, uint32_t index) {
-  const split_job *job = (const split_job *)arg;
+  const partition_job *job = (const partition_job *)arg;
   int64_t first = (int64_t)index * job->step;
   job->fn(job->args, first, PLR_MIN(job->n, first + job->step));
 }
 
-void plr__split(plr_context *ctx, int64_t n, int64_t align, int64_t cost, plr_range_fn fn,
-                const void *args) {
+void plr__partition(plr_context *ctx, int64_t n, int64_t align, int64_t cost, plr_range_fn fn,
+                    const void *args) {
   if (n <= 0) return;
   int64_t units = (n + align - 1) / align;
-  int64_t worth = n / (PLR_SPLIT_ELEMENTS / PLR_MIN(PLR_MAX(cost, 1), PLR_SPLIT_ELEMENTS)) + 1;
+  int64_t worth =
+      n / (PLR_PARTITION_ELEMENTS / PLR_MIN(PLR_MAX(cost, 1), PLR_PARTITION_ELEMENTS)) + 1;
   int64_t parts = PLR_MIN((int64_t)plr_context_threads(ctx), PLR_MIN(units, worth));
   int64_t step = (units + parts - 1) / parts * align;
   parts = (n + step - 1) / step;
@@ -28,7 +29,7 @@ void plr__split(plr_context *ctx, int64_t n, int64_t align, int64_t cost, plr_ra
     fn(args, 0, n);
     return;
   }
-  split_job job = {fn, args, n, step};
+  partition_job job = {fn, args, n, step};
   plr__parallel_for(ctx, (uint32_t)parts, run_part, &job);
 }
 
