@@ -20,9 +20,19 @@ double bench_seconds(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void wait_for(double seconds) {
-  const struct timespec t = {(time_t)seconds, (long)((seconds - floor(seconds)) * 1e9)};
-  if (seconds > 0) nanosleep(&t, NULL);
+/* Until no thread of this program runs: some peers' threads look for work for a long while before they sleep, and
+ * would take the processor from whoever is measured next. Gives up after half a second. */
+static void wait_until_idle(void) {
+  const struct timespec pause = {0, 5000000};
+  for (int i = 0; i < 100; i++) {
+    struct timespec before, after;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    nanosleep(&pause, NULL);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    const double used =
+        (double)(after.tv_sec - before.tv_sec) * 1e9 + (double)(after.tv_nsec - before.tv_nsec);
+    if (used < 0.05 * (double)pause.tv_nsec) return;
+  }
 }
 
 /* ---- the rate of the processor ---------------------------------------------------------------- */
@@ -170,7 +180,7 @@ void bench_run(const bench_pair *pair, bench_result *result) {
   while (n < MAX_SAMPLES && (n < MIN_SAMPLES || bench_seconds() - start < budget)) {
     ours[n] = sample(pair->ours, pair->ours_arg, our_calls, pair->threads);
     peer[n] = sample(pair->peer, pair->peer_arg, peer_calls, pair->threads);
-    if (pair->peer) wait_for(pair->settle);
+    if (pair->peer && pair->threads > 1) wait_until_idle();
     ratio[n] = pair->peer ? peer[n] / ours[n] : 0;
     n++;
     fma[n] = bench_fma_rate(pair->threads);
