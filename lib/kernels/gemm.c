@@ -12,8 +12,8 @@
 #define MR PLR_GEMM_MR
 #define NR PLR_GEMM_NR
 
-#define BLOCK_K 256  /* a row tile of A and a panel of B: 6 + 16 KiB */
-#define BLOCK_N 1024 /* a block of B: 1 MiB at most */
+#define BLOCK_K 192  /* a row tile of A and a panel of B: 4.5 + 12 KiB */
+#define BLOCK_N 1024 /* a block of B: 768 KiB at most */
 #define PACK_M  96   /* rows of a transposed A packed at once */
 
 /* Up to this many rows packing B costs more than it brings: B is read in place, or, when it is stored transposed,
