@@ -128,7 +128,7 @@ static const must_fail_case must_fail_cases[] = {
     {"zstd-of-other-length", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_SHORT, 0},
     {"zstd-two-frames", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_TWICE, 0},
     {"token-past-vocabulary", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 1, 0xff},
-    {"token-spare-bits", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 9, 0x80},
+    {"token-spare-bits", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 8, 0x80},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
