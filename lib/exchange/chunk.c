@@ -25,14 +25,20 @@ void plr__chunk_write_header(uint8_t *at, const plr__chunk *chunk) {
   plr__store_le32(at + 16, chunk_crc(at, chunk->payload_len));
 }
 
-plr__where plr__chunk_where(uint32_t index) {
-  plr__where w;
-  snprintf(w.text, sizeof w.text, "frame chunk %u", index);
-  return w;
+static plr_status fail_at(plr_error *err, plr_status st, uint32_t index, uint64_t offset,
+                          const char *why) {
+  char where[32];
+  snprintf(where, sizeof where, "frame chunk %u", index);
+  return plr__fail_at(err, st, where, offset, "%s", why);
 }
 
 static plr_status fail(plr_error *err, plr_status st, const plr__chunk_reader *r, const char *why) {
-  return plr__fail_at(err, st, plr__chunk_where(r->index).text, r->pos, "%s", why);
+  return fail_at(err, st, r->index, (uint64_t)r->frame->header_len + r->pos, why);
+}
+
+plr_status plr__chunk_fail(plr_error *err, plr_status st, const plr__frame *f, uint32_t index,
+                           const plr__chunk *chunk, const char *why) {
+  return fail_at(err, st, index, f->header_len + (uint64_t)(chunk->payload - f->payload), why);
 }
 
 /* Place, size and flags; the checksum has been seen to be right. */
@@ -41,7 +47,7 @@ static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, p
   const plr_status bad = PLR_ERR_MALFORMED;
   if (c->first_row != r->next_row) return fail(err, bad, r, "its rows are out of order");
   if (c->rows == 0 || c->rows > info->rows - r->next_row)
-    return fail(err, bad, r, "its rows pass the end of the tensor");
+    return fail(err, bad, r, "it has no rows, or more than are left");
   uint64_t values = (uint64_t)c->rows * info->cols;
   if (c->rows > 1 && values > PLR_CHUNK_VALUES) return fail(err, bad, r, "it is too large");
   if (c->flags & ~PLR_CHUNK_ZSTD) return fail(err, bad, r, "unknown flags are set");

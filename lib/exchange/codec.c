@@ -108,26 +108,34 @@ plr_status plr__pack(uint32_t isa, const plr_codec *c, const float *x, size_t n,
   return finite ? PLR_OK : PLR_ERR_NON_FINITE;
 }
 
-static plr_status check_scales(const plr_codec *c, const uint8_t *scales, size_t n) {
+static plr_status check_scales(const plr_codec *c, const uint8_t *scales, size_t n,
+                               const char **why) {
   const uint32_t limit = plr__scale_max(c->bits);
   for (size_t i = 0; i < n; i++) {
     uint32_t s = plr__load_le16(scales + 2 * i), magnitude = s & 0x7fffu;
+    *why = "a scale is not finite or too large";
     if (magnitude > limit) return PLR_ERR_NON_FINITE;
+    *why = "a scale is too small and not +0";
     if (magnitude < 0x80u && s != 0) return PLR_ERR_MALFORMED;
   }
   return PLR_OK;
 }
 
-plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y) {
+plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y,
+                       const char **why) {
   const plr__block_ops *ops = plr__block_ops_for(isa);
   if (c->quant == PLR_QUANT_BLOCK_INT) {
     const uint8_t *q = in + scales_len(c, n);
-    PLR_TRY(check_scales(c, in, scales_len(c, n) / 2));
+    PLR_TRY(check_scales(c, in, scales_len(c, n) / 2, why));
+    *why = "the last half byte is not 0";
     if (c->bits == 4 && n % 2 && q[n / 2] >> 4) return PLR_ERR_MALFORMED;
     ops->dequantise(in, q, n, c->group, c->bits, y);
     return PLR_OK;
   }
-  if (c->dtype == PLR_DTYPE_BF16) return ops->from_bf16(in, n, y) ? PLR_OK : PLR_ERR_NON_FINITE;
+  if (c->dtype == PLR_DTYPE_BF16) {
+    *why = "a value is not finite";
+    return ops->from_bf16(in, n, y) ? PLR_OK : PLR_ERR_NON_FINITE;
+  }
   load_f32(in, n, y);
   return PLR_OK;
 }

@@ -50,11 +50,12 @@ void plr_decoder_destroy(plr_decoder *d) {
 
 /* The payload of n values as FRAME.md packs them, in the frame or in b. */
 static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
-                               size_t n, const uint8_t **payload) {
+                               size_t n, const uint8_t **payload, const char **why) {
   *payload = chunk->payload;
   if (!(chunk->flags & PLR_CHUNK_ZSTD)) return PLR_OK;
   const size_t packed = (size_t)plr__packed_len(c, n), front = (size_t)plr__planes_len(c, n);
   const uint32_t size = plr__plane_size(c);
+  *why = "not one zstd frame of the right length";
   PLR_TRY(plr__zstd_decode(d->zstd, chunk->payload, chunk->payload_len, d->a, packed));
   plr__unshuffle(d->a, front / size, size, d->b);
   memcpy(d->b + front, d->a + front, packed - front);
@@ -63,14 +64,14 @@ static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__ch
 }
 
 static plr_status decode_chunk(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
-                               plr_tensor *x) {
+                               plr_tensor *x, const char **why) {
   const size_t cols = (size_t)x->shape[1], n = chunk->rows * cols;
   const int contiguous = x->strides[0] == x->shape[1] || chunk->rows == 1;
   float *to = (float *)x->data + (int64_t)chunk->first_row * x->strides[0];
   float *values = contiguous ? to : (float *)(void *)d->a;
   const uint8_t *payload;
-  PLR_TRY(open_payload(d, c, chunk, n, &payload));
-  PLR_TRY(plr__unpack(plr_context_isa(d->ctx), c, payload, n, values));
+  PLR_TRY(open_payload(d, c, chunk, n, &payload, why));
+  PLR_TRY(plr__unpack(plr_context_isa(d->ctx), c, payload, n, values, why));
   for (uint32_t r = 0; !contiguous && r < chunk->rows; r++, to += x->strides[0])
     memcpy(to, values + r * cols, cols * sizeof *to);
   return PLR_OK;
@@ -82,10 +83,9 @@ static plr_status decode_chunks(plr_decoder *d, const plr__frame *f, plr_tensor 
   for (uint32_t i = 0; i < f->info.chunks; i++) {
     plr__chunk chunk;
     PLR_TRY(plr__chunk_next(&r, &chunk, err));
-    plr_status st = decode_chunk(d, &f->info.codec, &chunk, x);
-    if (st != PLR_OK)
-      return plr__fail(err, st, plr__chunk_where(i).text, "its payload: %s",
-                       plr_status_message(st));
+    const char *why = "";
+    plr_status st = decode_chunk(d, &f->info.codec, &chunk, x, &why);
+    if (st != PLR_OK) return plr__chunk_fail(err, st, f, i, &chunk, why);
   }
   return plr__chunk_done(&r, err);
 }

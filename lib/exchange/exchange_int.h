@@ -33,9 +33,10 @@ uint64_t plr__packed_len(const plr_codec *c, uint64_t n);
 uint64_t plr__planes_len(const plr_codec *c, uint64_t n);
 uint32_t plr__plane_size(const plr_codec *c);
 
-/* Values to payload and back. pack: NON_FINITE. unpack: NON_FINITE, MALFORMED. */
+/* Values to payload and back. pack: NON_FINITE. unpack: NON_FINITE, MALFORMED, and *why in words. */
 plr_status plr__pack(uint32_t isa, const plr_codec *c, const float *x, size_t n, uint8_t *out);
-plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y);
+plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y,
+                       const char **why);
 
 /* planes[b * n + i] = byte b of value i, and back. */
 void plr__shuffle(const uint8_t *values, size_t n, uint32_t size, uint8_t *planes);
@@ -99,6 +100,7 @@ plr_status plr__zstd_decode(void *decoder, const uint8_t *src, size_t src_len, u
 typedef struct plr__frame {
   plr_frame_info info;
   const uint8_t *payload; /* the chunks, info.payload_len bytes */
+  uint32_t header_len;    /* with extensions: where in the frame they begin */
 } plr__frame;
 
 /* As plr_frame_parse. */
@@ -141,10 +143,8 @@ typedef struct plr__chunk_reader {
 plr_status plr__chunk_next(plr__chunk_reader *r, plr__chunk *out, plr_error *err);
 plr_status plr__chunk_done(const plr__chunk_reader *r, plr_error *err);
 
-/* "frame chunk 3" */
-typedef struct plr__where {
-  char text[32];
-} plr__where;
-plr__where plr__chunk_where(uint32_t index);
+/* Refuses the payload of chunk `index`, saying why. */
+plr_status plr__chunk_fail(plr_error *err, plr_status st, const plr__frame *f, uint32_t index,
+                           const plr__chunk *chunk, const char *why);
 
 #endif

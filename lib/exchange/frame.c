@@ -162,12 +162,15 @@ static plr_status check_role(const plr_frame_info *info, plr_error *err) {
                             .dtype = PLR_DTYPE_TOKENS,
                             .bits = (uint8_t)plr__token_bits(info->vocab)};
   const plr_codec control = {.dtype = PLR_DTYPE_CONTROL};
+  plr_status st;
   switch (info->role) {
   case PLR_ROLE_ACTIVATION:
   case PLR_ROLE_GRADIENT:
   case PLR_ROLE_DELTA:
   case PLR_ROLE_STATE:
-    PLR_TRY(plr__codec_check(c, where_header, err));
+    st = plr__codec_check(c, where_header, err);
+    if (st != PLR_OK && err) err->offset = 8;
+    PLR_TRY(st);
     break;
   case PLR_ROLE_TOKENS:
     if (!info->vocab)
@@ -227,6 +230,7 @@ plr_status plr__frame_open(plr_context *ctx, const void *frame, size_t len, plr_
     return plr__fail_at(err, PLR_ERR_MALFORMED, "frame", (uint64_t)header_len + info->payload_len,
                         "%zu bytes follow its end", len - header_len - info->payload_len);
   out->payload = p + header_len;
+  out->header_len = header_len;
   return PLR_OK;
 }
 

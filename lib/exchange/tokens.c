@@ -155,12 +155,16 @@ static plr_status decode_zstd(plr_context *ctx, const plr__chunk *chunk, size_t 
 }
 
 static plr_status decode_chunk(plr_context *ctx, const plr_frame_info *info,
-                               const plr__chunk *chunk, int32_t *ids) {
+                               const plr__chunk *chunk, int32_t *ids, const char **why) {
   const size_t n = (size_t)chunk->rows * info->cols;
-  if (chunk->flags & PLR_CHUNK_ZSTD)
+  if (chunk->flags & PLR_CHUNK_ZSTD) {
+    *why = "not one zstd frame of the right length";
     PLR_TRY(decode_zstd(ctx, chunk, n, plr__plane_size(&info->codec), ids));
-  else if (!unpack_ids(chunk->payload, n, info->codec.bits, ids))
+  } else if (!unpack_ids(chunk->payload, n, info->codec.bits, ids)) {
+    *why = "the last bits are not 0";
     return PLR_ERR_MALFORMED;
+  }
+  *why = "an id is not below the vocabulary";
   return check_ids(ids, n, info->vocab);
 }
 
@@ -179,10 +183,11 @@ plr_status plr_tokens_decode(plr_context *ctx, const void *frame, size_t len, in
   for (uint32_t i = 0; i < f.info.chunks; i++) {
     plr__chunk chunk;
     PLR_TRY(plr__chunk_next(&r, &chunk, err));
+    const char *why = "";
     plr_status st =
-        decode_chunk(ctx, &f.info, &chunk, tokens + (size_t)chunk.first_row * f.info.cols);
-    if (st != PLR_OK)
-      return plr__fail(err, st, plr__chunk_where(i).text, "its ids: %s", plr_status_message(st));
+        decode_chunk(ctx, &f.info, &chunk, tokens + (size_t)chunk.first_row * f.info.cols, &why);
+    if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "token frame");
+    if (st != PLR_OK) return plr__chunk_fail(err, st, &f, i, &chunk, why);
   }
   PLR_TRY(plr__chunk_done(&r, err));
   plr__frame_info_write(info, &f.info);

@@ -49,7 +49,7 @@ plr_status plr__zstd_encode(void *encoder, uint32_t window_log, const uint8_t *s
                             uint8_t *dst, size_t cap, size_t *written) {
   *written = 0;
   if (cap < 2) return PLR_OK;
-  /* A call before this one may have ended for want of room, in the middle of its frame. */
+  /* An input that did not fit leaves the context in the middle of it. */
   if (ZSTD_isError(ZSTD_CCtx_reset(encoder, ZSTD_reset_session_only)) ||
       ZSTD_isError(ZSTD_CCtx_setParameter(encoder, ZSTD_c_windowLog, (int)window_log)))
     return PLR_ERR_INTERNAL;

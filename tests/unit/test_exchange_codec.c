@@ -62,6 +62,26 @@ static void test_round_trip(void **state) {
   plr_context_destroy(ctx);
 }
 
+/* A chunk that zstd cannot shrink is stored, and the next one is still compressed. */
+static void test_stored_and_compressed_chunks(void **state) {
+  (void)state;
+  enum { COLS = 40000 };
+  plr_context *ctx = context(PLR_ISA_BEST, NULL);
+  float *x = calloc(3 * COLS, sizeof *x), *y = malloc(3 * COLS * sizeof *y);
+  uint64_t seed = 6;
+  for (size_t i = 0; i < COLS; i++) {
+    uint32_t bits = (uint32_t)test_random(&seed);
+    memcpy(x + COLS + i, &bits, sizeof bits);
+  }
+  plr_codec c = test_codec("raw+zstd", 0);
+  test_frame f = test_encode(ctx, &c, PLR_ROLE_STATE, x, 3, COLS);
+  assert_true(f.len > 4 * COLS && f.len < 4 * COLS + 1000);
+  assert_int_equal(test_decode(ctx, f.data, f.len, y, 3, COLS, NULL), PLR_OK);
+  assert_memory_equal(x, y, 3 * COLS * sizeof *x);
+  free(x), free(y), free(f.data);
+  plr_context_destroy(ctx);
+}
+
 static void test_exact_sizes(void **state) {
   (void)state;
   plr_context *ctx = context(PLR_ISA_BEST, NULL);
@@ -441,6 +461,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_names),
       cmocka_unit_test(test_round_trip),
+      cmocka_unit_test(test_stored_and_compressed_chunks),
       cmocka_unit_test(test_exact_sizes),
       cmocka_unit_test(test_error_is_what_theory_says),
       cmocka_unit_test(test_isa_equal),

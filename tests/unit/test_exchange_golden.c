@@ -1,0 +1,242 @@
+/* Golden frames: tests/golden/frames holds one of every codec, which must decode for ever and be made again to the
+ * same bytes; must_fail/ holds damaged ones, each of which must be refused with its status.
+ *
+ * `test_exchange_golden --write` makes the files anew. That is for new codecs only: a line of an index that
+ * changes or goes is a format that no longer reads. */
+#include "exchange_must_fail.h"
+#include "exchange_test.h"
+
+#include <zstd.h>
+
+#define FOLDER PLR_SOURCE_DIR "/tests/golden/frames/"
+
+typedef struct golden {
+  const char *name, *codec;
+  uint32_t role, rows, cols;
+  uint32_t group; /* or the vocabulary */
+} golden;
+
+static const golden goldens[] = {
+    {"raw", "raw", PLR_ROLE_STATE, 5, 13, 0},
+    {"bf16", "bf16", PLR_ROLE_ACTIVATION, 5, 13, 0},
+    {"int8-g32", "int8", PLR_ROLE_ACTIVATION, 9, 8, 32},
+    {"int8-g128", "int8", PLR_ROLE_GRADIENT, 3, 100, 128},
+    {"int4-g32", "int4", PLR_ROLE_ACTIVATION, 9, 8, 32},
+    {"int4-g64", "int4", PLR_ROLE_GRADIENT, 7, 23, 64},
+    {"int4-g128", "int4", PLR_ROLE_DELTA, 3, 101, 128},
+    {"raw-zstd", "raw+zstd", PLR_ROLE_STATE, 8, 32, 0},
+    {"bf16-zstd", "bf16+zstd", PLR_ROLE_ACTIVATION, 8, 32, 0},
+    {"int8-zstd", "int8+zstd", PLR_ROLE_GRADIENT, 16, 64, 32},
+    {"int4-zstd", "int4+zstd", PLR_ROLE_GRADIENT, 16, 64, 32},
+    {"int8-zstd-chunks", "int8+zstd", PLR_ROLE_DELTA, 5, 40000, 64},
+    {"tokens-packed", NULL, PLR_ROLE_TOKENS, 2, 17, 50257},
+    {"tokens-zstd", NULL, PLR_ROLE_TOKENS, 4, 65, 256},
+    {"control", NULL, PLR_ROLE_CONTROL, 1, 29, 0},
+};
+
+static plr_context *context(void) {
+  plr_context_options o = test_options(NULL);
+  return test_context(&o);
+}
+
+/* The input of a golden frame: n elements of four bytes, or n bytes of control payload. */
+static void *golden_input(const golden *g, size_t n) {
+  uint64_t seed = g->rows * 1000 + g->cols;
+  uint32_t *x = calloc(n + 1, 4);
+  assert_non_null(x);
+  for (size_t i = 0; i < n; i++) {
+    float v = test_value(&seed);
+    if (g->role == PLR_ROLE_CONTROL)
+      ((uint8_t *)x)[i] = (uint8_t)test_random(&seed);
+    else if (g->role == PLR_ROLE_TOKENS)
+      x[i] = (uint32_t)(test_random(&seed) % (g->group == 256 ? 20 : g->group));
+    else if (n < 100000 || i % 97 == 0) /* the large one is mostly zeros */
+      x[i] = plr__f32_bits(v);
+  }
+  return x;
+}
+
+static test_frame golden_encode(plr_context *ctx, const golden *g) {
+  const size_t n = (size_t)g->rows * g->cols;
+  void *x = golden_input(g, n);
+  test_frame f = {malloc(4096), 4096};
+  plr_frame_info info = test_info(g->role);
+  if (g->role == PLR_ROLE_TOKENS) {
+    assert_int_equal(plr_tokens_encode(ctx, &info, x, g->rows, g->cols, g->group, f.data, &f.len),
+                     PLR_OK);
+  } else if (g->role == PLR_ROLE_CONTROL) {
+    assert_int_equal(plr_control_encode(&info, x, g->cols, f.data, &f.len), PLR_OK);
+  } else {
+    free(f.data);
+    plr_codec c = test_codec(g->codec, (uint16_t)g->group);
+    f = test_encode(ctx, &c, g->role, x, g->rows, g->cols);
+  }
+  free(x);
+  return f;
+}
+
+/* Decodes by role and hashes what came out, little-endian. */
+static plr_status decode_hash(plr_context *ctx, const void *frame, size_t len, plr_hash *out,
+                              plr_error *err) {
+  plr_frame_info info;
+  const uint8_t *payload;
+  uint32_t payload_len;
+  PLR_TRY(plr_frame_parse(ctx, frame, len, &info, err));
+  if (info.role == PLR_ROLE_CONTROL) {
+    PLR_TRY(plr_control_decode(ctx, frame, len, &payload, &payload_len, &info, err));
+    plr_sha256(payload, payload_len, out);
+    return PLR_OK;
+  }
+  const size_t n = (size_t)info.rows * info.cols;
+  if (n > 1000000) return PLR_ERR_LIMIT;
+  uint32_t *x = malloc(n * 4 + 1);
+  plr_status st = info.role == PLR_ROLE_TOKENS
+                      ? plr_tokens_decode(ctx, frame, len, (int32_t *)x, n, NULL, err)
+                      : test_decode(ctx, frame, len, (float *)x, info.rows, info.cols, err);
+  for (size_t i = 0; i < n && st == PLR_OK; i++) plr__store_le32(x + i, x[i]);
+  plr_sha256(x, n * 4, out);
+  free(x);
+  return st;
+}
+
+static test_frame read_frame(const char *folder, const char *name) {
+  char path[512];
+  snprintf(path, sizeof path, "%s%s.plr", folder, name);
+  FILE *file = fopen(path, "rb");
+  if (!file) fail_msg("cannot read %s", path);
+  test_frame f = {malloc(1 << 20), 0};
+  f.len = fread(f.data, 1, 1 << 20, file);
+  fclose(file);
+  f.data = realloc(f.data, f.len + 1); /* so that a sanitizer sees a read past the end */
+  return f;
+}
+
+static void check_golden(plr_context *ctx, const golden *g, const char *hex, const char *frame_hex,
+                         unsigned zstd) {
+  test_frame kept = read_frame(FOLDER, g->name), made = golden_encode(ctx, g);
+  plr_hash values, h = plr__frame_hash(kept.data, kept.len);
+  plr_error err = {0};
+  assert_hash(&h, frame_hex);
+  plr_status st = decode_hash(ctx, kept.data, kept.len, &values, &err);
+  if (st != PLR_OK) fail_msg("%s: %s: %s", g->name, err.where, err.message);
+  assert_hash(&values, hex);
+  /* zstd's bytes depend on its version; what they decode to does not. */
+  if (zstd == 0 || zstd == ZSTD_versionNumber()) {
+    if (kept.len != made.len || memcmp(kept.data, made.data, made.len) != 0)
+      fail_msg("%s is not made to the same bytes", g->name);
+  } else {
+    print_message("%s: made by zstd %u, this is %u: compared decoded\n", g->name, zstd,
+                  ZSTD_versionNumber());
+  }
+  assert_int_equal(decode_hash(ctx, made.data, made.len, &values, &err), PLR_OK);
+  assert_hash(&values, hex);
+  free(kept.data), free(made.data);
+}
+
+static void test_golden(void **state) {
+  (void)state;
+  plr_context *ctx = context();
+  FILE *index = fopen(FOLDER "index.txt", "r");
+  assert_non_null(index);
+  char name[64], frame_hex[65], hex[65];
+  unsigned zstd;
+  size_t seen = 0;
+  while (fscanf(index, "%63s %64s %64s %u", name, frame_hex, hex, &zstd) == 4) {
+    for (size_t i = 0; i < PLR_COUNT_OF(goldens); i++) {
+      if (strcmp(goldens[i].name, name) != 0) continue;
+      check_golden(ctx, &goldens[i], hex, frame_hex, zstd);
+      seen++;
+    }
+  }
+  assert_true(feof(index));
+  fclose(index);
+  assert_int_equal(seen, PLR_COUNT_OF(goldens));
+  plr_context_destroy(ctx);
+}
+
+static void test_must_fail(void **state) {
+  (void)state;
+  plr_context *ctx = context();
+  FILE *index = fopen(FOLDER "must_fail/index.txt", "r");
+  assert_non_null(index);
+  char name[64], status[64];
+  size_t seen = 0;
+  while (fscanf(index, "%63s %63s", name, status) == 2) {
+    test_frame f = read_frame(FOLDER "must_fail/", name);
+    plr_error err = {0};
+    plr_hash h;
+    plr_status st = decode_hash(ctx, f.data, f.len, &h, &err);
+    if (strcmp(plr_status_name(st), status) != 0)
+      fail_msg("%s: %s (%s: %s), expected %s", name, plr_status_name(st), err.where, err.message,
+               status);
+    assert_int_equal(err.status, st);
+    assert_true(err.where[0] && err.message[0]);
+    free(f.data);
+    seen++;
+  }
+  assert_true(feof(index));
+  fclose(index);
+  assert_true(seen >= 60);
+  plr_context_destroy(ctx);
+}
+
+/* ---- writing ----------------------------------------------------------------------------------- */
+
+static int write_frame(const char *folder, const char *name, const void *data, size_t len) {
+  char path[512];
+  snprintf(path, sizeof path, "%s%s.plr", folder, name);
+  FILE *file = fopen(path, "wb");
+  if (!file) return 1;
+  int bad = fwrite(data, 1, len, file) != len;
+  return fclose(file) != 0 || bad;
+}
+
+static int write_goldens(plr_context *ctx) {
+  FILE *index = fopen(FOLDER "index.txt", "w");
+  if (!index) return 1;
+  int bad = 0;
+  for (size_t i = 0; i < PLR_COUNT_OF(goldens); i++) {
+    const golden *g = &goldens[i];
+    test_frame f = golden_encode(ctx, g);
+    plr_frame_info info;
+    plr_hash h = plr__frame_hash(f.data, f.len), values;
+    char frame_hex[65], hex[65];
+    bad |= decode_hash(ctx, f.data, f.len, &values, NULL) != PLR_OK;
+    bad |= plr_frame_parse(ctx, f.data, f.len, &info, NULL) != PLR_OK;
+    plr__hex_encode(h.bytes, 32, frame_hex);
+    plr__hex_encode(values.bytes, 32, hex);
+    fprintf(index, "%s %s %s %u\n", g->name, frame_hex, hex,
+            info.codec.entropy == PLR_ENTROPY_ZSTD ? ZSTD_versionNumber() : 0);
+    bad |= write_frame(FOLDER, g->name, f.data, f.len);
+    free(f.data);
+  }
+  return fclose(index) != 0 || bad;
+}
+
+static int write_must_fail(plr_context *ctx) {
+  FILE *index = fopen(FOLDER "must_fail/index.txt", "w");
+  if (!index) return 1;
+  int bad = 0;
+  for (size_t i = 0; i < PLR_COUNT_OF(must_fail_cases); i++) {
+    const must_fail_case *c = &must_fail_cases[i];
+    test_frame f = must_fail_frame(ctx, c);
+    fprintf(index, "%s %s\n", c->name, plr_status_name(c->status));
+    bad |= write_frame(FOLDER "must_fail/", c->name, f.data, f.len);
+    free(f.data);
+  }
+  return fclose(index) != 0 || bad;
+}
+
+int main(int argc, char **argv) {
+  if (argc == 2 && strcmp(argv[1], "--write") == 0) {
+    plr_context *ctx = context();
+    int bad = write_goldens(ctx) | write_must_fail(ctx);
+    plr_context_destroy(ctx);
+    return bad;
+  }
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_golden),
+      cmocka_unit_test(test_must_fail),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
