@@ -16,8 +16,8 @@ static void unexpected(plr_stage *s, const plr__control *c, const char *why) {
 static void take_training_loss(plr_stage *s, const plr__control *c, const plr_hash *hash) {
   plr__feeder *f = &s->feeder;
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
-  if (f->command != PLR__COMMAND_TRAIN || c->step != f->steps_done || c->micro_batch != f->losses || !r ||
-      r->state != PLR__RECORD_FORWARD) {
+  if (f->command != PLR__COMMAND_TRAIN || c->step != f->steps_done || c->micro_batch != f->losses ||
+      !r || r->state != PLR__RECORD_FORWARD) {
     unexpected(s, c, "not the one that is due");
     return;
   }
@@ -70,7 +70,8 @@ static void take_token(plr_stage *s, const plr__control *c) {
 static int leaves_due(const plr_stage *s, uint64_t step) {
   const plr__feeder *f = &s->feeder;
   if (!f->started || step > f->step) return 0;
-  return step == f->start_step || plr__feeder_snapshot_due(s, step) || (f->stop_sent && step == f->step);
+  return step == f->start_step || plr__feeder_snapshot_due(s, step) ||
+         (f->stop_sent && step == f->step);
 }
 
 /* The collection for that step; a new one takes the place of the oldest. */
@@ -102,7 +103,8 @@ static void take_leaves(plr_stage *s, const plr__control *c) {
       return;
     }
     r->have[c->first_block + i] = 1;
-    memcpy(r->leaves[c->first_block + i].bytes, c->data + (size_t)i * sizeof(plr_hash), sizeof(plr_hash));
+    memcpy(r->leaves[c->first_block + i].bytes, c->data + (size_t)i * sizeof(plr_hash),
+           sizeof(plr_hash));
   }
   r->count += n;
   if (r->count < s->info.blocks) return;
@@ -127,7 +129,8 @@ static int settle(plr_stage *s, const plr__control *c) {
     return 0;
   }
   uint32_t slot = (uint32_t)(c->step % PLR__STEPS_KEPT);
-  uint8_t *seen = &f->settled[((size_t)slot * s->info.micro_batches + c->micro_batch) * s->count + c->stage];
+  uint8_t *seen =
+      &f->settled[((size_t)slot * s->info.micro_batches + c->micro_batch) * s->count + c->stage];
   if (!*seen) f->settled_count[slot]++, f->outstanding--;
   *seen = 1;
   return 1;
@@ -156,8 +159,9 @@ static void take_missing(plr_stage *s, const plr__control *c) {
   char text[PLR__CONTROL_MAX_TEXT + 80];
   plr_stage_event e = {.type = PLR_STAGE_REFUSED, .status = PLR_ERR_MISMATCH, .step = c->step};
   if (!settle(s, c)) return;
-  int at = snprintf(text, sizeof text, "receipt of stage %u, step %llu, micro-batch %u will not come: ",
-                    c->stage, (ull)c->step, c->micro_batch);
+  int at = snprintf(text, sizeof text,
+                    "receipt of stage %u, step %llu, micro-batch %u will not come: ", c->stage,
+                    (ull)c->step, c->micro_batch);
   for (uint32_t i = 0; i < c->data_len && at < (int)sizeof text - 1; i++)
     text[at++] = c->data[i] < 0x20 || c->data[i] > 0x7e ? '?' : (char)c->data[i];
   text[at] = 0;
@@ -180,20 +184,35 @@ static void take_done(plr_stage *s, const plr__control *c) {
 void plr__feeder_control(plr_stage *s, uint32_t side, const plr__control *c, const plr_hash *hash) {
   plr_stage_event e = {.type = PLR_STAGE_ENTRY, .step = s->feeder.steps_done};
   if (side == PLR__DOWN) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE, "downstream: unexpected %s message", plr__control_name(c->type));
+    plr__stage_fail(s, PLR_ERR_SEQUENCE, "downstream: unexpected %s message",
+                    plr__control_name(c->type));
     return;
   }
   switch (c->type) {
-  case PLR__CONTROL_LOSS: take_loss(s, c, hash); break;
-  case PLR__CONTROL_TOKEN: take_token(s, c); break;
-  case PLR__CONTROL_LEAVES: take_leaves(s, c); break;
-  case PLR__CONTROL_RECEIPT: take_receipt(s, c); break;
-  case PLR__CONTROL_MISSING: take_missing(s, c); break;
-  case PLR__CONTROL_DONE: take_done(s, c); break;
+  case PLR__CONTROL_LOSS:
+    take_loss(s, c, hash);
+    break;
+  case PLR__CONTROL_TOKEN:
+    take_token(s, c);
+    break;
+  case PLR__CONTROL_LEAVES:
+    take_leaves(s, c);
+    break;
+  case PLR__CONTROL_RECEIPT:
+    take_receipt(s, c);
+    break;
+  case PLR__CONTROL_MISSING:
+    take_missing(s, c);
+    break;
+  case PLR__CONTROL_DONE:
+    take_done(s, c);
+    break;
   case PLR__CONTROL_ENTRY:
     e.data = c->data, e.len = c->data_len;
     plr__event(s, &e, NULL);
     break;
-  default: unexpected(s, c, "not for a feeder"); break;
+  default:
+    unexpected(s, c, "not for a feeder");
+    break;
   }
 }

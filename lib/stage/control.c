@@ -36,31 +36,65 @@ static void write_field(plr_buffer *out, char field, const plr__control *c) {
   uint32_t bits32;
   uint64_t bits64;
   switch (field) {
-  case 'S': plr__buffer_le64(out, c->step); break;
-  case 'm': plr__buffer_le32(out, c->micro_batch); break;
-  case 'w': plr__buffer_le32(out, c->stage); break;
-  case 'k': plr__buffer_le32(out, c->kind); break;
-  case 'f': plr__buffer_le32(out, c->flags); break;
-  case 'i': plr__buffer_le32(out, c->index); break;
-  case 'b': plr__buffer_le32(out, c->first_block); break;
-  case 'c': plr__buffer_le32(out, (uint32_t)c->status); break;
-  case 'o': plr__buffer_le32(out, (uint32_t)c->token); break;
-  case 't': plr__buffer_le32(out, c->top_k); break;
-  case 'E': plr__buffer_le64(out, c->epoch); break;
-  case 'r': plr__buffer_le64(out, c->root_step); break;
-  case 'R': plr__buffer_put(out, c->root.bytes, sizeof c->root.bytes); break;
+  case 'S':
+    plr__buffer_le64(out, c->step);
+    break;
+  case 'm':
+    plr__buffer_le32(out, c->micro_batch);
+    break;
+  case 'w':
+    plr__buffer_le32(out, c->stage);
+    break;
+  case 'k':
+    plr__buffer_le32(out, c->kind);
+    break;
+  case 'f':
+    plr__buffer_le32(out, c->flags);
+    break;
+  case 'i':
+    plr__buffer_le32(out, c->index);
+    break;
+  case 'b':
+    plr__buffer_le32(out, c->first_block);
+    break;
+  case 'c':
+    plr__buffer_le32(out, (uint32_t)c->status);
+    break;
+  case 'o':
+    plr__buffer_le32(out, (uint32_t)c->token);
+    break;
+  case 't':
+    plr__buffer_le32(out, c->top_k);
+    break;
+  case 'E':
+    plr__buffer_le64(out, c->epoch);
+    break;
+  case 'r':
+    plr__buffer_le64(out, c->root_step);
+    break;
+  case 'R':
+    plr__buffer_put(out, c->root.bytes, sizeof c->root.bytes);
+    break;
   case 'T':
     memcpy(&bits32, &c->temperature, sizeof bits32);
     plr__buffer_le32(out, bits32);
     break;
-  case 'd': plr__buffer_le64(out, c->seed); break;
-  case 'p': plr__buffer_le64(out, c->position); break;
+  case 'd':
+    plr__buffer_le64(out, c->seed);
+    break;
+  case 'p':
+    plr__buffer_le64(out, c->position);
+    break;
   case 'L':
     memcpy(&bits64, &c->loss, sizeof bits64);
     plr__buffer_le64(out, bits64);
     break;
-  case 'F': plr__buffer_put(out, c->frames, sizeof c->frames); break;
-  case 'G': plr__buffer_put(out, c->signature, sizeof c->signature); break;
+  case 'F':
+    plr__buffer_put(out, c->frames, sizeof c->frames);
+    break;
+  case 'G':
+    plr__buffer_put(out, c->signature, sizeof c->signature);
+    break;
   default: /* 'D' */
     plr__buffer_le32(out, c->data_len);
     plr__buffer_put(out, c->data, c->data_len);
@@ -84,31 +118,65 @@ static void read_field(plr_reader *r, char field, plr__control *c) {
   uint32_t bits32;
   uint64_t bits64;
   switch (field) {
-  case 'S': c->step = plr__read_le64(r); break;
-  case 'm': c->micro_batch = plr__read_le32(r); break;
-  case 'w': c->stage = plr__read_le32(r); break;
-  case 'k': c->kind = plr__read_le32(r); break;
-  case 'f': c->flags = plr__read_le32(r); break;
-  case 'i': c->index = plr__read_le32(r); break;
-  case 'b': c->first_block = plr__read_le32(r); break;
-  case 'c': c->status = (int32_t)plr__read_le32(r); break;
-  case 'o': c->token = (int32_t)plr__read_le32(r); break;
-  case 't': c->top_k = plr__read_le32(r); break;
-  case 'E': c->epoch = plr__read_le64(r); break;
-  case 'r': c->root_step = plr__read_le64(r); break;
-  case 'R': read_into(r, c->root.bytes, sizeof c->root.bytes); break;
+  case 'S':
+    c->step = plr__read_le64(r);
+    break;
+  case 'm':
+    c->micro_batch = plr__read_le32(r);
+    break;
+  case 'w':
+    c->stage = plr__read_le32(r);
+    break;
+  case 'k':
+    c->kind = plr__read_le32(r);
+    break;
+  case 'f':
+    c->flags = plr__read_le32(r);
+    break;
+  case 'i':
+    c->index = plr__read_le32(r);
+    break;
+  case 'b':
+    c->first_block = plr__read_le32(r);
+    break;
+  case 'c':
+    c->status = (int32_t)plr__read_le32(r);
+    break;
+  case 'o':
+    c->token = (int32_t)plr__read_le32(r);
+    break;
+  case 't':
+    c->top_k = plr__read_le32(r);
+    break;
+  case 'E':
+    c->epoch = plr__read_le64(r);
+    break;
+  case 'r':
+    c->root_step = plr__read_le64(r);
+    break;
+  case 'R':
+    read_into(r, c->root.bytes, sizeof c->root.bytes);
+    break;
   case 'T':
     bits32 = plr__read_le32(r);
     memcpy(&c->temperature, &bits32, sizeof bits32);
     break;
-  case 'd': c->seed = plr__read_le64(r); break;
-  case 'p': c->position = plr__read_le64(r); break;
+  case 'd':
+    c->seed = plr__read_le64(r);
+    break;
+  case 'p':
+    c->position = plr__read_le64(r);
+    break;
   case 'L':
     bits64 = plr__read_le64(r);
     memcpy(&c->loss, &bits64, sizeof bits64);
     break;
-  case 'F': read_into(r, c->frames, sizeof c->frames); break;
-  case 'G': read_into(r, c->signature, sizeof c->signature); break;
+  case 'F':
+    read_into(r, c->frames, sizeof c->frames);
+    break;
+  case 'G':
+    read_into(r, c->signature, sizeof c->signature);
+    break;
   default: /* 'D' */
     c->data_len = plr__read_le32(r);
     c->data = plr__read_bytes(r, c->data_len);
@@ -145,7 +213,8 @@ static plr_status check(const plr__control *c, plr_error *err) {
     if (c->data_len > PLR__CONTROL_MAX_TEXT)
       return plr__fail(err, PLR_ERR_LIMIT, where, "text of %u bytes", (unsigned)c->data_len);
     break;
-  default: break;
+  default:
+    break;
   }
   return PLR_OK;
 }
@@ -169,8 +238,8 @@ plr_status plr__control_parse(plr__control *c, const void *payload, size_t len, 
     return plr__fail_at(err, PLR_ERR_TRUNCATED, layouts[type].name, len, "%zu bytes are too few",
                         len);
   if (!plr__reader_done(&r))
-    return plr__fail_at(err, PLR_ERR_MALFORMED, layouts[type].name, r.pos, "%zu bytes are left over",
-                        len - r.pos);
+    return plr__fail_at(err, PLR_ERR_MALFORMED, layouts[type].name, r.pos,
+                        "%zu bytes are left over", len - r.pos);
   if (c->data_len > PLR__CONTROL_MAX_ENTRY)
     return plr__fail(err, PLR_ERR_LIMIT, layouts[type].name, "%u bytes", (unsigned)c->data_len);
   return check(c, err);

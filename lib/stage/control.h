@@ -7,9 +7,9 @@
 #define PLR__CONTROL_VERSION 1u
 
 /* Types; numbers are never reused. */
-#define PLR__CONTROL_SNAPSHOT  1u  /* feeder -> all: run a snapshot at `step` before anything else */
-#define PLR__CONTROL_OPEN      2u  /* feeder -> all: what receipts of `step` say */
-#define PLR__CONTROL_SAMPLE    3u  /* feeder -> tail: how to sample; belongs to the next token frame */
+#define PLR__CONTROL_SNAPSHOT  1u /* feeder -> all: run a snapshot at `step` before anything else */
+#define PLR__CONTROL_OPEN      2u /* feeder -> all: what receipts of `step` say */
+#define PLR__CONTROL_SAMPLE    3u /* feeder -> tail: how to sample; belongs to the next token frame */
 #define PLR__CONTROL_STOP      4u  /* feeder -> all: stop at `step` */
 #define PLR__CONTROL_DONE      5u  /* feeder -> all -> feeder: everything is in */
 #define PLR__CONTROL_LOSS      6u  /* tail -> feeder */
@@ -47,7 +47,7 @@
 /* All fields of all types; a type uses those of its layout, the others are zero. */
 typedef struct plr__control {
   uint32_t type;
-  uint32_t stage;       /* number in the pipeline of the worker spoken of */
+  uint32_t stage; /* number in the pipeline of the worker spoken of */
   uint32_t micro_batch;
   uint32_t kind, flags, index, top_k, first_block;
   int32_t token, status;

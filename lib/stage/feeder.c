@@ -73,13 +73,14 @@ static int may_open(const plr_stage *s, uint64_t step) {
 
 /* ---- feeding ---------------------------------------------------------------------------------- */
 
-static void send_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb, const int32_t *tokens,
-                        uint32_t rows, uint32_t cols, plr_hash *hash) {
+static void send_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
+                        const int32_t *tokens, uint32_t rows, uint32_t cols, plr_hash *hash) {
   plr_frame_info info = {.struct_size = sizeof info, .role = PLR_ROLE_TOKENS};
   size_t len = s->scratch_cap;
   info.stream = PLR__STREAM(kind, 0);
   info.step = (uint32_t)step, info.micro_batch = mb;
-  plr_status st = plr_tokens_encode(s->ctx, &info, tokens, rows, cols, s->info.vocab, s->frame, &len);
+  plr_status st =
+      plr_tokens_encode(s->ctx, &info, tokens, rows, cols, s->info.vocab, s->frame, &len);
   if (st != PLR_OK) {
     plr__stage_fail(s, st, "the token frame of step %llu, micro-batch %u could not be made: %s",
                     (unsigned long long)step, mb, plr_status_message(st));
@@ -96,7 +97,8 @@ static plr_status draw(plr_stage *s, uint32_t split, uint64_t index) {
   plr_status st = plr_corpus_batch(s->feeder.corpus, split, s->info.data_seed, index,
                                    s->info.micro_batch, s->info.seq_len, s->feeder.tokens, &err);
   if (st != PLR_OK)
-    plr__stage_fail(s, st, "micro-batch %llu of the corpus: %s", (unsigned long long)index, err.message);
+    plr__stage_fail(s, st, "micro-batch %llu of the corpus: %s", (unsigned long long)index,
+                    err.message);
   return st;
 }
 
@@ -144,7 +146,8 @@ static void pump_train(plr_stage *s) {
     plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
   }
   if (f->stop_wanted) f->until = PLR_MIN(f->until, f->step);
-  while (f->step < f->until && may_open(s, f->step) && plr__stage_has_room(s) && s->failed == PLR_OK)
+  while (f->step < f->until && may_open(s, f->step) && plr__stage_has_room(s) &&
+         s->failed == PLR_OK)
     feed_step(s);
   if (f->steps_done < f->until || f->outstanding) return;
   if (plr__feeder_snapshot_due(s, f->steps_done) && !plr__feeder_root(s, f->steps_done)) return;
@@ -159,8 +162,8 @@ static void pump_evaluate(plr_stage *s) {
   if (f->stop_wanted) f->batches = PLR_MIN(f->batches, f->fed);
   while (f->fed < f->batches && f->fed - f->returned < window && plr__stage_has_room(s)) {
     if (draw(s, PLR_SPLIT_VALIDATION, f->fed) != PLR_OK) return;
-    send_tokens(s, PLR__KIND_EVALUATE, 0, f->fed, f->tokens, s->info.micro_batch, s->info.seq_len + 1u,
-                &hash);
+    send_tokens(s, PLR__KIND_EVALUATE, 0, f->fed, f->tokens, s->info.micro_batch,
+                s->info.seq_len + 1u, &hash);
     f->fed++;
   }
   if (f->returned < f->batches) return;
@@ -206,10 +209,17 @@ void plr__feeder_pump(plr_stage *s) {
       !plr__stage_has_room(s))
     return;
   switch (s->feeder.command) {
-  case PLR__COMMAND_TRAIN: pump_train(s); break;
-  case PLR__COMMAND_EVALUATE: pump_evaluate(s); break;
-  case PLR__COMMAND_GENERATE: pump_generate(s); break;
-  default: break;
+  case PLR__COMMAND_TRAIN:
+    pump_train(s);
+    break;
+  case PLR__COMMAND_EVALUATE:
+    pump_evaluate(s);
+    break;
+  case PLR__COMMAND_GENERATE:
+    pump_generate(s);
+    break;
+  default:
+    break;
   }
   if (s->feeder.command == PLR__COMMAND_STOP && s->failed == PLR_OK) pump_stop(s);
 }
@@ -247,8 +257,8 @@ plr_status plr_stage_evaluate(plr_stage *s, uint32_t batches) {
   return begin(s, PLR__COMMAND_EVALUATE, batches);
 }
 
-plr_status plr_stage_generate(plr_stage *s, const int32_t *prompt, uint32_t prompt_len, uint32_t count,
-                              float temperature, uint32_t top_k, uint64_t seed) {
+plr_status plr_stage_generate(plr_stage *s, const int32_t *prompt, uint32_t prompt_len,
+                              uint32_t count, float temperature, uint32_t top_k, uint64_t seed) {
   PLR_TRY(may_command(s));
   plr__feeder *f = &s->feeder;
   if (!prompt || prompt_len == 0 || prompt_len > s->info.seq_len || count == 0 ||

@@ -5,7 +5,9 @@
 #define RECORD_HEADER 16u /* u64 length, u32 tag, u32 unused */
 #define MAX_RECORDS   32u
 
-static size_t padded(size_t len) { return (len + 7u) & ~(size_t)7u; }
+static size_t padded(size_t len) {
+  return (len + 7u) & ~(size_t)7u;
+}
 
 plr_status plr__fifo_init(plr__fifo *f, plr_context *ctx, size_t initial, size_t max) {
   memset(f, 0, sizeof *f);
@@ -68,7 +70,9 @@ void plr__fifo_pop(plr__fifo *f) {
   if (f->head == f->tail) f->head = f->tail = 0;
 }
 
-int plr__fifo_empty(const plr__fifo *f) { return f->head == f->tail; }
+int plr__fifo_empty(const plr__fifo *f) {
+  return f->head == f->tail;
+}
 
 int plr__fifo_has_room(const plr__fifo *f, size_t bytes) {
   size_t overhead = MAX_RECORDS * (RECORD_HEADER + 8u);

@@ -5,15 +5,22 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *plr__side_name(uint32_t side) { return side == PLR__UP ? "upstream" : "downstream"; }
+const char *plr__side_name(uint32_t side) {
+  return side == PLR__UP ? "upstream" : "downstream";
+}
 
 const char *plr__role_name(uint32_t role) {
   switch (role) {
-  case PLR_ROLE_ACTIVATION: return "activation";
-  case PLR_ROLE_GRADIENT: return "gradient";
-  case PLR_ROLE_TOKENS: return "token";
-  case PLR_ROLE_CONTROL: return "control";
-  default: return "unknown";
+  case PLR_ROLE_ACTIVATION:
+    return "activation";
+  case PLR_ROLE_GRADIENT:
+    return "gradient";
+  case PLR_ROLE_TOKENS:
+    return "token";
+  case PLR_ROLE_CONTROL:
+    return "control";
+  default:
+    return "unknown";
   }
 }
 
@@ -30,7 +37,8 @@ static void spread_failure(plr_stage *s) {
     plr_frame_info info = {.struct_size = sizeof info, .role = PLR_ROLE_CONTROL};
     size_t len = s->scratch_cap;
     if (!s->peer[side].link || s->payload.failed) continue;
-    if (plr_control_encode(&info, s->payload.data, (uint32_t)s->payload.len, s->frame, &len) != PLR_OK)
+    if (plr_control_encode(&info, s->payload.data, (uint32_t)s->payload.len, s->frame, &len) !=
+        PLR_OK)
       continue;
     (void)plr_link_send(s->peer[side].link, s->frame, len, PLR__PRIORITY_CONTROL);
   }
@@ -59,7 +67,8 @@ int plr__stage_has_room(const plr_stage *s) {
          plr__fifo_has_room(&s->events, PLR__ROOM);
 }
 
-void plr__stage_send(plr_stage *s, uint32_t side, const void *frame, size_t len, uint32_t priority) {
+void plr__stage_send(plr_stage *s, uint32_t side, const void *frame, size_t len,
+                     uint32_t priority) {
   plr__peer *p = &s->peer[side];
   plr_status st = PLR_ERR_AGAIN;
   if (s->failed != PLR_OK) return;
@@ -68,8 +77,8 @@ void plr__stage_send(plr_stage *s, uint32_t side, const void *frame, size_t len,
   if (st == PLR_OK) {
     s->stats.sent_bytes += len;
   } else {
-    plr__stage_fail(s, st, "%s: a frame of %zu bytes could not be sent: %s", plr__side_name(side), len,
-                    plr_status_message(st));
+    plr__stage_fail(s, st, "%s: a frame of %zu bytes could not be sent: %s", plr__side_name(side),
+                    len, plr_status_message(st));
   }
 }
 
@@ -111,7 +120,8 @@ void plr__stage_send_control(plr_stage *s, uint32_t side, const plr__control *c,
   }
   plr_sha256(s->frame, len, &own);
   if (hash) *hash = own;
-  plr__journal(s, PLR__JOURNAL_SENT, side, PLR_ROLE_CONTROL, c->step, c->micro_batch, s->now, len, &own);
+  plr__journal(s, PLR__JOURNAL_SENT, side, PLR_ROLE_CONTROL, c->step, c->micro_batch, s->now, len,
+               &own);
   plr__stage_send(s, side, s->frame, len, priority);
 }
 
@@ -124,7 +134,8 @@ void plr__stage_relay(plr_stage *s, const plr__control *c, uint32_t priority) {
 static void take_failure(plr_stage *s, uint32_t side, const plr__control *c) {
   char text[PLR__CONTROL_MAX_TEXT + 1];
   uint32_t n = 0;
-  for (; n < c->data_len; n++) text[n] = c->data[n] < 0x20 || c->data[n] > 0x7e ? '?' : (char)c->data[n];
+  for (; n < c->data_len; n++)
+    text[n] = c->data[n] < 0x20 || c->data[n] > 0x7e ? '?' : (char)c->data[n];
   text[n] = 0;
   plr__stage_fail(s, PLR_ERR_CLOSED, "%s: %s (%s)", plr__side_name(side), text,
                   plr_status_name((plr_status)c->status));
@@ -140,11 +151,13 @@ static void take_control(plr_stage *s, uint32_t side, const void *frame, size_t 
   plr_status st = plr_control_decode(s->ctx, frame, len, &payload, &payload_len, &info, &err);
   if (st == PLR_OK) st = plr__control_parse(&c, payload, payload_len, &err);
   if (st != PLR_OK) {
-    plr__stage_fail(s, st, "%s: control frame: %s: %s", plr__side_name(side), err.where, err.message);
+    plr__stage_fail(s, st, "%s: control frame: %s: %s", plr__side_name(side), err.where,
+                    err.message);
     return;
   }
   plr_sha256(frame, len, &hash);
-  plr__journal(s, PLR__JOURNAL_RECEIVED, side, PLR_ROLE_CONTROL, c.step, c.micro_batch, s->now, len, &hash);
+  plr__journal(s, PLR__JOURNAL_RECEIVED, side, PLR_ROLE_CONTROL, c.step, c.micro_batch, s->now, len,
+               &hash);
   if (c.type == PLR__CONTROL_FAIL) {
     take_failure(s, side, &c);
   } else if (c.type == PLR__CONTROL_PROPOSAL) {
@@ -192,10 +205,11 @@ static int poll_side(plr_stage *s, uint32_t side) {
   if (e.type == PLR_LINK_READY) take_ready(s, side);
   if (e.type == PLR_LINK_FRAME) take_frame(s, side, e.data, e.len);
   if (e.type == PLR_LINK_CLOSED && !s->stopped)
-    plr__stage_fail(s, e.status < 0 ? (plr_status)e.status : PLR_ERR_CLOSED,
-                    "%s: the link ended at step %llu: %s", plr__side_name(side),
-                    (unsigned long long)(s->role == PLR_STAGE_FEEDER ? s->feeder.steps_done : s->step),
-                    e.message ? e.message : plr_status_message((plr_status)e.status));
+    plr__stage_fail(
+        s, e.status < 0 ? (plr_status)e.status : PLR_ERR_CLOSED,
+        "%s: the link ended at step %llu: %s", plr__side_name(side),
+        (unsigned long long)(s->role == PLR_STAGE_FEEDER ? s->feeder.steps_done : s->step),
+        e.message ? e.message : plr_status_message((plr_status)e.status));
   return 1;
 }
 

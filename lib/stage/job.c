@@ -6,7 +6,7 @@
 
 size_t plr__frame_bound(uint32_t rows, uint32_t cols) {
   size_t raw = (size_t)rows * cols * sizeof(float);
-  return raw + raw / 16 + (size_t)rows * 64 + 4096;
+  return raw + (size_t)rows * 32 + 4096; /* chunk headers; frame header with extensions */
 }
 
 /* ---- memory ----------------------------------------------------------------------------------- */
@@ -40,8 +40,8 @@ plr_status plr__compute_init(plr_stage *s, const plr_stage_options *o, plr_error
   s->frame_cap = plr__frame_bound(s->rows, s->info.boundary_width);
   s->job.out = plr__alloc(s->ctx, out);
   s->job_out_cap = out;
-  if (plr__buffer_reserve(&c->scratch, 256) != PLR_OK || !c->tokens || !c->inputs || !c->in || !c->out ||
-      !c->leaves || (s->tail && !c->logits) || !s->job.out)
+  if (plr__buffer_reserve(&c->scratch, 256) != PLR_OK || !c->tokens || !c->inputs || !c->in ||
+      !c->out || !c->leaves || (s->tail && !c->logits) || !s->job.out)
     return plr__no_memory(err, "stage");
   return PLR_OK;
 }
@@ -94,8 +94,8 @@ static plr_status decode_tensor(plr_job *job, const plr__frame *f, float *data, 
   return st == PLR_OK ? PLR_OK : decode_fault(job, st, name);
 }
 
-static plr_status encode_tensor(plr_job *job, plr_encoder *encoder, uint32_t role, uint32_t boundary,
-                                const plr_tensor *x, uint32_t which) {
+static plr_status encode_tensor(plr_job *job, plr_encoder *encoder, uint32_t role,
+                                uint32_t boundary, const plr_tensor *x, uint32_t which) {
   plr_frame_info info = {.struct_size = sizeof info, .role = role};
   info.stream = PLR__STREAM(job->work, boundary);
   info.step = (uint32_t)job->step, info.micro_batch = job->micro_batch;
@@ -114,8 +114,9 @@ static plr_status encode_control(plr_job *job, const plr__control *c) {
   plr__buffer_clear(b);
   plr__control_write(b, c);
   job->out_len = s->job_out_cap;
-  plr_status st = b->failed ? PLR_ERR_NO_MEMORY
-                            : plr_control_encode(&info, b->data, (uint32_t)b->len, job->out, &job->out_len);
+  plr_status st =
+      b->failed ? PLR_ERR_NO_MEMORY
+                : plr_control_encode(&info, b->data, (uint32_t)b->len, job->out, &job->out_len);
   if (st != PLR_OK) return plr__fail(&job->error, st, "control", "%s", plr_status_message(st));
   plr_sha256(job->out, job->out_len, &job->frames[PLR__FRAME_OUT]);
   return PLR_OK;
@@ -162,10 +163,12 @@ static plr_status run_backward(plr_job *job) {
 }
 
 /* A training batch holds its labels in a last column, which forward-only work has no use for. */
-static void split_labels(plr_stage *s, uint32_t rows, uint32_t seq, int32_t *inputs, int32_t *labels) {
+static void split_labels(plr_stage *s, uint32_t rows, uint32_t seq, int32_t *inputs,
+                         int32_t *labels) {
   for (uint32_t r = 0; r < rows; r++) {
     const int32_t *from = s->compute.tokens + (size_t)r * (seq + 1u);
-    memcpy((labels ? labels : inputs) + (size_t)r * seq, from + (labels != NULL), seq * sizeof *from);
+    memcpy((labels ? labels : inputs) + (size_t)r * seq, from + (labels != NULL),
+           seq * sizeof *from);
   }
 }
 
@@ -174,8 +177,8 @@ static plr_status sample_token(plr_job *job) {
   const plr__control *how = &job->arrival->sample;
   const float *last = s->compute.logits + (size_t)(job->arrival->cols - 1u) * s->info.vocab;
   plr__control c = {.type = PLR__CONTROL_TOKEN, .index = how->index};
-  plr_status st = plr_sample(last, s->info.vocab, how->temperature, how->top_k, how->seed, how->position,
-                             &c.token);
+  plr_status st = plr_sample(last, s->info.vocab, how->temperature, how->top_k, how->seed,
+                             how->position, &c.token);
   if (st != PLR_OK) return shard_fault(job, st);
   return encode_control(job, &c);
 }
@@ -227,15 +230,25 @@ static plr_status run_snapshot(plr_job *job) {
 plr_status plr_job_run(plr_job *job) {
   if (!job) return PLR_ERR_INVALID_ARGUMENT;
   switch (job->kind) {
-  case PLR_JOB_FORWARD: job->status = run_forward(job); break;
-  case PLR_JOB_BACKWARD: job->status = run_backward(job); break;
+  case PLR_JOB_FORWARD:
+    job->status = run_forward(job);
+    break;
+  case PLR_JOB_BACKWARD:
+    job->status = run_backward(job);
+    break;
   case PLR_JOB_STEP:
     job->status = plr_shard_step(job->stage->shard);
     if (job->status != PLR_OK) shard_fault(job, job->status);
     break;
-  case PLR_JOB_INFER: job->status = run_infer(job); break;
-  case PLR_JOB_SNAPSHOT: job->status = run_snapshot(job); break;
-  default: job->status = PLR_ERR_INVALID_STATE; break;
+  case PLR_JOB_INFER:
+    job->status = run_infer(job);
+    break;
+  case PLR_JOB_SNAPSHOT:
+    job->status = run_snapshot(job);
+    break;
+  default:
+    job->status = PLR_ERR_INVALID_STATE;
+    break;
   }
   return job->status;
 }

@@ -30,7 +30,8 @@ plr_status plr_stage_read_journal(plr_stage *s, void *buf, size_t cap, size_t *l
   if (cap < PLR__JOURNAL_RECORD) return PLR_ERR_BUFFER_TOO_SMALL;
   uint8_t *out = buf;
   while (s->journal_count && cap - *len >= PLR__JOURNAL_RECORD) {
-    memcpy(out + *len, s->journal + (size_t)s->journal_head * PLR__JOURNAL_RECORD, PLR__JOURNAL_RECORD);
+    memcpy(out + *len, s->journal + (size_t)s->journal_head * PLR__JOURNAL_RECORD,
+           PLR__JOURNAL_RECORD);
     *len += PLR__JOURNAL_RECORD;
     s->journal_head = (s->journal_head + 1) % s->journal_cap;
     s->journal_count--;

@@ -116,7 +116,8 @@ static uint32_t peer_index(const plr_stage *s, uint32_t side) {
 static const char *wrong_body(const plr_stage *s, uint32_t side, const plr__record *r,
                               const plr_receipt *x) {
   uint32_t feeder = s->role == PLR_STAGE_FEEDER, at_end = side == PLR__UP;
-  uint32_t border = feeder ? (at_end ? s->info.blocks : 0) : (at_end ? s->first_block : s->end_block);
+  uint32_t border =
+      feeder ? (at_end ? s->info.blocks : 0) : (at_end ? s->first_block : s->end_block);
   const uint8_t *me = side == PLR__UP ? x->downstream : x->upstream;
   uint64_t units = 0;
   if (!plr__hash_equal(&x->model, &s->model_hash)) return "another model";
@@ -131,8 +132,10 @@ static const char *wrong_body(const plr_stage *s, uint32_t side, const plr__reco
   if (x->lane != s->lane) return "another lane";
   if (x->weight_step != r->open.root_step || !plr__hash_equal(&x->weight_root, &r->open.root))
     return "another weight root";
-  for (uint32_t b = x->block_first; b < x->block_end; b++) units += plr_model_block_cost(s->model, b);
-  if (x->tokens != s->rows || x->units != units * s->rows) return "units that the model does not give";
+  for (uint32_t b = x->block_first; b < x->block_end; b++)
+    units += plr_model_block_cost(s->model, b);
+  if (x->tokens != s->rows || x->units != units * s->rows)
+    return "units that the model does not give";
   return NULL;
 }
 
@@ -158,19 +161,22 @@ static const char *wrong_frames(const plr_stage *s, uint32_t side, const plr__re
       return "another gradient out";
     return NULL;
   }
-  if (!same(p, PLR__FRAME_OUT, r, feeder ? PLR__FRAME_OUT : PLR__FRAME_IN)) return "another activation out";
+  if (!same(p, PLR__FRAME_OUT, r, feeder ? PLR__FRAME_OUT : PLR__FRAME_IN))
+    return "another activation out";
   if (feeder ? !plr__hash_equal(&p->frames[PLR__FRAME_GRADIN], &none)
              : !same(p, PLR__FRAME_GRADIN, r, PLR__FRAME_GRAD))
     return "another gradient in";
   return NULL;
 }
 
-static const char *wrong(const plr_stage *s, uint32_t side, const plr__record *r, const plr__proposal *p) {
+static const char *wrong(const plr_stage *s, uint32_t side, const plr__record *r,
+                         const plr__proposal *p) {
   plr_receipt x;
   if (plr__receipt_decode(p->bytes, p->len, &x, NULL) != PLR_OK) return "bytes that are no receipt";
   const char *why = wrong_body(s, side, r, &x);
   if (!why) why = wrong_frames(s, side, r, p, &x);
-  if (!why && !verified(s, p, s->peer[side].key, p->signature)) why = "no valid signature of the worker";
+  if (!why && !verified(s, p, s->peer[side].key, p->signature))
+    why = "no valid signature of the worker";
   return why;
 }
 
@@ -244,7 +250,8 @@ static void finish_receipt(plr_stage *s, plr__record *r) {
                             : i == 1 ? PLR__ROLE_UPSTREAM
                                      : PLR__ROLE_DOWNSTREAM);
     memcpy(all[i].account, who->bytes, 32);
-    memcpy(all[i].signature, i == 0 ? p->signature : r->signatures[i == 1 ? PLR__UP : PLR__DOWN], 64);
+    memcpy(all[i].signature, i == 0 ? p->signature : r->signatures[i == 1 ? PLR__UP : PLR__DOWN],
+           64);
   }
   plr__buffer_clear(&s->entry);
   plr__buffer_put(&s->entry, p->bytes, p->len);
@@ -266,9 +273,11 @@ static void finish_receipt(plr_stage *s, plr__record *r) {
 
 void plr__receipt_signature(plr_stage *s, uint32_t side, const plr__control *c) {
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
-  if (c->stage != s->index || !r || !r->own.present || r->signed_by[side]) return; /* late: nothing waits */
+  if (c->stage != s->index || !r || !r->own.present || r->signed_by[side])
+    return; /* late: nothing waits */
   if (!verified(s, &r->own, s->peer[side].key, c->signature)) {
-    report_refusal(s, s->index, c->step, c->micro_batch, plr__side_name(side), "its signature is not valid");
+    report_refusal(s, s->index, c->step, c->micro_batch, plr__side_name(side),
+                   "its signature is not valid");
     report_missing(s, r, "a neighbour's signature is not valid");
     return;
   }
@@ -282,7 +291,8 @@ void plr__receipt_refusal(plr_stage *s, uint32_t side, const plr__control *c) {
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
   if (c->stage != s->index || !r || !r->own.present) return;
   uint32_t n = 0;
-  for (; n < c->data_len; n++) why[n] = c->data[n] < 0x20 || c->data[n] > 0x7e ? '?' : (char)c->data[n];
+  for (; n < c->data_len; n++)
+    why[n] = c->data[n] < 0x20 || c->data[n] > 0x7e ? '?' : (char)c->data[n];
   why[n] = 0;
   report_refusal(s, s->index, c->step, c->micro_batch, plr__side_name(side), why);
   report_missing(s, r, why);

@@ -77,10 +77,11 @@ typedef struct plr__record {
   uint32_t micro_batch, state;
   plr_hash frames[PLR__FRAMES];
   plr__open open;
-  plr__proposal own;               /* worker: until both have signed or one refused */
+  plr__proposal own; /* worker: until both have signed or one refused */
   uint32_t signed_by[PLR__SIDES];
   uint8_t signatures[PLR__SIDES][64];
-  plr__proposal pending[PLR__SIDES]; /* a neighbour's, which came before our own backward was done */
+  plr__proposal
+      pending[PLR__SIDES]; /* a neighbour's, which came before our own backward was done */
 } plr__record;
 
 struct plr_job {
@@ -88,7 +89,7 @@ struct plr_job {
   uint32_t kind, work; /* PLR_JOB_*, PLR__KIND_* */
   uint64_t step;
   uint32_t micro_batch;
-  uint32_t slot;       /* of the shard */
+  uint32_t slot; /* of the shard */
   plr_status status;
   plr_error error;
   plr__arrival *arrival;
@@ -123,7 +124,7 @@ typedef struct plr__roots {
   uint64_t step;
   uint32_t used, count, known;
   plr_hash root;
-  plr_hash *leaves;  /* one a block */
+  plr_hash *leaves; /* one a block */
   uint8_t *have;
 } plr__roots;
 
@@ -136,22 +137,23 @@ typedef struct plr__roots {
 typedef struct plr__feeder {
   const plr_corpus *corpus;
   uint32_t command, stop_wanted;
-  uint32_t started;          /* the first snapshot was asked for */
+  uint32_t started; /* the first snapshot was asked for */
   uint64_t start_step;
   uint64_t epoch;
-  uint64_t until;            /* train: steps to be done */
-  uint64_t step;             /* next to feed */
-  uint64_t steps_done;       /* losses in */
-  uint32_t losses;           /* of step steps_done */
+  uint64_t until;       /* train: steps to be done */
+  uint64_t step;        /* next to feed */
+  uint64_t steps_done;  /* losses in */
+  uint32_t losses;      /* of step steps_done */
+  uint64_t outstanding; /* receipts not yet settled */
   double loss_sum;
   uint32_t batches, fed, returned; /* evaluate, generate */
   uint32_t stop_sent, done_sent;
-  int32_t *context;          /* generate: last seq_len tokens */
+  int32_t *context; /* generate: last seq_len tokens */
   uint32_t context_len;
   plr__control sample;
   int32_t *tokens;
   plr__roots roots[PLR__STEPS_KEPT];
-  uint8_t *settled;          /* records x count: receipt of that stage came or will not */
+  uint8_t *settled; /* records x count: receipt of that stage came or will not */
   uint32_t settled_count[PLR__STEPS_KEPT];
 } plr__feeder;
 
@@ -164,7 +166,7 @@ struct plr_stage {
   plr_model *model;
   plr_model_info info;
   plr_hash model_hash, profile;
-  uint32_t rows;             /* token rows of a micro-batch, N */
+  uint32_t rows; /* token rows of a micro-batch, N */
   uint64_t now;
   plr__peer peer[PLR__SIDES];
 
@@ -176,25 +178,25 @@ struct plr_stage {
   /* worker */
   plr_shard *shard;
   uint32_t first_block, end_block, tail;
-  uint64_t units;            /* of one micro-batch */
-  uint32_t in_flight;        /* forwards this stage may be ahead of its backwards */
-  uint64_t step;             /* in progress */
+  uint64_t units;     /* of one micro-batch */
+  uint32_t in_flight; /* forwards this stage may be ahead of its backwards */
+  uint64_t step;      /* in progress */
   uint32_t forward_next, backward_next;
   uint64_t arrive_step, open_next;
   uint32_t arrive_next, gradient_next;
   uint32_t snapshot_due, stop_wanted, stop_flags;
-  uint64_t last_snapshot;    /* step, PLR_NEVER before the first */
-  plr__arrival *arrivals;    /* ring */
+  uint64_t last_snapshot; /* step, PLR_NEVER before the first */
+  plr__arrival *arrivals; /* ring */
   uint32_t arrival_cap, arrival_head, arrival_count;
-  plr__frame *gradients;     /* ring */
+  plr__frame *gradients; /* ring */
   uint32_t gradient_cap, gradient_head, gradient_count;
-  plr__control sample;       /* of the next token frame, type 0 when there is none */
+  plr__control sample; /* of the next token frame, type 0 when there is none */
   plr__open opens[PLR__STEPS_KEPT];
   plr__compute compute;
   plr_job job;
   uint32_t job_out;
 
-  plr__record *records;      /* ring by step and micro-batch */
+  plr__record *records; /* ring by step and micro-batch */
   uint32_t record_count;
 
   plr__feeder feeder;
@@ -227,6 +229,10 @@ int plr__stage_has_room(const plr_stage *s);
 void plr__stage_poll(plr_stage *s);
 void plr__stage_flush(plr_stage *s);
 
+/* ---- create.c ---- */
+/* Forward-only micro-batches a feeder may have under way; activations a worker behind stage 0 may have waiting. */
+uint32_t plr__pipeline_depth(const plr_stage *s);
+
 /* ---- worker.c ---- */
 void plr__worker_tensor_frame(plr_stage *s, uint32_t side, const plr_frame_info *info,
                               const void *frame, size_t len);
@@ -250,7 +256,9 @@ plr_status plr__feeder_init(plr_stage *s, const plr_stage_options *o);
 void plr__feeder_release(plr_stage *s);
 void plr__feeder_pump(plr_stage *s);
 void plr__feeder_control(plr_stage *s, uint32_t side, const plr__control *c, const plr_hash *hash);
+/* The root at a snapshot step, NULL while it is not known. */
 const plr__roots *plr__feeder_root(const plr_stage *s, uint64_t step);
+int plr__feeder_snapshot_due(const plr_stage *s, uint64_t step);
 uint64_t plr__feeder_root_step(const plr_stage *s, uint64_t step);
 int plr__feeder_settled(const plr_stage *s, uint64_t step);
 

@@ -15,7 +15,8 @@ static plr__arrival *arrival_at(plr_stage *s, uint32_t i) {
 
 static void out_of_order(plr_stage *s, uint32_t side, const plr_frame_info *f, const char *why) {
   plr__stage_fail(s, PLR_ERR_SEQUENCE, "%s: %s frame of step %u, micro-batch %u (stream %#x): %s",
-                  plr__side_name(side), plr__role_name(f->role), f->step, f->micro_batch, f->stream, why);
+                  plr__side_name(side), plr__role_name(f->role), f->step, f->micro_batch, f->stream,
+                  why);
 }
 
 static void keep(plr_stage *s, plr__frame *to, const void *frame, size_t len) {
@@ -27,7 +28,8 @@ static void keep(plr_stage *s, plr__frame *to, const void *frame, size_t len) {
 /* 1 when the frame is the one that must come now; moves on if it is. */
 static int expected_tokens(plr_stage *s, const plr_frame_info *f, uint32_t kind) {
   if (kind != PLR__KIND_TRAIN) return 1;
-  if (s->arrive_step >= s->open_next || f->step != s->arrive_step || f->micro_batch != s->arrive_next)
+  if (s->arrive_step >= s->open_next || f->step != s->arrive_step ||
+      f->micro_batch != s->arrive_next)
     return 0;
   if (++s->arrive_next == s->info.micro_batches) s->arrive_next = 0, s->arrive_step++;
   return 1;
@@ -43,9 +45,10 @@ static void take_tokens(plr_stage *s, const plr_frame_info *f, const void *frame
   uint32_t kind = f->stream >> 16;
   if (kind > PLR__KIND_GENERATE || f->stream != PLR__STREAM(kind, 0) || !tokens_shape(s, f, kind) ||
       len > s->tokens_cap) {
-    plr__stage_fail(s, PLR_ERR_MALFORMED, "upstream: token frame of step %u, micro-batch %u: %u x %u ids "
-                    "below %u, stream %#x do not fit the model", f->step, f->micro_batch, f->rows,
-                    f->cols, f->vocab, f->stream);
+    plr__stage_fail(s, PLR_ERR_MALFORMED,
+                    "upstream: token frame of step %u, micro-batch %u: %u x %u ids "
+                    "below %u, stream %#x do not fit the model",
+                    f->step, f->micro_batch, f->rows, f->cols, f->vocab, f->stream);
     return;
   }
   if (s->arrival_count == s->arrival_cap) {
@@ -83,9 +86,11 @@ static void take_activation(plr_stage *s, const plr_frame_info *f, const void *f
     return;
   }
   if (f->rows != activation_rows(s, a) || f->cols != s->info.boundary_width || len > s->frame_cap) {
-    plr__stage_fail(s, PLR_ERR_SHAPE, "upstream: activation frame of step %u, micro-batch %u: %u x %u "
-                    "values in %zu bytes, %u x %u are due", f->step, f->micro_batch, f->rows, f->cols,
-                    len, activation_rows(s, a), s->info.boundary_width);
+    plr__stage_fail(s, PLR_ERR_SHAPE,
+                    "upstream: activation frame of step %u, micro-batch %u: %u x %u "
+                    "values in %zu bytes, %u x %u are due",
+                    f->step, f->micro_batch, f->rows, f->cols, len, activation_rows(s, a),
+                    s->info.boundary_width);
     return;
   }
   keep(s, &a->activation, frame, len);
@@ -94,14 +99,17 @@ static void take_activation(plr_stage *s, const plr_frame_info *f, const void *f
 
 static void take_gradient(plr_stage *s, const plr_frame_info *f, const void *frame, size_t len) {
   if (f->step != s->step || f->micro_batch != s->gradient_next ||
-      s->gradient_next >= s->forward_next || f->stream != PLR__STREAM(PLR__KIND_TRAIN, s->index + 1)) {
+      s->gradient_next >= s->forward_next ||
+      f->stream != PLR__STREAM(PLR__KIND_TRAIN, s->index + 1)) {
     out_of_order(s, PLR__DOWN, f, "not the one that is due");
     return;
   }
   if (f->rows != s->rows || f->cols != s->info.boundary_width || len > s->frame_cap) {
-    plr__stage_fail(s, PLR_ERR_SHAPE, "downstream: gradient frame of step %u, micro-batch %u: %u x %u "
-                    "values in %zu bytes, %u x %u are due", f->step, f->micro_batch, f->rows, f->cols,
-                    len, s->rows, s->info.boundary_width);
+    plr__stage_fail(s, PLR_ERR_SHAPE,
+                    "downstream: gradient frame of step %u, micro-batch %u: %u x %u "
+                    "values in %zu bytes, %u x %u are due",
+                    f->step, f->micro_batch, f->rows, f->cols, len, s->rows,
+                    s->info.boundary_width);
     return;
   }
   /* No more than in_flight forwards are open, so there is room. */
@@ -110,8 +118,8 @@ static void take_gradient(plr_stage *s, const plr_frame_info *f, const void *fra
   s->gradient_next++;
 }
 
-void plr__worker_tensor_frame(plr_stage *s, uint32_t side, const plr_frame_info *f, const void *frame,
-                              size_t len) {
+void plr__worker_tensor_frame(plr_stage *s, uint32_t side, const plr_frame_info *f,
+                              const void *frame, size_t len) {
   if (side == PLR__UP && f->role == PLR_ROLE_TOKENS) {
     take_tokens(s, f, frame, len);
   } else if (side == PLR__UP && f->role == PLR_ROLE_ACTIVATION && s->index > 0) {
@@ -132,8 +140,10 @@ static void pass_on(plr_stage *s, const plr__control *c) {
 
 static void take_open(plr_stage *s, const plr__control *c) {
   if (c->step != s->open_next || c->step > s->step + 2) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: step %llu is opened, this stage is at step %llu and "
-                    "expects step %llu", (ull)c->step, (ull)s->step, (ull)s->open_next);
+    plr__stage_fail(s, PLR_ERR_SEQUENCE,
+                    "upstream: step %llu is opened, this stage is at step %llu and "
+                    "expects step %llu",
+                    (ull)c->step, (ull)s->step, (ull)s->open_next);
     return;
   }
   plr__open *o = &s->opens[c->step % PLR__STEPS_KEPT];
@@ -147,8 +157,10 @@ static void take_open(plr_stage *s, const plr__control *c) {
 /* A snapshot before the first step: shows the feeder that all stages stand at the same one. */
 static void take_snapshot(plr_stage *s, const plr__control *c) {
   if (c->step != s->step || s->forward_next || s->open_next != s->step) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: the feeder starts at step %llu, this stage's shard is "
-                    "at step %llu", (ull)c->step, (ull)s->step);
+    plr__stage_fail(s, PLR_ERR_SEQUENCE,
+                    "upstream: the feeder starts at step %llu, this stage's shard is "
+                    "at step %llu",
+                    (ull)c->step, (ull)s->step);
     return;
   }
   s->snapshot_due = 1;
@@ -157,8 +169,9 @@ static void take_snapshot(plr_stage *s, const plr__control *c) {
 
 static void take_stop(plr_stage *s, const plr__control *c) {
   if (c->step != s->open_next || s->stop_wanted) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: told to stop at step %llu, the next step is %llu",
-                    (ull)c->step, (ull)s->open_next);
+    plr__stage_fail(s, PLR_ERR_SEQUENCE,
+                    "upstream: told to stop at step %llu, the next step is %llu", (ull)c->step,
+                    (ull)s->open_next);
     return;
   }
   s->stop_wanted = 1, s->stop_flags = c->flags;
@@ -180,10 +193,18 @@ static void take_done(plr_stage *s) {
 
 static void from_upstream(plr_stage *s, const plr__control *c) {
   switch (c->type) {
-  case PLR__CONTROL_SNAPSHOT: take_snapshot(s, c); return;
-  case PLR__CONTROL_OPEN: take_open(s, c); return;
-  case PLR__CONTROL_STOP: take_stop(s, c); return;
-  case PLR__CONTROL_DONE: take_done(s); return;
+  case PLR__CONTROL_SNAPSHOT:
+    take_snapshot(s, c);
+    return;
+  case PLR__CONTROL_OPEN:
+    take_open(s, c);
+    return;
+  case PLR__CONTROL_STOP:
+    take_stop(s, c);
+    return;
+  case PLR__CONTROL_DONE:
+    take_done(s);
+    return;
   case PLR__CONTROL_SAMPLE:
     if (s->sample.type == 0) {
       s->sample = *c;
@@ -193,10 +214,14 @@ static void from_upstream(plr_stage *s, const plr__control *c) {
   case PLR__CONTROL_LEAVES:
   case PLR__CONTROL_RECEIPT:
   case PLR__CONTROL_MISSING:
-  case PLR__CONTROL_ENTRY: plr__stage_relay(s, c, PLR__PRIORITY_CONTROL); return;
-  default: break;
+  case PLR__CONTROL_ENTRY:
+    plr__stage_relay(s, c, PLR__PRIORITY_CONTROL);
+    return;
+  default:
+    break;
   }
-  plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: unexpected %s message", plr__control_name(c->type));
+  plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: unexpected %s message",
+                  plr__control_name(c->type));
 }
 
 void plr__worker_control(plr_stage *s, uint32_t side, const plr__control *c) {
@@ -207,7 +232,8 @@ void plr__worker_control(plr_stage *s, uint32_t side, const plr__control *c) {
   } else if (side == PLR__UP) {
     from_upstream(s, c);
   } else {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE, "downstream: unexpected %s message", plr__control_name(c->type));
+    plr__stage_fail(s, PLR_ERR_SEQUENCE, "downstream: unexpected %s message",
+                    plr__control_name(c->type));
   }
 }
 
@@ -235,6 +261,7 @@ static void fill_job(plr_stage *s, uint32_t kind) {
   memset(job, 0, sizeof *job);
   job->stage = s, job->kind = kind, job->out = out;
   job->step = s->step;
+  job->status = PLR_ERR_INVALID_STATE; /* until it has run */
   job->error.struct_size = sizeof job->error;
   if (kind == PLR_JOB_FORWARD || kind == PLR_JOB_INFER) {
     job->arrival = arrival_at(s, 0);
@@ -273,8 +300,8 @@ void plr_job_get_info(const plr_job *job, plr_job_info *info) {
 
 /* ---- what a job brings ------------------------------------------------------------------------ */
 
-static void journal_frame(plr_stage *s, uint32_t kind, uint32_t side, uint32_t role, const plr_job *job,
-                          uint64_t ns, size_t len, uint32_t which) {
+static void journal_frame(plr_stage *s, uint32_t kind, uint32_t side, uint32_t role,
+                          const plr_job *job, uint64_t ns, size_t len, uint32_t which) {
   plr__journal(s, kind, side, role, job->step, job->micro_batch, ns, len, &job->frames[which]);
 }
 
@@ -363,7 +390,8 @@ static void snapshot_done(plr_stage *s, const plr_job *job) {
   plr_stage_event e = {.type = PLR_STAGE_ROOT, .step = s->step, .hash = job->frames[0]};
   c.data = s->compute.leaves[0].bytes;
   c.data_len = (s->end_block - s->first_block) * (uint32_t)sizeof(plr_hash);
-  plr__journal(s, PLR__JOURNAL_JOB, 0, job->kind, job->step, 0, s->now, c.data_len, &job->frames[0]);
+  plr__journal(s, PLR__JOURNAL_JOB, 0, job->kind, job->step, 0, s->now, c.data_len,
+               &job->frames[0]);
   s->snapshot_due = 0;
   s->last_snapshot = s->step;
   plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_CONTROL, NULL);
@@ -371,7 +399,8 @@ static void snapshot_done(plr_stage *s, const plr_job *job) {
 }
 
 static const char *job_name(uint32_t kind) {
-  static const char *const names[] = {"job", "forward", "backward", "step", "inference", "snapshot"};
+  static const char *const names[] = {"job",  "forward",   "backward",
+                                      "step", "inference", "snapshot"};
   return names[kind < PLR_COUNT_OF(names) ? kind : 0];
 }
 
@@ -384,10 +413,18 @@ void plr__worker_complete(plr_stage *s, plr_job *job) {
   }
   switch (job->kind) {
   case PLR_JOB_FORWARD:
-  case PLR_JOB_INFER: forward_done(s, job); break;
-  case PLR_JOB_BACKWARD: backward_done(s, job); break;
-  case PLR_JOB_STEP: step_done(s, job); break;
-  default: snapshot_done(s, job); break;
+  case PLR_JOB_INFER:
+    forward_done(s, job);
+    break;
+  case PLR_JOB_BACKWARD:
+    backward_done(s, job);
+    break;
+  case PLR_JOB_STEP:
+    step_done(s, job);
+    break;
+  default:
+    snapshot_done(s, job);
+    break;
   }
 }
 
