@@ -1,0 +1,188 @@
+/* The state machine: who may write an entry, and what follows. The state is a pure function of the log; an entry
+ * that fails has no effect but its author's nonce, and that only once its signature has verified. */
+#include "ledger/ledger_int.h"
+
+#include <string.h>
+
+/* Key that signature i must verify under; NOT_FOUND for an account that is not open. Two entries bring theirs. */
+static plr_status signer_key(const plr__state *s, const plr_entry *e, uint32_t i, uint8_t key[32],
+                             int *first_seen) {
+  plr__account a;
+  *first_seen = e->type == PLR__ENTRY_GENESIS || e->type == PLR__ENTRY_ACCOUNT_OPEN;
+  if (*first_seen) {
+    memcpy(key, e->type == PLR__ENTRY_GENESIS ? e->as.genesis.sequencer_key : e->as.account_key,
+           32);
+    return PLR_OK;
+  }
+  PLR_TRY(plr__get_account(s, e->signatures[i].account, &a));
+  memcpy(key, a.key, 32);
+  return PLR_OK;
+}
+
+static plr_status verify_one(const plr__state *s, const plr_entry *e, uint32_t i,
+                             const uint8_t key[32], int first_seen) {
+  uint8_t message[PLR__SIGNING_BYTES];
+  const char *origin = e->type == PLR__ENTRY_GENESIS ? e->as.genesis.origin : s->genesis.origin;
+  plr__entry_signing_bytes(origin, e->bytes, e->signed_len, message);
+  const uint8_t *signature = e->signatures[i].signature;
+  return first_seen ? plr_verify(key, message, sizeof message, signature)
+                    : plr__verify_known(key, message, sizeof message, signature);
+}
+
+void plr__verdict_make(const plr__state *s, const plr_entry *e, plr__verdict *out) {
+  int first_seen;
+  memset(out, 0, sizeof *out);
+  if (s->trust_signatures) return;
+  if (!s->has_genesis && e->type != PLR__ENTRY_GENESIS) return;
+  /* Cheap reasons to refuse come first, so that a flood of repeats costs no signature check. */
+  if (e->type == PLR__ENTRY_RECEIPT && plr__check_receipt(s, &e->as.receipt, NULL) != PLR_OK)
+    return;
+  for (uint32_t i = 0; i < e->signature_count && i < PLR_COUNT_OF(out->keys); i++) {
+    if (signer_key(s, e, i, out->keys[i], &first_seen) != PLR_OK) continue;
+    out->checked |= 1u << i;
+    if (verify_one(s, e, i, out->keys[i], first_seen) == PLR_OK) out->good |= 1u << i;
+  }
+}
+
+static plr_status check_signature(const plr__state *s, const plr_entry *e, uint32_t i,
+                                  const plr__verdict *v, plr_error *err) {
+  static const char *const roles[] = {"the author", "the upstream neighbour",
+                                      "the downstream neighbour"};
+  uint8_t key[32];
+  int first_seen;
+  plr_status st = signer_key(s, e, i, key, &first_seen);
+  if (st == PLR_ERR_NOT_FOUND)
+    return plr__fail(err, st, "entry signature", "the account of %s is not open", roles[i]);
+  PLR_TRY(st);
+  if (s->trust_signatures) return PLR_OK;
+  if (v && v->checked >> i & 1 && memcmp(v->keys[i], key, 32) == 0)
+    st = v->good >> i & 1 ? PLR_OK : PLR_ERR_SIGNATURE;
+  else
+    st = verify_one(s, e, i, key, first_seen);
+  if (st == PLR_OK) return PLR_OK;
+  return plr__fail(err, PLR_ERR_SIGNATURE, "entry signature", "the signature of %s does not verify",
+                   roles[i]);
+}
+
+static plr_status check_signatures(const plr__state *s, const plr_entry *e, const plr__verdict *v,
+                                   plr_error *err) {
+  for (uint32_t i = 0; i < e->signature_count; i++) PLR_TRY(check_signature(s, e, i, v, err));
+  return PLR_OK;
+}
+
+static plr_status apply_genesis(plr__state *s, const plr_entry *e, const plr__verdict *v,
+                                plr_error *err) {
+  const plr_genesis *g = &e->as.genesis;
+  plr_hash id;
+  plr_account_id(g->sequencer_key, &id);
+  if (s->has_genesis) return plr__fail(err, PLR_ERR_EXISTS, "genesis", "the log has one already");
+  if (memcmp(e->author, id.bytes, 32) != 0 || e->nonce != 1)
+    return plr__fail(err, PLR_ERR_MISMATCH, "genesis", "author or nonce is not that of its key");
+  PLR_TRY(check_signatures(s, e, v, err));
+  plr__key key = plr__key_of('G', NULL, NULL);
+  plr__globals globals = {.accounts = 1};
+  plr__account sequencer = {.nonce = 1};
+  memcpy(sequencer.key, g->sequencer_key, 32);
+  PLR_TRY(plr__map_put(&s->map, key.bytes, key.len, e->body, e->body_len));
+  PLR_TRY(plr__put_globals(s, &globals));
+  PLR_TRY(plr__put_account(s, id.bytes, &sequencer));
+  return plr__state_refresh(s);
+}
+
+static plr_status check_expiry(const plr_entry *e, const plr__globals *g, plr_error *err) {
+  if (e->valid_to_epoch >= g->epoch) return PLR_OK;
+  return plr__fail(err, PLR_ERR_SEQUENCE, "entry header", "valid to epoch %llu, epoch %llu is open",
+                   (unsigned long long)e->valid_to_epoch, (unsigned long long)g->epoch);
+}
+
+static plr_status apply_account_open(plr__state *s, const plr_entry *e, const plr__verdict *v,
+                                     plr_error *err) {
+  plr_hash id;
+  plr__globals g;
+  plr__account a = {.nonce = 1};
+  plr_account_id(e->as.account_key, &id);
+  if (memcmp(e->author, id.bytes, 32) != 0)
+    return plr__fail(err, PLR_ERR_MISMATCH, "account_open",
+                     "the author is not the account of the key");
+  plr_status st = plr__get_account(s, id.bytes, &a);
+  if (st == PLR_OK) return plr__fail(err, PLR_ERR_EXISTS, "account_open", "the account is open");
+  if (st != PLR_ERR_NOT_FOUND) return st;
+  PLR_TRY(plr__get_globals(s, &g));
+  if (e->nonce != 1)
+    return plr__fail(err, PLR_ERR_SEQUENCE, "entry header", "the first nonce of an account is 1");
+  PLR_TRY(check_expiry(e, &g, err));
+  PLR_TRY(check_signatures(s, e, v, err));
+  memcpy(a.key, e->as.account_key, 32);
+  a.nonce = 1;
+  a.opened = g.epoch;
+  g.accounts++;
+  PLR_TRY(plr__put_account(s, id.bytes, &a));
+  return plr__put_globals(s, &g);
+}
+
+static plr_status apply_body(plr__state *s, const plr_entry *e, plr_error *err) {
+  switch (e->type) {
+  case PLR__ENTRY_MODEL_REGISTER:
+    return plr__apply_model_register(s, e, err);
+  case PLR__ENTRY_EPOCH_CLOSE:
+    return plr__apply_close(s, e, err);
+  case PLR__ENTRY_REVENUE_DEPOSIT:
+    return plr__apply_deposit(s, e, err);
+  case PLR__ENTRY_CLAIM:
+    return plr__apply_claim(s, e, err);
+  default:
+    return plr__fail(err, PLR_ERR_INTERNAL, "ledger", "type %u has no rule", e->type);
+  }
+}
+
+/* An entry with a nonce: once it is proven to be the author's next, the nonce is used up whatever the body does. */
+static plr_status apply_numbered(plr__state *s, const plr_entry *e, const plr__verdict *v,
+                                 plr_error *err) {
+  plr__account a;
+  plr__globals g;
+  plr_status st = plr__get_account(s, e->author, &a);
+  if (st == PLR_ERR_NOT_FOUND)
+    return plr__fail(err, st, "entry header", "the author's account is not open");
+  PLR_TRY(st);
+  PLR_TRY(plr__get_globals(s, &g));
+  if (e->nonce == 0 || e->nonce - 1 != a.nonce)
+    return plr__fail(err, PLR_ERR_SEQUENCE, "entry header", "nonce %llu, the author's next is %llu",
+                     (unsigned long long)e->nonce, (unsigned long long)a.nonce + 1);
+  PLR_TRY(check_expiry(e, &g, err));
+  PLR_TRY(check_signatures(s, e, v, err));
+  a.nonce++;
+  PLR_TRY(plr__put_account(s, e->author, &a));
+  size_t mark = plr__map_mark(&s->map);
+  st = apply_body(s, e, err);
+  if (plr__is_refusal(st)) plr__map_rollback(&s->map, mark);
+  return st;
+}
+
+static plr_status apply_receipt(plr__state *s, const plr_entry *e, const plr__verdict *v,
+                                plr_error *err) {
+  PLR_TRY(plr__check_receipt(s, &e->as.receipt, err));
+  PLR_TRY(check_signatures(s, e, v, err));
+  return plr__apply_receipt(s, &e->as.receipt, err);
+}
+
+static plr_status apply_any(plr__state *s, const plr_entry *e, const plr__verdict *v,
+                            plr_error *err) {
+  if (e->type == PLR__ENTRY_GENESIS) return apply_genesis(s, e, v, err);
+  if (!s->has_genesis)
+    return plr__fail(err, PLR_ERR_SEQUENCE, "entry header", "the log does not begin with Genesis");
+  if (e->type == PLR__ENTRY_ACCOUNT_OPEN) return apply_account_open(s, e, v, err);
+  if (e->type == PLR__ENTRY_RECEIPT) return apply_receipt(s, e, v, err);
+  return apply_numbered(s, e, v, err);
+}
+
+plr_status plr__state_apply(plr__state *s, const plr_entry *e, const plr__verdict *verdict,
+                            plr_error *err) {
+  size_t mark = plr__map_mark(&s->map);
+  plr_status st = apply_any(s, e, verdict, err);
+  if (st == PLR_OK || plr__is_refusal(st)) return st;
+  plr__map_rollback(&s->map, mark);
+  if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "ledger");
+  if (st == PLR_ERR_CORRUPT)
+    return plr__fail(err, st, "ledger state", "a record is not as it was written");
+  return st;
+}

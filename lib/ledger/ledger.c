@@ -1,0 +1,288 @@
+/* The handle: open, append, close an epoch. */
+#include "ledger/ledger_int.h"
+
+#include <string.h>
+
+#define SNAPSHOT_EVERY 65536u
+
+static plr_status node_read(void *user, uint32_t level, uint64_t index, plr_hash *out,
+                            plr_error *err) {
+  plr_ledger *l = user;
+  return l->store.ops->node(l->store.self, level, index, out, err);
+}
+
+plr__node_reader plr__ledger_nodes(plr_ledger *l) {
+  plr__node_reader r = {l, node_read};
+  return r;
+}
+
+/* ---- append ----------------------------------------------------------------------------------- */
+
+typedef struct appending {
+  plr_append_item *items;
+  plr_error *refusal; /* detail of a refused entry; may be NULL */
+  uint64_t logged;
+  int closed; /* an epoch was closed */
+} appending;
+
+static plr_status log_entry(plr_ledger *l, const plr_append_item *item, plr_status status,
+                            plr_error *err) {
+  plr_hash leaf, completed[64];
+  uint64_t index = l->head.frontier.size;
+  plr__merkle_leaf(item->entry, item->len, &leaf);
+  uint32_t n = plr__frontier_append(&l->head.frontier, &leaf, completed);
+  l->head.rejected += status != PLR_OK;
+  return l->store.ops->append(l->store.self, index, status, item->entry, item->len, completed, n,
+                              err);
+}
+
+static plr_status append_one(plr_ledger *l, uint32_t i, plr_append_item *item, appending *a,
+                             plr_error *err) {
+  size_t mark = plr__map_mark(&l->state.map);
+  plr_status status;
+  plr_error detail;
+  plr_error_init(&detail, sizeof detail);
+  plr_status st = plr__batch_apply(&l->batch, &l->state, i, &status, &detail);
+  if (st != PLR_OK) {
+    if (err) *err = detail;
+    return st;
+  }
+  item->status = status;
+  item->index = UINT64_MAX;
+  if (status != PLR_OK) {
+    plr__log(l->ctx, PLR_LOG_DEBUG, "ledger", "refused: %s: %s", detail.where, detail.message);
+    if (a->refusal) *a->refusal = detail;
+    if (!l->log_invalid || item->len == 0 || item->len > PLR_ENTRY_MAX) {
+      plr__map_rollback(&l->state.map, mark);
+      return PLR_OK;
+    }
+  }
+  item->index = l->head.frontier.size;
+  a->logged++;
+  a->closed |= status == PLR_OK && l->batch.items[i].entry.type == PLR__ENTRY_EPOCH_CLOSE;
+  return log_entry(l, item, status, err);
+}
+
+static plr_status append_batches(plr_ledger *l, size_t count, appending *a, plr_error *err) {
+  for (size_t done = 0; done < count; done += l->batch.count) {
+    l->batch.count = (uint32_t)PLR_MIN(count - done, PLR__BATCH);
+    for (uint32_t i = 0; i < l->batch.count; i++) {
+      l->batch.items[i].data = a->items[done + i].entry;
+      l->batch.items[i].len = a->items[done + i].len;
+    }
+    plr__batch_prepare(&l->batch, &l->state);
+    for (uint32_t i = 0; i < l->batch.count; i++)
+      PLR_TRY(append_one(l, i, &a->items[done + i], a, err));
+  }
+  return PLR_OK;
+}
+
+static plr_status finish(plr_ledger *l, const appending *a, uint64_t *snapshot, plr_error *err) {
+  uint64_t tail = l->head.frontier.size - l->snapshot_size;
+  *snapshot = l->snapshot_size;
+  if (l->store.persistent &&
+      (a->closed || (tail >= SNAPSHOT_EVERY && tail >= l->state.map.count))) {
+    PLR_TRY(plr__snapshot_write(l, err));
+    *snapshot = l->head.frontier.size;
+  }
+  PLR_TRY(plr__head_write(l, err));
+  return l->store.ops->commit(l->store.self, err);
+}
+
+static plr_status usable(const plr_ledger *l, plr_error *err) {
+  if (!l) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger", "ledger is NULL");
+  if (l->fatal != PLR_OK)
+    return plr__fail(err, l->fatal, "ledger", "an earlier failure ended this handle");
+  return PLR_OK;
+}
+
+static plr_status writable(const plr_ledger *l, plr_error *err) {
+  PLR_TRY(usable(l, err));
+  if (!l->sequencer) return plr__fail(err, PLR_ERR_INVALID_STATE, "ledger", "opened read-only");
+  return PLR_OK;
+}
+
+/* All or nothing: whatever fails, head and state are what they were before. */
+static plr_status append_items(plr_ledger *l, plr_append_item *items, size_t count,
+                               plr_error *refusal, plr_error *err) {
+  plr__head head = l->head;
+  plr_hash state_root = l->state.state_root;
+  appending a = {items, refusal, 0, 0};
+  uint64_t snapshot = l->snapshot_size;
+  plr_status st = l->store.ops->begin(l->store.self, err);
+  if (st == PLR_OK) st = append_batches(l, count, &a, err);
+  if (st == PLR_OK && a.logged) st = finish(l, &a, &snapshot, err);
+  if (st != PLR_OK || a.logged == 0) l->store.ops->rollback(l->store.self);
+  if (st == PLR_OK) {
+    plr__map_commit(&l->state.map);
+    l->snapshot_size = snapshot;
+    return PLR_OK;
+  }
+  plr__map_rollback(&l->state.map, 0);
+  l->head = head;
+  l->state.state_root = state_root;
+  if (st <= -300) l->fatal = st;
+  return st;
+}
+
+plr_status plr_ledger_append(plr_ledger *l, const void *entry, size_t len, uint64_t *index,
+                             plr_error *err) {
+  PLR_TRY(writable(l, err));
+  if (!entry && len) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry", "entry is NULL");
+  plr_append_item item = {.entry = entry, .len = len};
+  PLR_TRY(append_items(l, &item, 1, err, err));
+  if (index) *index = item.index;
+  return (plr_status)item.status;
+}
+
+plr_status plr_ledger_append_many(plr_ledger *l, plr_append_item *items, size_t count,
+                                  plr_error *err) {
+  PLR_TRY(writable(l, err));
+  if (!items && count) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "items", "items is NULL");
+  for (size_t i = 0; i < count; i++)
+    if (!items[i].entry && items[i].len)
+      return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "items", "entry of item %zu is NULL", i);
+  return count ? append_items(l, items, count, NULL, err) : PLR_OK;
+}
+
+static plr_status close_entry(plr_ledger *l, plr_buffer *out, plr_error *err) {
+  plr_epoch_close close;
+  uint64_t nonce;
+  PLR_TRY(plr__close_preview(&l->state, &close, err));
+  plr_hash id;
+  memcpy(id.bytes, l->state.sequencer, 32);
+  nonce = plr_ledger_next_nonce(l, &id);
+  if (plr__epoch_close_encode(out, id.bytes, nonce, &close) != PLR_OK ||
+      plr__entry_finish(out, l->sequencer, l->state.genesis.origin) != PLR_OK)
+    return plr__no_memory(err, "ledger");
+  return PLR_OK;
+}
+
+plr_status plr_ledger_close_epoch(plr_ledger *l, uint64_t *index, plr_error *err) {
+  PLR_TRY(writable(l, err));
+  plr_buffer entry;
+  plr__buffer_init(&entry, l->ctx);
+  plr_status st = close_entry(l, &entry, err);
+  if (st == PLR_OK)
+    st = plr_ledger_append(l, entry.data, entry.len, index, err);
+  else if (st <= -300)
+    l->fatal = st;
+  plr__buffer_release(&entry);
+  return st;
+}
+
+/* ---- open ------------------------------------------------------------------------------------- */
+
+void plr_ledger_options_init(plr_ledger_options *options, uint32_t struct_size) {
+  plr_ledger_options o = {
+      .struct_size = sizeof o, .currency = "XTS", .decimals = 2, .receipt_window = 1};
+  plr__options_init(options, struct_size, &o, (uint32_t)sizeof o);
+}
+
+static plr_status check_options(const plr_ledger_options *o, plr_error *err) {
+  plr_status bad = PLR_ERR_INVALID_ARGUMENT;
+  if (o->path && !*o->path) return plr__fail(err, bad, "ledger.path", "empty");
+  if (!o->path && !o->sequencer)
+    return plr__fail(err, bad, "ledger.sequencer", "a ledger in memory needs a sequencer");
+  if (o->origin && !plr__name_ok(o->origin, PLR__MAX_ORIGIN))
+    return plr__fail(err, bad, "ledger.origin",
+                     "not 1 to 128 printable ASCII characters without space and '+'");
+  return PLR_OK;
+}
+
+static plr_status check_genesis(const plr_ledger_options *o, plr_error *err) {
+  plr_status bad = PLR_ERR_INVALID_ARGUMENT;
+  if (!o->sequencer)
+    return plr__fail(err, PLR_ERR_NOT_FOUND, "ledger.path", "the file holds no ledger");
+  if (!o->origin) return plr__fail(err, bad, "ledger.origin", "a new ledger needs one");
+  if (!o->currency || !plr__name_ok(o->currency, PLR__MAX_CURRENCY))
+    return plr__fail(err, bad, "ledger.currency",
+                     "not 1 to 16 printable ASCII characters without space and '+'");
+  if (o->decimals > PLR__MAX_DECIMALS)
+    return plr__fail(err, bad, "ledger.decimals", "more than 18");
+  if (o->receipt_window < 1 || o->receipt_window > PLR__MAX_WINDOW)
+    return plr__fail(err, bad, "ledger.receipt_window", "not 1 to 1024 epochs");
+  return PLR_OK;
+}
+
+static plr_status write_genesis(plr_ledger *l, const plr_ledger_options *o, plr_error *err) {
+  plr_genesis g;
+  PLR_TRY(check_genesis(o, err));
+  memset(&g, 0, sizeof g);
+  memcpy(g.origin, o->origin, strlen(o->origin));
+  memcpy(g.currency, o->currency, strlen(o->currency));
+  memcpy(g.treasurer, o->treasurer, 32);
+  plr_identity_public_key(o->sequencer, g.sequencer_key);
+  g.decimals = o->decimals;
+  g.receipt_window = o->receipt_window;
+  l->signed_size = UINT64_MAX;
+  plr_buffer entry;
+  plr__buffer_init(&entry, l->ctx);
+  plr_status st = plr__genesis_encode(&entry, &g);
+  if (st == PLR_OK) st = plr__entry_finish(&entry, o->sequencer, g.origin);
+  if (st == PLR_OK)
+    st = plr_ledger_append(l, entry.data, entry.len, NULL, err);
+  else
+    st = plr__no_memory(err, "ledger");
+  plr__buffer_release(&entry);
+  return st;
+}
+
+static plr_status check_same(const plr_ledger *l, const plr_ledger_options *o, plr_error *err) {
+  uint8_t key[32];
+  if (o->origin && strcmp(o->origin, l->state.genesis.origin) != 0)
+    return plr__fail(err, PLR_ERR_MISMATCH, "ledger.origin", "the ledger is %s",
+                     l->state.genesis.origin);
+  if (!o->sequencer) return PLR_OK;
+  plr_identity_public_key(o->sequencer, key);
+  if (memcmp(key, l->state.genesis.sequencer_key, 32) != 0)
+    return plr__fail(err, PLR_ERR_MISMATCH, "ledger.sequencer", "the ledger has another sequencer");
+  return PLR_OK;
+}
+
+static plr_status open_ledger(plr_ledger *l, const plr_ledger_options *o, plr_error *err) {
+  l->sequencer = o->sequencer;
+  l->log_invalid = o->log_invalid;
+  if (plr__batch_init(&l->batch, l->ctx) != PLR_OK) return plr__no_memory(err, "ledger");
+  if (o->path)
+    PLR_TRY(plr__store_sqlite(l->ctx, o->path, o->sequencer != NULL, &l->store, err));
+  else
+    PLR_TRY(plr__store_memory(l->ctx, &l->store, err));
+  if (l->store.fresh) return write_genesis(l, o, err);
+  PLR_TRY(plr__ledger_load(l, err));
+  return check_same(l, o, err);
+}
+
+plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, plr_ledger **out,
+                           plr_error *err) {
+  if (out) *out = NULL;
+  if (!ctx || !options || !out)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger", "ctx, options or out is NULL");
+  plr_ledger_options o;
+  plr_ledger_options_init(&o, sizeof o);
+  PLR_TRY(plr__options_read(&o, (uint32_t)sizeof o, options, "ledger options", err));
+  PLR_TRY(check_options(&o, err));
+  plr_ledger *l = plr__calloc(ctx, 1, sizeof *l);
+  if (!l) return plr__no_memory(err, "ledger");
+  l->ctx = plr__context_ref(ctx);
+  plr__state_init(&l->state, ctx);
+  plr__buffer_init(&l->scratch, ctx);
+  plr_status st = open_ledger(l, &o, err);
+  if (st != PLR_OK) {
+    plr_ledger_destroy(l);
+    return st;
+  }
+  *out = l;
+  return PLR_OK;
+}
+
+void plr_ledger_destroy(plr_ledger *l) {
+  if (!l) return;
+  plr_context *ctx = l->ctx;
+  if (l->store.ops) l->store.ops->close(l->store.self);
+  plr__state_release(&l->state);
+  plr__batch_release(&l->batch);
+  plr__buffer_release(&l->scratch);
+  plr__free(ctx, l);
+  plr__context_unref(ctx);
+}

@@ -1,0 +1,372 @@
+/* Inside the ledger: state, log, store. For this folder and its tests. */
+#ifndef PLR_LEDGER_LEDGER_INT_H
+#define PLR_LEDGER_LEDGER_INT_H
+
+#include "ledger/ledger.h"
+
+#define PLR__RULES 1u /* version of the state machine, in Genesis */
+
+/* ---- bytes (bytes.c) ------------------------------------------------------------------------ */
+
+void plr__read_into(plr_reader *r, void *out, size_t len);
+plr__u128 plr__read_be128(plr_reader *r);
+void plr__buffer_be128(plr_buffer *b, plr__u128 v);
+plr_units plr__units(plr__u128 v);
+int plr__is_zero(const void *data, size_t len);
+int plr__name_ok(const char *text, size_t max); /* 1..max printable ASCII, no space, no '+' */
+/* Copies a buffer to a caller's, by the *len rule of ledger.h. */
+plr_status plr__copy_out(const plr_buffer *from, void *buf, size_t cap, size_t *len,
+                         plr_error *err);
+/* 1: the entry's fault, the same on every node that replays; 0: the environment's, or fatal. */
+int plr__is_refusal(plr_status st);
+
+/* ---- entries (entry.c, entry_build.c) ---------------------------------------------------------- */
+
+int plr__signature_order(const plr_entry_signature *a, const plr_entry_signature *b);
+void plr__entry_begin(plr_buffer *out, uint32_t type, const uint8_t author[32], uint64_t nonce,
+                      uint64_t valid_to_epoch);
+/* Sets the body's length of the entry that begins at `start`. Errors: NO_MEMORY, LIMIT (over 65535). */
+plr_status plr__entry_end(plr_buffer *out, size_t start);
+/* Signs as the author what is in `out` and attaches it. */
+plr_status plr__entry_finish(plr_buffer *out, const plr_identity *author, const char *origin);
+plr_status plr__genesis_encode(plr_buffer *out, const plr_genesis *g);
+plr_status plr__epoch_close_encode(plr_buffer *out, const uint8_t author[32], uint64_t nonce,
+                                   const plr_epoch_close *c);
+/* Reads a ModelRegister body as the state keeps it. */
+plr_status plr__model_register_decode(const void *body, size_t len, plr_model_register *out);
+plr_status plr__genesis_decode(const void *body, size_t len, plr_genesis *out);
+
+/* ---- Merkle log (merkle_log.c, merkle_proof.c) ------------------------------------------------- */
+
+/* The right edge of a tree: nodes[l] is the last complete subtree of 2^l leaves when bit l of size is set. */
+typedef struct plr__frontier {
+  uint64_t size;
+  plr_hash nodes[64];
+} plr__frontier;
+
+/* Adds a leaf and writes the hashes of the subtrees it completes, the leaf first: completed[l] is the node of
+ * level l that ends with it. Returns how many: 1 + trailing zeros of the new size. */
+uint32_t plr__frontier_append(plr__frontier *f, const plr_hash *leaf, plr_hash completed[64]);
+void plr__frontier_root(const plr__frontier *f, plr_hash *out);
+
+/* Reads complete subtree `index` of level `level` (leaves [index << level, (index + 1) << level)). */
+typedef struct plr__node_reader {
+  void *user;
+  plr_status (*read)(void *user, uint32_t level, uint64_t index, plr_hash *out, plr_error *err);
+} plr__node_reader;
+
+/* Root of the first `size` entries. */
+plr_status plr__tree_root(const plr__node_reader *nodes, uint64_t size, plr_hash *out,
+                          plr_error *err);
+plr_status plr__prove_inclusion(const plr__node_reader *nodes, uint64_t index, uint64_t size,
+                                plr_hash *proof, uint32_t *count, plr_error *err);
+plr_status plr__prove_consistency(const plr__node_reader *nodes, uint64_t old_size,
+                                  uint64_t new_size, plr_hash *proof, uint32_t *count,
+                                  plr_error *err);
+
+/* ---- signed notes (note.c, checkpoint.c) ------------------------------------------------------- */
+
+#define PLR__NOTE_MAX 65536u
+
+/* Key id of an Ed25519 note key: first 4 bytes of SHA256(name ‖ 0A ‖ 01 ‖ key). */
+void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]);
+/* Appends text ‖ "\n" ‖ signature line. text ends with a newline. */
+plr_status plr__note_sign(plr_buffer *out, const char *text, size_t len, const char *name,
+                          const plr_identity *identity);
+/* Checks a note's form and the signature of (name, key). text_len: bytes of the signed text. */
+plr_status plr__note_open(const char *note, size_t len, const char *name, const uint8_t key[32],
+                          size_t *text_len, plr_error *err);
+/* Reads name+id+key of type Ed25519. name holds PLR__MAX_ORIGIN + 1 bytes. */
+plr_status plr__vkey_parse(const char *vkey, char *name, uint8_t key[32]);
+plr_status plr__checkpoint_sign(plr_buffer *out, const char *origin, uint64_t size,
+                                const plr_hash *root, const plr_identity *identity);
+
+/* ---- state map (state_map.c) ------------------------------------------------------------------- */
+
+/* Sorted map of byte strings with undo. Changes since the last commit can be rolled back, all or down to a mark;
+ * rolling back and committing never fail. */
+typedef struct plr__node plr__node;
+typedef struct plr__map_block plr__map_block;
+typedef struct plr__undo {
+  plr__node *before, *after; /* NULL before: inserted; NULL after: deleted */
+} plr__undo;
+
+#define PLR__SLAB_CLASSES 32u
+typedef struct plr__slab { /* small blocks cut from large ones */
+  plr_context *ctx;
+  void *chunks, *free[PLR__SLAB_CLASSES];
+  size_t used;
+} plr__slab;
+
+typedef struct plr__map {
+  plr_context *ctx;
+  plr__map_block **blocks;
+  size_t block_count, block_cap;
+  uint64_t count;
+  plr__undo *undo;
+  size_t undo_len, undo_cap;
+  plr__slab slab;
+} plr__map;
+
+void plr__slab_init(plr__slab *s, plr_context *ctx);
+void plr__slab_release(plr__slab *s); /* with every block */
+void *plr__slab_alloc(plr__slab *s, size_t size);
+void plr__slab_free(plr__slab *s, void *block, size_t size);
+
+void plr__map_init(plr__map *m, plr_context *ctx);
+void plr__map_release(plr__map *m);
+/* Value of a key, valid until the next put or rollback; NULL when absent. */
+const uint8_t *plr__map_get(const plr__map *m, const void *key, size_t key_len, size_t *value_len);
+plr_status plr__map_put(plr__map *m, const void *key, size_t key_len, const void *value,
+                        size_t value_len);
+plr_status plr__map_delete(plr__map *m, const void *key, size_t key_len); /* absent: OK */
+size_t plr__map_mark(const plr__map *m);
+void plr__map_rollback(plr__map *m, size_t mark);
+void plr__map_commit(plr__map *m);
+/* Merkle root over u16 key length ‖ key ‖ value, in key order. */
+void plr__map_root(plr__map *m, plr_hash *out);
+
+/* Walks in key order. Stays valid through deletes, not through puts, rollbacks and commits. */
+typedef struct plr__cursor {
+  const plr__map *map;
+  size_t block, slot;
+  const uint8_t *key, *value;
+  size_t key_len, value_len;
+} plr__cursor;
+
+void plr__map_seek(const plr__map *m, const void *key, size_t key_len, plr__cursor *c);
+int plr__cursor_next(plr__cursor *c); /* 0 at the end; else key and value are set */
+/* The same, and 0 also when the key does not begin with the prefix. */
+int plr__cursor_next_in(plr__cursor *c, const void *prefix, size_t prefix_len);
+
+/* ---- state records (state.c); FORMAT.md gives the bytes ---------------------------------------- */
+
+typedef struct plr__key {
+  uint8_t bytes[80];
+  size_t len;
+} plr__key;
+
+plr__key plr__key_of(char kind, const uint8_t *model,
+                     const uint8_t *account); /* either may be NULL */
+plr__key plr__key_receipt(const plr_receipt *x);
+
+typedef struct plr__globals {
+  uint64_t epoch, accounts, models, receipts;
+  plr__u128 units, minted;
+  uint64_t deposited, paid;
+} plr__globals;
+
+typedef struct plr__account {
+  uint8_t key[32];
+  uint64_t nonce, opened;
+} plr__account;
+
+typedef struct plr__work { /* of one model, or of one account in it, in the open epoch */
+  plr__u128 units;
+  uint64_t receipts;
+} plr__work;
+
+/* Money of one model. All revenue terms are in units of the currency; `fractions` and `unsettled` in 2^-64 of it.
+ * (credited + held) * 2^64 + fractions + unsettled + remainder == deposited * 2^64. */
+typedef struct plr__totals {
+  plr__u128 work;
+  uint64_t supply, designer_minted, data_minted, receipts, holders;
+  plr__u128 acc; /* revenue per share since the beginning, scaled by 2^64 */
+  uint64_t remainder, held, deposited, credited, paid;
+  plr__u128 fractions, unsettled; /* sums over holders of fraction, and of shares * (acc - snap) */
+} plr__totals;
+
+typedef struct plr__tranche {
+  uint64_t start, shares;
+} plr__tranche;
+
+typedef struct plr__holding {
+  uint64_t shares, matured, credited, paid, fraction, receipts;
+  plr__u128 snap, units;
+  uint32_t tranche_count;
+  plr__tranche tranches[PLR__MAX_VEST + 1];
+} plr__holding;
+
+typedef struct plr__model {
+  uint8_t designer[32];
+  uint64_t registered;
+  plr_model_register terms;
+} plr__model;
+
+typedef struct plr__state {
+  plr_context *ctx;
+  plr__map map;
+  plr_buffer scratch;
+  plr_genesis genesis;
+  uint8_t sequencer[32]; /* account id */
+  uint32_t has_genesis;
+  uint32_t trust_signatures; /* replay of what was verified before */
+  uint32_t close_differs; /* an EpochClose carried other totals or another state root than ours */
+  plr_hash state_root;    /* of the last EpochClose */
+} plr__state;
+
+void plr__state_init(plr__state *s, plr_context *ctx);
+void plr__state_release(plr__state *s);
+plr_status plr__state_refresh(plr__state *s); /* reads Genesis back from the map */
+
+/* NOT_FOUND when absent, CORRUPT when the record is not as we write it. */
+plr_status plr__get_globals(const plr__state *s, plr__globals *out);
+plr_status plr__get_account(const plr__state *s, const uint8_t id[32], plr__account *out);
+plr_status plr__get_model(const plr__state *s, const uint8_t id[32], plr__model *out);
+plr_status plr__get_totals(const plr__state *s, const uint8_t model[32], plr__totals *out);
+plr_status plr__get_holding(const plr__state *s, const uint8_t model[32], const uint8_t account[32],
+                            plr__holding *out);
+plr_status plr__holding_decode(const uint8_t *value, size_t len, plr__holding *out);
+plr_status plr__get_work(const plr__state *s, const plr__key *key,
+                         plr__work *out); /* absent: zero */
+plr_status plr__work_decode(const uint8_t *value, size_t len, plr__work *out);
+plr_status plr__put_globals(plr__state *s, const plr__globals *v);
+plr_status plr__put_account(plr__state *s, const uint8_t id[32], const plr__account *v);
+plr_status plr__put_model(plr__state *s, const plr_entry *e, uint64_t epoch);
+plr_status plr__put_totals(plr__state *s, const uint8_t model[32], const plr__totals *v);
+plr_status plr__put_holding(plr__state *s, const uint8_t model[32], const uint8_t account[32],
+                            const plr__holding *v);
+plr_status plr__put_work(plr__state *s, const plr__key *key, const plr__work *v);
+
+/* ---- arithmetic (mint.c, revenue.c) ------------------------------------------------------------ */
+
+int plr__mint_valid(plr__u128 halving, uint64_t rate, uint64_t divisor);
+/* F(work): shares minted for so much work since the beginning. */
+uint64_t plr__mint_total(plr__u128 halving, uint64_t rate, uint64_t divisor, plr__u128 work);
+/* floor(amount * bps / 10^4) */
+uint64_t plr__bps(uint64_t amount, uint32_t bps);
+
+typedef struct plr__split_part {
+  uint8_t account[32];
+  plr__u128 units, rest;
+  uint64_t receipts, share;
+} plr__split_part;
+
+/* Splits `pool` by units, by largest remainder, ties to the lower account. Sets `share`; reorders the parts.
+ * units: sum over the parts, > 0 and below 2^127. */
+void plr__split(plr__split_part *parts, size_t n, uint64_t pool, plr__u128 units);
+
+/* Adds shares that start to vest in epoch `start`. */
+void plr__vest_add(plr__holding *h, uint64_t start, uint64_t shares, uint32_t vest_epochs);
+uint64_t plr__vested(const plr__holding *h, uint64_t epoch, uint32_t vest_epochs, uint32_t cliff);
+
+void plr__revenue_deposit(plr__totals *t, uint64_t amount);
+void plr__revenue_release(plr__totals *t); /* distributes what was held, once there are shares */
+void plr__revenue_settle(plr__totals *t, plr__holding *h);
+uint64_t plr__revenue_payable(const plr__totals *t, const plr__holding *h);
+plr_status plr__revenue_check(const plr__totals *t, plr_error *err);
+
+/* ---- state machine (apply*.c) ------------------------------------------------------------------ */
+
+/* Signatures of an entry, verified ahead of its turn: bit i of `checked` and `good` for signature i, under the key
+ * in keys[i]. A key that is another one when the entry's turn comes is verified again. */
+typedef struct plr__verdict {
+  uint32_t checked, good;
+  uint8_t keys[3][32];
+} plr__verdict;
+
+/* Verifies what can be verified now; touches nothing, so that many may run at once. */
+void plr__verdict_make(const plr__state *s, const plr_entry *e, plr__verdict *out);
+
+/* Applies one entry. A refusal (plr__is_refusal) leaves at most the author's nonce changed; any other failure
+ * leaves nothing changed. Nothing is committed. verdict may be NULL. */
+plr_status plr__state_apply(plr__state *s, const plr_entry *e, const plr__verdict *verdict,
+                            plr_error *err);
+
+plr_status plr__apply_model_register(plr__state *s, const plr_entry *e, plr_error *err);
+plr_status plr__check_receipt(const plr__state *s, const plr_receipt *x, plr_error *err);
+plr_status plr__apply_receipt(plr__state *s, const plr_receipt *x, plr_error *err);
+plr_status plr__apply_deposit(plr__state *s, const plr_entry *e, plr_error *err);
+plr_status plr__apply_claim(plr__state *s, const plr_entry *e, plr_error *err);
+plr_status plr__apply_close(plr__state *s, const plr_entry *e, plr_error *err);
+/* What EpochClose of the open epoch must say, given the state; leaves the state as it was. */
+plr_status plr__close_preview(plr__state *s, plr_epoch_close *out, plr_error *err);
+
+/* Adds up every holder of every model against the totals, and the totals against the globals. */
+plr_status plr__state_audit(const plr__state *s, plr_error *err);
+
+/* ---- batches (batch.c) ------------------------------------------------------------------------- */
+
+#define PLR__BATCH 256u
+
+typedef struct plr__batch_item {
+  const void *data;
+  size_t len;
+  plr_status decoded;
+  plr_entry entry;
+  plr__verdict verdict;
+} plr__batch_item;
+
+typedef struct plr__batch {
+  plr_context *ctx;
+  const plr__state *state;
+  plr__batch_item *items;
+  uint32_t count;
+} plr__batch;
+
+plr_status plr__batch_init(plr__batch *b, plr_context *ctx);
+void plr__batch_release(plr__batch *b);
+/* Decodes the items and verifies their signatures on the context's threads. */
+void plr__batch_prepare(plr__batch *b, const plr__state *s);
+/* Applies item i; *logged_status is its status when it is a refusal. Returns failures of the environment only. */
+plr_status plr__batch_apply(plr__batch *b, plr__state *s, uint32_t i, plr_status *entry_status,
+                            plr_error *err);
+
+/* ---- store (store_memory.c, store_sqlite.c) ---------------------------------------------------- */
+
+typedef struct plr__store_ops {
+  plr_status (*begin)(void *self, plr_error *err);
+  plr_status (*append)(void *self, uint64_t index, plr_status status, const void *entry, size_t len,
+                       const plr_hash *hashes, uint32_t hash_count, plr_error *err);
+  plr_status (*put)(void *self, const char *name, const void *data, size_t len, plr_error *err);
+  plr_status (*commit)(void *self, plr_error *err);
+  void (*rollback)(void *self);
+  plr_status (*entry)(void *self, uint64_t index, plr_buffer *out, int32_t *status, plr_error *err);
+  plr_status (*node)(void *self, uint32_t level, uint64_t index, plr_hash *out, plr_error *err);
+  plr_status (*get)(void *self, const char *name, plr_buffer *out, plr_error *err); /* NOT_FOUND */
+  void (*close)(void *self);
+} plr__store_ops;
+
+typedef struct plr__store {
+  const plr__store_ops *ops;
+  void *self;
+  uint32_t persistent, fresh; /* fresh: holds nothing yet */
+} plr__store;
+
+plr_status plr__store_memory(plr_context *ctx, plr__store *out, plr_error *err);
+/* create: make the file when absent. */
+plr_status plr__store_sqlite(plr_context *ctx, const char *path, int create, plr__store *out,
+                             plr_error *err);
+
+/* ---- the handle (ledger.c, snapshot.c) --------------------------------------------------------- */
+
+typedef struct plr__head {
+  plr__frontier frontier;
+  uint64_t rejected;
+} plr__head;
+
+struct plr_ledger {
+  plr_context *ctx;
+  plr__store store;
+  plr__state state;
+  plr__head head;
+  plr__batch batch;
+  plr_buffer scratch;
+  const plr_identity *sequencer;
+  uint32_t log_invalid;
+  plr_status fatal;       /* not OK: the handle is dead */
+  uint64_t snapshot_size; /* entries covered by the stored state */
+  uint64_t signed_size;   /* of the recorded checkpoint; UINT64_MAX: none */
+};
+
+plr_status plr__snapshot_write(plr_ledger *l, plr_error *err);
+/* Rebuilds head and state from a store that is not fresh. */
+plr_status plr__ledger_load(plr_ledger *l, plr_error *err);
+plr_status plr__head_write(plr_ledger *l, plr_error *err);
+plr__node_reader plr__ledger_nodes(plr_ledger *l);
+plr_status plr__summarize(const plr__state *s, const plr__head *head, plr_ledger_summary *out);
+
+/* First bytes of an export; the last one is its version. */
+#define PLR__EXPORT_MAGIC "PLRLEDG1"
+
+#endif

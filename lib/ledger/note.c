@@ -1,0 +1,161 @@
+/* C2SP signed notes (signed-note v1.0.0), Ed25519 only.
+ *
+ * A note is a text that ends with a newline, an empty line, and signature lines "— name base64(id ‖ signature)".
+ * Signatures by keys that are not asked for are ignored; one by the key that is asked for must hold. */
+#include "ledger/ledger_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ED25519_NOTE   0x01u
+#define NOTE_MAX_LINES 128u
+
+static const char dash[] = "\xe2\x80\x94 "; /* U+2014 and a space */
+
+void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]) {
+  static const uint8_t between[2] = {0x0a, ED25519_NOTE};
+  plr_hash h;
+  plr_sha256_state s;
+  plr__sha256_init(&s);
+  plr__sha256_update(&s, name, strlen(name));
+  plr__sha256_update(&s, between, sizeof between);
+  plr__sha256_update(&s, key, 32);
+  plr__sha256_final(&s, &h);
+  memcpy(out, h.bytes, 4);
+}
+
+plr_status plr__note_sign(plr_buffer *out, const char *text, size_t len, const char *name,
+                          const plr_identity *identity) {
+  uint8_t key[32], blob[4 + 64];
+  char encoded[96 + 1];
+  plr_identity_public_key(identity, key);
+  plr__note_key_id(name, key, blob);
+  plr_identity_sign(identity, text, len, blob + 4);
+  plr__base64_encode(blob, sizeof blob, encoded);
+  plr__buffer_put(out, text, len);
+  return plr__buffer_printf(out, "\n%s%s %s\n", dash, name, encoded);
+}
+
+/* Valid UTF-8 with no character below U+0020 but newline. */
+static int text_ok(const uint8_t *p, size_t len) {
+  for (size_t i = 0; i < len;) {
+    uint32_t c = p[i], n = c < 0x80   ? 1
+                           : c < 0xc2 ? 0
+                           : c < 0xe0 ? 2
+                           : c < 0xf0 ? 3
+                           : c < 0xf5 ? 4
+                                      : 0;
+    if (n == 0 || n > len - i || (c < 0x20 && c != '\n')) return 0;
+    for (uint32_t k = 1; k < n; k++)
+      if ((p[i + k] & 0xc0) != 0x80) return 0;
+    uint32_t second = n > 1 ? p[i + 1] : 0;
+    if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f)) return 0;
+    if ((c == 0xf0 && second < 0x90) || (c == 0xf4 && second > 0x8f)) return 0;
+    i += n;
+  }
+  return 1;
+}
+
+/* Length of the text: up to and with the newline before the last empty line; 0 when there is none. */
+static size_t find_text(const char *note, size_t len) {
+  for (size_t i = len; i >= 2; i--)
+    if (note[i - 1] == '\n' && note[i - 2] == '\n') return i - 1;
+  return 0;
+}
+
+typedef struct signature_line {
+  const char *name;
+  size_t name_len;
+  uint8_t blob[4 + 64]; /* key id and signature, when it is of our kind's length */
+  int64_t blob_len;
+} signature_line;
+
+static int line_read(const char *line, size_t len, signature_line *out) {
+  size_t head = sizeof dash - 1;
+  if (len <= head || memcmp(line, dash, head) != 0) return 0;
+  const char *space = memchr(line + head, ' ', len - head);
+  if (!space || space == line + head) return 0;
+  out->name = line + head;
+  out->name_len = (size_t)(space - out->name);
+  if (memchr(out->name, '+', out->name_len)) return 0;
+  size_t base64_len = len - head - out->name_len - 1;
+  if (base64_len < 8 || base64_len % 4 != 0) return 0;
+  out->blob_len = plr__base64_decode(space + 1, base64_len, out->blob, sizeof out->blob);
+  return 1;
+}
+
+/* 1: of the key and good; 0: of another key; -1: not well formed; -2: of the key and bad. */
+static int line_check(const char *line, size_t len, const char *note, size_t text_len,
+                      const char *name, const uint8_t key[32]) {
+  signature_line s;
+  uint8_t id[4];
+  if (!line_read(line, len, &s)) return -1;
+  if (s.name_len != strlen(name) || memcmp(s.name, name, s.name_len) != 0) return 0;
+  if (s.blob_len < 4) return 0; /* longer than ours (another algorithm), or not base64 */
+  plr__note_key_id(name, key, id);
+  if (memcmp(s.blob, id, 4) != 0) return 0;
+  if (s.blob_len != sizeof s.blob || plr_verify(key, note, text_len, s.blob + 4) != PLR_OK)
+    return -2;
+  return 1;
+}
+
+plr_status plr__note_open(const char *note, size_t len, const char *name, const uint8_t key[32],
+                          size_t *text_len, plr_error *err) {
+  if (len > PLR__NOTE_MAX || !text_ok((const uint8_t *)note, len))
+    return plr__fail(err, PLR_ERR_MALFORMED, "note", "too long, or not clean UTF-8 text");
+  size_t text = find_text(note, len), at = text + 1;
+  if (text == 0 || at >= len || note[len - 1] != '\n')
+    return plr__fail(err, PLR_ERR_MALFORMED, "note", "no empty line before signature lines");
+  uint32_t lines = 0, good = 0;
+  while (at < len) {
+    const char *end = memchr(note + at, '\n', len - at);
+    size_t n = (size_t)(end - (note + at));
+    int verdict = line_check(note + at, n, note, text, name, key);
+    if (verdict == -1 || ++lines > NOTE_MAX_LINES)
+      return plr__fail_at(err, PLR_ERR_MALFORMED, "note", at, "not a signature line");
+    if (verdict == -2)
+      return plr__fail_at(err, PLR_ERR_SIGNATURE, "note", at, "the signature of %s is wrong", name);
+    good += verdict == 1;
+    at += n + 1;
+  }
+  if (!good)
+    return plr__fail(err, PLR_ERR_SIGNATURE, "note", "not signed by %s with the given key", name);
+  *text_len = text;
+  return PLR_OK;
+}
+
+plr_status plr_log_vkey(const char *origin, const uint8_t public_key[32], char *buf, size_t cap,
+                        size_t *len) {
+  if (!origin || !public_key || !len || (!buf && cap) || !plr__name_ok(origin, PLR__MAX_ORIGIN))
+    return PLR_ERR_INVALID_ARGUMENT;
+  uint8_t id[4], blob[33];
+  char hex[9], encoded[45];
+  plr__note_key_id(origin, public_key, id);
+  plr__hex_encode(id, 4, hex);
+  blob[0] = ED25519_NOTE;
+  memcpy(blob + 1, public_key, 32);
+  plr__base64_encode(blob, sizeof blob, encoded);
+  *len = strlen(origin) + 1 + 8 + 1 + 44;
+  if (cap <= *len) return PLR_ERR_BUFFER_TOO_SMALL;
+  snprintf(buf, cap, "%s+%s+%s", origin, hex, encoded);
+  return PLR_OK;
+}
+
+plr_status plr__vkey_parse(const char *vkey, char *name, uint8_t key[32]) {
+  uint8_t blob[33], id[4];
+  char hex[9];
+  const char *plus = strchr(vkey, '+');
+  size_t name_len = plus ? (size_t)(plus - vkey) : 0;
+  if (name_len == 0 || name_len > PLR__MAX_ORIGIN || strlen(plus) != 1 + 8 + 1 + 44 ||
+      plus[9] != '+')
+    return PLR_ERR_MALFORMED;
+  if (plr__base64_decode(plus + 10, 44, blob, sizeof blob) != 33 || blob[0] != ED25519_NOTE)
+    return PLR_ERR_MALFORMED;
+  memcpy(name, vkey, name_len);
+  name[name_len] = 0;
+  memcpy(key, blob + 1, 32);
+  plr__note_key_id(name, key, id);
+  plr__hex_encode(id, 4, hex);
+  return plr__name_ok(name, PLR__MAX_ORIGIN) && !memcmp(hex, plus + 1, 8) ? PLR_OK
+                                                                          : PLR_ERR_MALFORMED;
+}
