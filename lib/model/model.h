@@ -1,0 +1,139 @@
+/* What shard and plan use of a model: its numbers, and its blocks as a list of operations.
+ *
+ * A graph is the operations of consecutive blocks. Families (llama.c) only write the forward list; the backward
+ * list is derived from it (backward.c). One executor in shard runs both. Everything in a graph is in units of one
+ * token row: a value with `cols` columns is a matrix rows x cols when it is run. */
+#ifndef PLR_MODEL_MODEL_H
+#define PLR_MODEL_MODEL_H
+
+#include <pluralis/model.h>
+
+#include "base/base.h"
+#include "kernels/ops.h"
+
+/* ---- model ------------------------------------------------------------------------------------ */
+
+plr_model *plr__model_ref(const plr_model *model);
+void plr__model_unref(plr_model *model);
+const plr_model_info *plr__model_info(const plr_model *model);
+
+/* ---- graph ------------------------------------------------------------------------------------ */
+
+/* An operand of a node. */
+typedef enum plr_ref_kind {
+  PLR_REF_NONE = 0, /* the optional operand is absent */
+  PLR_REF_VALUE,    /* index into values */
+  PLR_REF_WEIGHT,   /* parameter, index into params */
+  PLR_REF_GRAD,     /* the gradient of a parameter, index into params */
+  PLR_REF_CONST     /* plr_const_id */
+} plr_ref_kind;
+
+typedef struct plr_ref {
+  uint32_t kind, index;
+} plr_ref;
+
+/* Tables made from the manifest's seeds and shape; never trained. */
+typedef enum plr_const_id {
+  PLR_CONST_BASIS = 0, /* U, d_model x rank */
+  PLR_CONST_ANCHOR,    /* A, vocab x d_model */
+  PLR_CONST_COS,       /* seq_len x head_dim/2 */
+  PLR_CONST_SIN,
+  PLR_CONST_COUNT
+} plr_const_id;
+
+/* Activations or gradients of one token row: `cols` 4-byte elements, fp32 except for token ids and labels.
+ * Attention's row_max and row_sum are batch x heads x seq, which is rows x heads elements as well. */
+typedef struct plr_value {
+  int64_t cols;
+  uint32_t producer; /* forward node that writes it first; PLR_NO_NODE for an input */
+  uint32_t grad;     /* value that holds its gradient; PLR_NO_VALUE when there is none */
+  uint32_t cheap;    /* computed again for backward instead of being kept */
+  uint32_t redone;   /* the backward list already computes it again */
+} plr_value;
+
+#define PLR_NO_VALUE 0xffffffffu
+#define PLR_NO_NODE  0xffffffffu
+
+/* One operation. The operands by op, in the order of `arg`:
+ *   MATMUL         a, b, c                              layout; accumulate
+ *   ADD            a, b, y
+ *   ROW_ADD        x, anchor, ids (x in place)          sign
+ *   RMSNORM        x, gain, y, inv_rms
+ *   RMSNORM_BWD    x, gain, dy, inv_rms, dx, dgain      accumulate: into dx
+ *   ROPE           x, cos, sin (x in place)             sign; heads = columns of x / head_dim
+ *   ATTENTION      q, k, v, out, row_max, row_sum
+ *   ATTENTION_BWD  q, k, v, out, row_max, row_sum, dout, dq, dk, dv
+ *   SWIGLU         gate, up, h
+ *   SWIGLU_BWD     gate, up, dh, dgate, dup
+ *   EMBED          table, ids, y
+ *   EMBED_BWD      dtable, ids, dy
+ *   XENT           logits, labels, loss (the gradient replaces the logits) */
+#define PLR_NODE_ARGS 10
+
+typedef struct plr_node {
+  uint32_t op; /* plr_op_id */
+  uint32_t block;
+  uint32_t layout, accumulate;
+  uint32_t
+      starts; /* MATMUL into a gradient: in the first micro-batch of a step it starts the chains itself */
+  float sign;
+  plr_ref arg[PLR_NODE_ARGS];
+} plr_node;
+
+/* A trainable matrix. Its initial values depend on (model seed, stream) only, and the stream is its place in the
+ * whole model, so they are the same for every split. */
+typedef struct plr_param {
+  char name[48];
+  uint32_t block; /* the block it belongs to: for clipping and for the leaf hash */
+  uint32_t stream;
+  int64_t rows, cols;
+  float std;             /* of the initial normals; 0: all ones */
+  uint32_t decay;        /* 1: weight decay applies (matrices, not gains) */
+  uint32_t grad_touched; /* the backward list has a node that writes its gradient */
+  uint32_t
+      grad_starts; /* the first of these starts the chains itself (plr_node.starts), else the gradient must be
+                            cleared before the first micro-batch of a step */
+} plr_param;
+
+typedef struct plr_graph {
+  plr_context *ctx;
+  const plr_model *model;
+  const plr_model_info *info;
+  uint32_t first_block, end_block;
+
+  plr_value *values;
+  plr_node *forward, *backward;
+  plr_param *params; /* in the order of their blocks */
+  uint32_t value_count, forward_count, backward_count, param_count;
+  uint32_t value_cap, forward_cap, backward_cap, param_cap;
+
+  /* Values the host fills or reads; PLR_NO_VALUE where the shard has none. */
+  uint32_t ids, labels;   /* token ids: used by embedding, anchors; labels: by the last shard */
+  uint32_t input, output; /* rows x boundary_width; on the last shard output = logits */
+  uint32_t loss;          /* rows x 1, last shard only */
+  uint32_t grad_input,
+      grad_output;   /* gradients of input and output; on the last shard grad_output is the
+                                        logits themselves, where XENT leaves it */
+  uint32_t block;    /* while building: the block that nodes and parameters belong to */
+  plr_status failed; /* while building: the first failure; sticks */
+  plr_node scrap;    /* while building: where writes go after a failure */
+} plr_graph;
+
+/* Builds the graph of blocks [first, end), which must be allowed cuts. with_backward 0: no backward list.
+ * The model must outlive the graph. Errors: NO_MEMORY, INTERNAL (a family broke a rule of the boundary or of the
+ * derivation). */
+plr_status plr__graph_build(plr_context *ctx, const plr_model *model, uint32_t first, uint32_t end,
+                            int with_backward, plr_graph *out, plr_error *err);
+void plr__graph_release(plr_graph *g);
+
+/* Rows and columns of an operand that is a matrix with its own shape (weight, gradient, constant). */
+void plr__ref_shape(const plr_graph *g, plr_ref ref, int64_t *rows, int64_t *cols);
+
+/* Number of operands of an op in the list above; 0 when it is not one that a graph holds. */
+uint32_t plr__op_args(uint32_t op);
+
+/* Streams of the random numbers made from the boundary seed; above every parameter's. */
+#define PLR_STREAM_BASIS  0xffff0001u
+#define PLR_STREAM_ANCHOR 0xffff0002u
+
+#endif

@@ -1,0 +1,230 @@
+/* Runs a list of operations: finds the memory of each operand and hands the arguments to the device. */
+#include "shard/shard_int.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef union any_args {
+  plr_matmul_args matmul;
+  plr_add_args add;
+  plr_row_add_args row_add;
+  plr_rmsnorm_args rmsnorm;
+  plr_rope_args rope;
+  plr_attention_args attention;
+  plr_swiglu_args swiglu;
+  plr_embed_args embed;
+  plr_xent_args xent;
+} any_args;
+
+float *plr__run_value(const plr_run *run, uint32_t value) {
+  const plr_place *p = &run->shard->places[run->list][value];
+  if (p->where == PLR_IN_SLOT) return run->slot ? run->slot + p->offset : NULL;
+  return p->where == PLR_IN_SCRATCH ? run->shard->scratch + p->offset : NULL;
+}
+
+/* Operand i of a node. */
+static float *arg(const plr_run *run, const plr_node *n, uint32_t i) {
+  plr_shard *s = run->shard;
+  plr_ref ref = n->arg[i];
+  switch ((plr_ref_kind)ref.kind) {
+  case PLR_REF_VALUE:
+    return plr__run_value(run, ref.index);
+  case PLR_REF_WEIGHT:
+    return s->state.w + s->param_offset[ref.index];
+  case PLR_REF_GRAD:
+    return s->grads + s->param_offset[ref.index];
+  case PLR_REF_CONST:
+    return s->constants[ref.index];
+  case PLR_REF_NONE:
+    break;
+  }
+  return NULL;
+}
+
+static const int32_t *arg_ids(const plr_run *run, const plr_node *n, uint32_t i) {
+  return (const int32_t *)(const void *)arg(run, n, i);
+}
+
+/* Columns of an operand that is a value. */
+static int64_t cols(const plr_run *run, const plr_node *n, uint32_t i) {
+  return run->shard->graph.values[n->arg[i].index].cols;
+}
+
+/* Rows and columns of any operand. */
+static void shape(const plr_run *run, const plr_node *n, uint32_t i, int64_t *r, int64_t *c) {
+  if (n->arg[i].kind == PLR_REF_VALUE)
+    *r = run->batch * run->seq, *c = cols(run, n, i);
+  else
+    plr__ref_shape(&run->shard->graph, n->arg[i], r, c);
+}
+
+static void bind_matmul(const plr_run *run, const plr_node *n, plr_matmul_args *a) {
+  int64_t a_rows, a_cols;
+  shape(run, n, 0, &a_rows, &a_cols);
+  shape(run, n, 1, &a->k, &a->ldb); /* k is set below */
+  shape(run, n, 2, &a->m, &a->n);
+  a->a = arg(run, n, 0), a->b = arg(run, n, 1), a->c = arg(run, n, 2);
+  a->k = n->layout == PLR_MATMUL_TN ? a_rows : a_cols;
+  a->lda = a_cols, a->ldc = a->n;
+  a->layout = n->layout;
+  /* The first write of a gradient in a step starts its chains at +0. */
+  a->accumulate = n->accumulate && !(n->starts && run->shard->pending == 0);
+}
+
+static void bind_rmsnorm(const plr_run *run, const plr_node *n, plr_rmsnorm_args *a) {
+  a->x = arg(run, n, 0), a->gain = arg(run, n, 1);
+  a->inv_rms = arg(run, n, 3);
+  a->rows = run->batch * run->seq, a->d = cols(run, n, 0);
+  a->eps = run->shard->info->norm_eps;
+  if (n->op == PLR_OP_RMSNORM) {
+    a->y = arg(run, n, 2);
+    return;
+  }
+  a->dy = arg(run, n, 2), a->dx = arg(run, n, 4), a->dgain = arg(run, n, 5);
+  a->accumulate_dx = n->accumulate;
+}
+
+static void bind_rope(const plr_run *run, const plr_node *n, plr_rope_args *a) {
+  a->x = arg(run, n, 0), a->cos = arg(run, n, 1), a->sin = arg(run, n, 2);
+  a->rows = run->batch * run->seq, a->seq = run->seq;
+  a->head_dim = run->shard->info->head_dim;
+  a->ldx = cols(run, n, 0), a->heads = a->ldx / a->head_dim;
+  a->sign = n->sign;
+}
+
+static void bind_attention(const plr_run *run, const plr_node *n, plr_attention_args *a) {
+  const plr_model_info *info = run->shard->info;
+  a->q = arg(run, n, 0), a->k = arg(run, n, 1), a->v = arg(run, n, 2);
+  a->out = arg(run, n, 3), a->row_max = arg(run, n, 4), a->row_sum = arg(run, n, 5);
+  if (n->op == PLR_OP_ATTENTION_BWD)
+    a->dout = arg(run, n, 6), a->dq = arg(run, n, 7), a->dk = arg(run, n, 8),
+    a->dv = arg(run, n, 9);
+  a->batch = run->batch, a->seq = run->seq;
+  a->heads = info->heads, a->kv_heads = info->kv_heads, a->head_dim = info->head_dim;
+  a->ldq = a->ldo = cols(run, n, 0), a->ldk = cols(run, n, 1), a->ldv = cols(run, n, 2);
+  a->scale = (float)(1.0 / sqrt((double)info->head_dim));
+}
+
+static void bind_swiglu(const plr_run *run, const plr_node *n, plr_swiglu_args *a) {
+  a->gate = arg(run, n, 0), a->up = arg(run, n, 1);
+  a->rows = run->batch * run->seq, a->f = a->ldg = cols(run, n, 0);
+  if (n->op == PLR_OP_SWIGLU)
+    a->h = arg(run, n, 2);
+  else
+    a->dh = arg(run, n, 2), a->dgate = arg(run, n, 3), a->dup = arg(run, n, 4);
+}
+
+static void bind_embed(const plr_run *run, const plr_node *n, plr_embed_args *a) {
+  shape(run, n, 0, &a->vocab, &a->w);
+  a->ids = arg_ids(run, n, 1), a->rows = run->batch * run->seq;
+  if (n->op == PLR_OP_EMBED)
+    a->table = arg(run, n, 0), a->y = arg(run, n, 2);
+  else
+    a->dtable = arg(run, n, 0), a->dy = arg(run, n, 2);
+}
+
+static void bind_xent(const plr_run *run, const plr_node *n, plr_xent_args *a) {
+  const plr_model_info *info = run->shard->info;
+  double tokens = (double)info->micro_batch * info->micro_batches * info->seq_len;
+  a->logits = arg(run, n, 0), a->labels = arg_ids(run, n, 1), a->loss = arg(run, n, 2);
+  a->rows = run->batch * run->seq, a->vocab = cols(run, n, 0);
+  a->scale = (float)(1.0 / tokens);
+  a->with_grad = run->list == PLR_LIST_FORWARD;
+}
+
+/* Everything but the work space. */
+static void bind(const plr_run *run, const plr_node *n, any_args *a) {
+  memset(a, 0, sizeof *a);
+  switch (n->op) {
+  case PLR_OP_MATMUL:
+    bind_matmul(run, n, &a->matmul);
+    return;
+  case PLR_OP_ADD:
+    a->add.a = arg(run, n, 0), a->add.b = arg(run, n, 1), a->add.y = arg(run, n, 2);
+    a->add.n = run->batch * run->seq * cols(run, n, 2);
+    return;
+  case PLR_OP_ROW_ADD:
+    a->row_add.x = a->row_add.y = arg(run, n, 0);
+    a->row_add.table = arg(run, n, 1), a->row_add.ids = arg_ids(run, n, 2);
+    a->row_add.rows = run->batch * run->seq, a->row_add.d = cols(run, n, 0);
+    a->row_add.sign = n->sign, a->row_add.vocab = run->shard->info->vocab;
+    return;
+  case PLR_OP_RMSNORM:
+  case PLR_OP_RMSNORM_BWD:
+    bind_rmsnorm(run, n, &a->rmsnorm);
+    return;
+  case PLR_OP_ROPE:
+    bind_rope(run, n, &a->rope);
+    return;
+  case PLR_OP_ATTENTION:
+  case PLR_OP_ATTENTION_BWD:
+    bind_attention(run, n, &a->attention);
+    return;
+  case PLR_OP_SWIGLU:
+  case PLR_OP_SWIGLU_BWD:
+    bind_swiglu(run, n, &a->swiglu);
+    return;
+  case PLR_OP_EMBED:
+  case PLR_OP_EMBED_BWD:
+    bind_embed(run, n, &a->embed);
+    return;
+  case PLR_OP_XENT:
+    bind_xent(run, n, &a->xent);
+    return;
+  default:
+    return;
+  }
+}
+
+static size_t work_of(const plr_run *run, const plr_node *n, any_args *a) {
+  plr_device *device = run->shard->device;
+  return device->vt->workspace(device, (plr_op_id)n->op, a);
+}
+
+plr_status plr__run_node(const plr_run *run, const plr_node *n) {
+  plr_shard *s = run->shard;
+  any_args a;
+  bind(run, n, &a);
+  size_t work = work_of(run, n, &a);
+  if (work > s->work_size) { /* a batch shape that create did not foresee: only infer has those */
+    void *larger = s->device->vt->alloc(s->device, work);
+    if (!larger) return PLR_ERR_NO_MEMORY;
+    s->device->vt->free(s->device, s->work);
+    s->work = larger, s->work_size = work;
+  }
+  if (n->op == PLR_OP_MATMUL) a.matmul.work = s->work;
+  if (n->op == PLR_OP_ATTENTION || n->op == PLR_OP_ATTENTION_BWD) a.attention.work = s->work;
+  return s->device->vt->run(s->device, (plr_op_id)n->op, &a);
+}
+
+static void list_of(const plr_shard *s, plr_list list, const plr_node **nodes, uint32_t *count) {
+  const plr_graph *g = &s->graph;
+  *nodes = list == PLR_LIST_BACKWARD ? g->backward : g->forward;
+  *count = list == PLR_LIST_BACKWARD ? g->backward_count : g->forward_count;
+  if (list == PLR_LIST_INFER && g->loss != PLR_NO_VALUE) *count -= 1; /* XENT is the last one */
+}
+
+size_t plr__shard_work_size(plr_shard *s, int64_t batch, int64_t seq) {
+  size_t most = 0;
+  for (int list = 0; list < PLR_LIST_COUNT; list++) {
+    const plr_node *nodes;
+    uint32_t count;
+    if (s->inference_only && list != PLR_LIST_INFER) continue;
+    list_of(s, (plr_list)list, &nodes, &count);
+    plr_run run = {s, (plr_list)list, NULL, batch, seq};
+    for (uint32_t i = 0; i < count; i++) {
+      any_args a;
+      bind(&run, &nodes[i], &a);
+      most = PLR_MAX(most, work_of(&run, &nodes[i], &a));
+    }
+  }
+  return most;
+}
+
+plr_status plr__run_list(const plr_run *run) {
+  const plr_node *nodes;
+  uint32_t count;
+  list_of(run->shard, run->list, &nodes, &count);
+  for (uint32_t i = 0; i < count; i++) PLR_TRY(plr__run_node(run, &nodes[i]));
+  return PLR_OK;
+}

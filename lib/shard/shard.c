@@ -1,0 +1,249 @@
+/* Creating and destroying a shard: graph, plan, memory, constants, initial weights. */
+#include "shard/shard_int.h"
+
+#include "kernels/kernels.h"
+
+#include <string.h>
+
+void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size) {
+  plr_shard_options d = {.slots = 1, .device = "cpu"};
+  plr__options_init(options, struct_size, &d, (uint32_t)sizeof d);
+}
+
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+static void *device_alloc(plr_shard *s, size_t size) {
+  return s->device->vt->alloc(s->device, size);
+}
+
+static void device_free(plr_shard *s, void *ptr) {
+  if (ptr) s->device->vt->free(s->device, ptr);
+}
+
+static float *device_floats(plr_shard *s, int64_t n) {
+  if ((uint64_t)n > SIZE_MAX / sizeof(float)) return NULL;
+  return device_alloc(s, (size_t)n * sizeof(float));
+}
+
+plr_status plr__state_alloc(plr_shard *s, plr_state *out) {
+  memset(out, 0, sizeof *out);
+  out->beta1_power = out->beta2_power = 1.0;
+  out->w = device_floats(s, s->param_elements);
+  if (!s->inference_only) {
+    out->m = device_floats(s, s->param_elements);
+    out->v = device_floats(s, s->param_elements);
+  }
+  if (out->w && (s->inference_only || (out->m && out->v))) return PLR_OK;
+  plr__state_free(s, out);
+  return PLR_ERR_NO_MEMORY;
+}
+
+void plr__state_free(plr_shard *s, plr_state *state) {
+  device_free(s, state->w);
+  device_free(s, state->m);
+  device_free(s, state->v);
+  state->w = state->m = state->v = NULL;
+}
+
+void plr__shard_reset(plr_shard *s) {
+  for (uint32_t i = 0; i < s->slot_count; i++) s->slots[i].busy = 0;
+  s->pending = s->poisoned = 0;
+}
+
+/* Parameters start on 64-byte boundaries of their arena. */
+static plr_status alloc_params(plr_shard *s) {
+  uint32_t count = s->graph.param_count;
+  s->param_offset = plr__calloc(s->ctx, count, sizeof *s->param_offset);
+  s->host_sums = plr__calloc(s->ctx, 2 * (size_t)count, sizeof *s->host_sums);
+  s->sums = device_alloc(s, 2 * (size_t)count * sizeof *s->sums);
+  if (!s->param_offset || !s->host_sums || !s->sums) return PLR_ERR_NO_MEMORY;
+  for (uint32_t i = 0; i < count; i++) {
+    const plr_param *p = &s->graph.params[i];
+    s->param_offset[i] = s->param_elements;
+    s->param_elements += (p->rows * p->cols + 15) / 16 * 16;
+  }
+  PLR_TRY(plr__state_alloc(s, &s->state));
+  if (s->inference_only) return PLR_OK;
+  s->grads = device_floats(s, s->param_elements);
+  return s->grads ? PLR_OK : PLR_ERR_NO_MEMORY;
+}
+
+static plr_status alloc_activations(plr_shard *s) {
+  size_t staged = PLR_MAX((size_t)s->rows * sizeof(float), (size_t)PLR_STAGE_BYTES);
+  s->host_bytes = plr__alloc(s->ctx, staged);
+  s->scratch = device_floats(s, s->scratch_size);
+  if (!s->host_bytes || !s->scratch) return PLR_ERR_NO_MEMORY;
+  s->slots = plr__calloc(s->ctx, s->slot_count, sizeof *s->slots);
+  if (!s->slots) return PLR_ERR_NO_MEMORY;
+  for (uint32_t i = 0; i < s->slot_count && !s->inference_only; i++) {
+    s->slots[i].memory = device_floats(s, s->slot_size);
+    if (!s->slots[i].memory) return PLR_ERR_NO_MEMORY;
+  }
+  size_t one = plr__shard_work_size(s, 1, s->info->seq_len);
+  s->work_size = PLR_MAX(one, plr__shard_work_size(s, s->info->micro_batch, s->info->seq_len));
+  s->work = device_alloc(s, s->work_size);
+  return s->work ? PLR_OK : PLR_ERR_NO_MEMORY;
+}
+
+/* ---- contents --------------------------------------------------------------------------------- */
+
+static plr_status make_rope(plr_shard *s) {
+  const plr_model_info *info = s->info;
+  plr_rope_table_args a = {s->constants[PLR_CONST_COS],
+                           s->constants[PLR_CONST_SIN],
+                           info->seq_len,
+                           0,
+                           info->head_dim,
+                           info->rope_theta};
+  return s->device->vt->run(s->device, PLR_OP_ROPE_TABLE, &a);
+}
+
+static plr_status make_basis(plr_shard *s) {
+  int64_t d = s->info->d_model, k = s->info->boundary_width;
+  double *scratch = plr__calloc(s->ctx, (size_t)(d * k), sizeof *scratch);
+  float *u = plr__calloc(s->ctx, (size_t)(d * k), sizeof *u);
+  plr_status st = scratch && u ? PLR_OK : PLR_ERR_NO_MEMORY;
+  if (st == PLR_OK) st = plr__basis(s->info->boundary_seed, PLR_STREAM_BASIS, d, k, scratch, u);
+  if (st == PLR_OK)
+    st = s->device->vt->write(s->device, s->constants[PLR_CONST_BASIS], u,
+                              (size_t)(d * k) * sizeof *u);
+  plr__free(s->ctx, scratch);
+  plr__free(s->ctx, u);
+  return st;
+}
+
+static plr_status make_constants(plr_shard *s) {
+  for (uint32_t i = 0; i < PLR_CONST_COUNT; i++) {
+    int64_t rows, cols;
+    int of_boundary = i == PLR_CONST_BASIS || i == PLR_CONST_ANCHOR;
+    if (of_boundary && s->info->boundary != PLR_BOUNDARY_SUBSPACE) continue;
+    plr_ref ref = {PLR_REF_CONST, i};
+    plr__ref_shape(&s->graph, ref, &rows, &cols);
+    s->constants[i] = device_floats(s, rows * cols);
+    if (!s->constants[i]) return PLR_ERR_NO_MEMORY;
+  }
+  PLR_TRY(make_rope(s));
+  if (s->info->boundary != PLR_BOUNDARY_SUBSPACE) return PLR_OK;
+  PLR_TRY(make_basis(s));
+  plr_gaussian_args a = {.y = s->constants[PLR_CONST_ANCHOR],
+                         .rows = s->info->vocab,
+                         .cols = s->info->d_model,
+                         .seed = s->info->boundary_seed,
+                         .stream = PLR_STREAM_ANCHOR,
+                         .std = s->info->anchor_std};
+  return s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a);
+}
+
+static plr_status make_weights(plr_shard *s) {
+  for (uint32_t i = 0; i < s->graph.param_count; i++) {
+    const plr_param *p = &s->graph.params[i];
+    float *w = s->state.w + s->param_offset[i];
+    if (p->std > 0.0f) {
+      plr_gaussian_args a = {.y = w,
+                             .rows = p->rows,
+                             .cols = p->cols,
+                             .seed = s->info->seed,
+                             .stream = p->stream,
+                             .std = p->std};
+      PLR_TRY(s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a));
+    } else {
+      plr_fill_args a = {w, p->rows * p->cols, 1.0f};
+      PLR_TRY(s->device->vt->run(s->device, PLR_OP_FILL, &a));
+    }
+  }
+  return PLR_OK;
+}
+
+/* ---- handle ----------------------------------------------------------------------------------- */
+
+static plr_status check_options(const plr_shard *s, plr_error *err) {
+  static const char where[] = "shard options";
+  if (s->first_block >= s->end_block || s->end_block > s->info->blocks)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "blocks %u .. %u are not a run of the model's %u", s->first_block,
+                     s->end_block, s->info->blocks);
+  const uint32_t ends[2] = {s->first_block, s->end_block};
+  for (int i = 0; i < 2; i++)
+    if (!plr_model_can_cut(s->model, ends[i]))
+      return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                       "the model cannot be cut at block %u: only at its manifest's cuts", ends[i]);
+  if (s->slot_count == 0 || s->slot_count > 65536)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "slots is %u, must be in 1 .. 65536",
+                     s->slot_count);
+  return PLR_OK;
+}
+
+static plr_status fill(plr_shard *s, plr_error *err) {
+  PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, !s->inference_only,
+                           &s->graph, err));
+  s->rows = (int64_t)s->info->micro_batch * s->info->seq_len;
+  plr_status st = plr__shard_plan(s);
+  if (st == PLR_OK) st = alloc_params(s);
+  if (st == PLR_OK) st = make_constants(s);
+  if (st == PLR_OK) st = alloc_activations(s);
+  if (st == PLR_OK) st = make_weights(s);
+  if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "shard");
+  if (st != PLR_OK) return plr__fail(err, st, "shard", "the device refused an operation");
+  return PLR_OK;
+}
+
+static plr_status set_up(plr_shard *s, const plr_shard_options *o, plr_error *err) {
+  s->first_block = o->first_block;
+  s->end_block = o->end_block ? o->end_block : s->info->blocks;
+  s->slot_count = o->slots, s->inference_only = o->inference_only != 0;
+  PLR_TRY(check_options(s, err));
+  PLR_TRY(plr__device_open(s->ctx, o->device ? o->device : "cpu", &s->device, err));
+  plr_fpenv saved = plr__fpenv_enter();
+  plr_status st = fill(s, err);
+  plr__fpenv_leave(saved);
+  return st;
+}
+
+plr_status plr_shard_create(plr_context *ctx, const plr_model *model,
+                            const plr_shard_options *options, plr_shard **out, plr_error *err) {
+  if (!out) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "shard", "out is NULL");
+  *out = NULL;
+  if (!ctx || !model)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "shard", "context or model is NULL");
+  plr_shard_options o;
+  plr_shard_options_init(&o, (uint32_t)sizeof o);
+  PLR_TRY(plr__options_read(&o, (uint32_t)sizeof o, options, "shard options", err));
+  plr_shard *s = plr__calloc(ctx, 1, sizeof *s);
+  if (!s) return plr__no_memory(err, "shard");
+  s->ctx = plr__context_ref(ctx);
+  s->model = plr__model_ref(model);
+  s->info = plr__model_info(model);
+  plr_status st = set_up(s, &o, err);
+  if (st != PLR_OK) {
+    plr_shard_destroy(s);
+    return st;
+  }
+  *out = s;
+  return PLR_OK;
+}
+
+static void free_device_memory(plr_shard *s) {
+  plr__state_free(s, &s->state);
+  device_free(s, s->grads);
+  device_free(s, s->scratch);
+  device_free(s, s->work);
+  device_free(s, s->sums);
+  for (uint32_t i = 0; i < PLR_CONST_COUNT; i++) device_free(s, s->constants[i]);
+  for (uint32_t i = 0; s->slots && i < s->slot_count; i++) device_free(s, s->slots[i].memory);
+  s->device->vt->destroy(s->device);
+}
+
+void plr_shard_destroy(plr_shard *shard) {
+  if (!shard) return;
+  plr_context *ctx = shard->ctx;
+  if (shard->device) free_device_memory(shard);
+  if (shard->graph.ctx) plr__graph_release(&shard->graph);
+  for (int i = 0; i < PLR_LIST_COUNT; i++) plr__free(ctx, shard->places[i]);
+  plr__free(ctx, shard->param_offset);
+  plr__free(ctx, shard->host_sums);
+  plr__free(ctx, shard->host_bytes);
+  plr__free(ctx, shard->slots);
+  plr__model_unref(shard->model);
+  plr__free(ctx, shard);
+  plr__context_unref(ctx);
+}

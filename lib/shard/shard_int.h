@@ -1,0 +1,134 @@
+/* What the files of shard share with each other and with shard's tests. */
+#ifndef PLR_SHARD_SHARD_INT_H
+#define PLR_SHARD_SHARD_INT_H
+
+#include <pluralis/shard.h>
+
+#include "backend/backend.h"
+#include "base/base.h"
+#include "model/model.h"
+
+/* The lists a graph is run as. INFER is the forward list without the loss, keeping nothing. */
+typedef enum plr_list {
+  PLR_LIST_FORWARD = 0,
+  PLR_LIST_BACKWARD,
+  PLR_LIST_INFER,
+  PLR_LIST_COUNT
+} plr_list;
+
+/* Where a value lives while a list runs, in 4-byte elements from the start of the slot's or the shared memory. */
+typedef enum plr_where { PLR_NOWHERE = 0, PLR_IN_SLOT, PLR_IN_SCRATCH } plr_where;
+
+typedef struct plr_place {
+  int64_t offset;
+  uint32_t where, reserved;
+} plr_place;
+
+typedef struct plr_slot {
+  float *memory; /* device: what backward needs of one micro-batch */
+  uint32_t busy; /* a forward was done, its backward is due */
+  uint32_t reserved;
+} plr_slot;
+
+/* Weights and their companions: one arena each, parameter i at offset[i] elements. */
+typedef struct plr_state {
+  float *w, *m, *v;
+  uint64_t steps;
+  double beta1_power, beta2_power; /* beta^steps, as products */
+} plr_state;
+
+struct plr_shard {
+  plr_context *ctx;
+  plr_model *model;
+  const plr_model_info *info;
+  plr_device *device;
+  uint32_t first_block, end_block, slot_count, inference_only;
+
+  plr_graph graph;
+  plr_place *places[PLR_LIST_COUNT];
+  int64_t slot_size, scratch_size; /* elements */
+  int64_t rows;                    /* N */
+
+  plr_state state;
+  float *grads;           /* arena */
+  int64_t *param_offset;  /* per parameter */
+  int64_t param_elements; /* of an arena */
+  float *constants[PLR_CONST_COUNT];
+
+  plr_slot *slots;
+  float *scratch;
+  void *work;
+  size_t work_size;
+  double *sums;        /* device: pairs of SUMSQ, one for each parameter */
+  double *host_sums;   /* the same, read back */
+  uint8_t *host_bytes; /* PLR_STAGE_BYTES or more: ids, labels, losses, pieces of tensors */
+
+  uint32_t pending;  /* micro-batches in the gradients */
+  uint32_t poisoned; /* a backward went wrong after it had touched the gradients */
+};
+
+/* Bytes moved between device and host at once when tensors are saved, loaded or hashed. */
+#define PLR_STAGE_BYTES 262144u
+
+/* ---- plan.c ----------------------------------------------------------------------------------- */
+
+/* Fills places, slot_size and scratch_size from the graph. */
+plr_status plr__shard_plan(plr_shard *s);
+
+/* ---- executor.c ------------------------------------------------------------------------------- */
+
+/* One run of a list. */
+typedef struct plr_run {
+  plr_shard *shard;
+  plr_list list;
+  float *slot;
+  int64_t batch, seq;
+} plr_run;
+
+/* Bytes of work space that any node of any list asks for, for this batch and length. */
+size_t plr__shard_work_size(plr_shard *s, int64_t batch, int64_t seq);
+plr_status plr__run_list(const plr_run *run);
+plr_status plr__run_node(const plr_run *run, const plr_node *node);
+/* Device memory of a value in this run. */
+float *plr__run_value(const plr_run *run, uint32_t value);
+/* NON_FINITE unless all rows of the value are finite. */
+plr_status plr__run_check_finite(const plr_run *run, uint32_t value);
+
+/* ---- checks, copies --------------------------------------------------------------------------- */
+
+/* A contiguous F32 matrix rows x cols; with want 0 it must be NULL. SHAPE when not. */
+plr_status plr__check_matrix(const plr_tensor *t, int64_t rows, int64_t cols, int want);
+plr_status plr__run_put(const plr_run *run, uint32_t value, const void *host);
+plr_status plr__run_get(const plr_run *run, uint32_t value, void *host);
+/* Sums n losses from a value of one column, in order. NON_FINITE. */
+plr_status plr__run_loss(const plr_run *run, double *loss_sum);
+
+/* ---- state ------------------------------------------------------------------------------------ */
+
+plr_status plr__state_alloc(plr_shard *s, plr_state *out);
+void plr__state_free(plr_shard *s, plr_state *state);
+/* Forgets gradients and micro-batches in flight. */
+void plr__shard_reset(plr_shard *s);
+
+/* Learning rate of the step that follows `done` steps. */
+float plr__learning_rate(const plr_model_info *info, uint64_t done);
+
+/* Passes n floats of device memory to `put` as little-endian bytes, a piece at a time. */
+typedef plr_status (*plr_put_fn)(void *user, const void *data, size_t len);
+plr_status plr__shard_read_floats(plr_shard *s, const float *from, int64_t n, plr_put_fn put,
+                                  void *user);
+/* Length of name, name, rows, columns: as leaves and snapshots hold them. Returns the length. */
+#define PLR_PARAM_HEADER_MAX (sizeof(((plr_param *)0)->name) + 18)
+size_t plr__param_header(const plr_param *p, uint8_t out[PLR_PARAM_HEADER_MAX]);
+void plr__double_le(void *out, double x);
+
+#define PLR_SNAPSHOT_MAGIC   "PLR-SNAP"
+#define PLR_SNAPSHOT_VERSION 1u
+#define PLR_SNAPSHOT_HEADER  80u /* without its hash */
+void plr__snapshot_header(const plr_shard *s, const plr_state *state,
+                          uint8_t out[PLR_SNAPSHOT_HEADER]);
+
+/* Makes host floats little-endian, or back; nothing on most machines. */
+void plr__floats_le(void *data, size_t count);
+
+#endif
