@@ -9,24 +9,26 @@ const int32_t pipe_prompt[5] = {'t', 'h', 'e', ' ', 's'};
 /* ---- the little model and its text ------------------------------------------------------------ */
 
 void pipe_manifest(char *out, size_t cap, int subspace) {
-  const char *boundary = subspace ? "{\"kind\": \"subspace\", \"rank\": 4, \"seed\": 7, \"anchor_std\": 1.0}"
-                                  : "{\"kind\": \"dense\"}";
-  int n = snprintf(out, cap,
-                   "{\"format\": \"pluralis-model/1\", \"name\": \"sim\", \"family\": \"llama\", "
-                   "\"vocab\": \"bytes\", \"blocks\": 4, \"d_model\": 16, \"heads\": 2, \"kv_heads\": 1, "
-                   "\"head_dim\": 8, \"d_ff\": 32, \"norm_eps\": 1e-5, \"rope_theta\": 10000, "
-                   "\"init_std\": 0.05, \"embed_std\": 1.0, \"seed\": 1, \"cuts\": [1, 2, 3], "
-                   "\"boundary\": %s, \"train\": {\"seq_len\": 8, \"micro_batch\": 2, "
-                   "\"micro_batches\": 4, \"optimizer\": \"adamw\", \"lr\": 3e-3, \"min_lr_ratio\": 0.1, "
-                   "\"beta1\": 0.9, \"beta2\": 0.95, \"eps\": 1e-8, \"weight_decay\": 0.1, \"clip\": 1.0, "
-                   "\"schedule\": \"cosine\", \"warmup_steps\": 3, \"steps\": 40, \"data_seed\": 3}}",
-                   boundary);
+  const char *boundary =
+      subspace ? "{\"kind\": \"subspace\", \"rank\": 4, \"seed\": 7, \"anchor_std\": 1.0}"
+               : "{\"kind\": \"dense\"}";
+  int n = snprintf(
+      out, cap,
+      "{\"format\": \"pluralis-model/1\", \"name\": \"sim\", \"family\": \"llama\", "
+      "\"vocab\": \"bytes\", \"blocks\": 4, \"d_model\": 16, \"heads\": 2, \"kv_heads\": 1, "
+      "\"head_dim\": 8, \"d_ff\": 32, \"norm_eps\": 1e-5, \"rope_theta\": 10000, "
+      "\"init_std\": 0.05, \"embed_std\": 1.0, \"seed\": 1, \"cuts\": [1, 2, 3], "
+      "\"boundary\": %s, \"train\": {\"seq_len\": 8, \"micro_batch\": 2, "
+      "\"micro_batches\": 4, \"optimizer\": \"adamw\", \"lr\": 3e-3, \"min_lr_ratio\": 0.1, "
+      "\"beta1\": 0.9, \"beta2\": 0.95, \"eps\": 1e-8, \"weight_decay\": 0.1, \"clip\": 1.0, "
+      "\"schedule\": \"cosine\", \"warmup_steps\": 3, \"steps\": 40, \"data_seed\": 3}}",
+      boundary);
   assert_in_range(n, 1, cap - 1);
 }
 
 char *pipe_text(size_t len) {
-  static const char *const words[] = {"the ", "sea ", "and ", "a ", "ship ", "went ", "to ", "shore, ",
-                                      "then ", "rested. "};
+  static const char *const words[] = {"the ",  "sea ", "and ",    "a ",    "ship ",
+                                      "went ", "to ",  "shore, ", "then ", "rested. "};
   char *text = malloc(len + 16);
   uint32_t x = 12345;
   assert_non_null(text);
@@ -69,7 +71,9 @@ static plr_status sink_commit(void *user) {
   return PLR_OK;
 }
 
-static void sink_abort(void *user) { ((pipe_snapshot *)user)->len = 0; }
+static void sink_abort(void *user) {
+  ((pipe_snapshot *)user)->len = 0;
+}
 
 static void save(pipeline *p, uint32_t node) {
   pipe_snapshot *s = &p->snapshot[node];
@@ -91,13 +95,16 @@ static plr_status source_read(void *user, uint64_t offset, void *buf, size_t len
   return PLR_OK;
 }
 
-static void source_close(void *user) { (void)user; }
+static void source_close(void *user) {
+  (void)user;
+}
 
 static void load(pipeline *p, uint32_t node) {
   memory_source m = {p->config.snapshots[node], p->config.snapshot_lens[node]};
   plr_source source = {&m, m.len, source_read, source_close};
   plr_error err = {.struct_size = sizeof err};
-  if (plr_shard_load(p->shard[node], &source, &err) != PLR_OK) fail_msg("%s: %s", err.where, err.message);
+  if (plr_shard_load(p->shard[node], &source, &err) != PLR_OK)
+    fail_msg("%s: %s", err.where, err.message);
 }
 
 /* ---- events ----------------------------------------------------------------------------------- */
@@ -113,21 +120,38 @@ static void keep_receipt(pipeline *p, const plr_stage_event *e) {
 
 static void feeder_event(pipeline *p, const plr_stage_event *e) {
   switch (e->type) {
-  case PLR_STAGE_STEP: p->losses[p->steps++] = e->value; break;
-  case PLR_STAGE_EVAL: p->evals++, p->eval = e->value; break;
-  case PLR_STAGE_TOKEN: p->token[p->tokens++] = e->token; break;
-  case PLR_STAGE_GENERATED: p->generated++; break;
-  case PLR_STAGE_IDLE: p->idle++; break;
-  case PLR_STAGE_RECEIPT: keep_receipt(p, e); break;
-  case PLR_STAGE_ROOT: p->roots++, p->root = e->hash, p->root_step = e->step; break;
-  case PLR_STAGE_STOPPED: p->stop_root = e->hash, p->stop_step = e->step; break;
+  case PLR_STAGE_STEP:
+    p->losses[p->steps++] = e->value;
+    break;
+  case PLR_STAGE_EVAL:
+    p->evals++, p->eval = e->value;
+    break;
+  case PLR_STAGE_TOKEN:
+    p->token[p->tokens++] = e->token;
+    break;
+  case PLR_STAGE_GENERATED:
+    p->generated++;
+    break;
+  case PLR_STAGE_IDLE:
+    p->idle++;
+    break;
+  case PLR_STAGE_RECEIPT:
+    keep_receipt(p, e);
+    break;
+  case PLR_STAGE_ROOT:
+    p->roots++, p->root = e->hash, p->root_step = e->step;
+    break;
+  case PLR_STAGE_STOPPED:
+    p->stop_root = e->hash, p->stop_step = e->step;
+    break;
   case PLR_STAGE_ENTRY:
     p->entries++;
     assert_in_range(e->len, 1, sizeof p->entry);
     memcpy(p->entry, e->data, e->len);
     p->entry_len = e->len;
     break;
-  default: break;
+  default:
+    break;
   }
 }
 
@@ -206,7 +230,8 @@ static void make_stage(pipeline *p, uint32_t node) {
   o.shard = node == p->feeder ? NULL : p->shard[node];
   assert_int_equal(plr_codec_from_name(c->codec, &o.forward_codec), PLR_OK);
   o.backward_codec = o.forward_codec;
-  if (plr_stage_create(p->ctx, &o, &p->stage[node], &err) != PLR_OK) fail_msg("%s: %s", err.where, err.message);
+  if (plr_stage_create(p->ctx, &o, &p->stage[node], &err) != PLR_OK)
+    fail_msg("%s: %s", err.where, err.message);
 }
 
 static void make_shard(pipeline *p, uint32_t node) {
@@ -232,7 +257,8 @@ static void connect(pipeline *p) {
     sim_wire wire = p->config.wire;
     uint32_t next = (i + 1) % nodes;
     wire.seed = wire.seed * 100 + i;
-    sim_add_wire(p->net, i, p->link[i][PLR_SIDE_DOWNSTREAM], next, p->link[next][PLR_SIDE_UPSTREAM], &wire);
+    sim_add_wire(p->net, i, p->link[i][PLR_SIDE_DOWNSTREAM], next, p->link[next][PLR_SIDE_UPSTREAM],
+                 &wire);
     for (uint32_t side = 0; side < 2; side++)
       assert_int_equal(plr_stage_attach(p->stage[i], side, p->link[i][side]), PLR_OK);
   }
@@ -316,9 +342,11 @@ void pipe_evaluate(pipeline *p, uint32_t batches) {
   wait_idle(p);
 }
 
-void pipe_generate(pipeline *p, const int32_t *prompt, uint32_t len, uint32_t count, float temperature) {
+void pipe_generate(pipeline *p, const int32_t *prompt, uint32_t len, uint32_t count,
+                   float temperature) {
   p->tokens = 0;
-  assert_int_equal(plr_stage_generate(p->stage[p->feeder], prompt, len, count, temperature, 0, PIPE_GENERATE_SEED),
+  assert_int_equal(plr_stage_generate(p->stage[p->feeder], prompt, len, count, temperature, 0,
+                                      PIPE_GENERATE_SEED),
                    PLR_OK);
   wait_idle(p);
 }
@@ -340,20 +368,22 @@ static int by_bytes(const void *a, const void *b) {
   return x->len != y->len ? (x->len < y->len ? -1 : 1) : memcmp(x->data, y->data, x->len);
 }
 
-void pipe_sort_receipts(pipeline *p) { qsort(p->receipt, p->receipts, sizeof *p->receipt, by_bytes); }
+void pipe_sort_receipts(pipeline *p) {
+  qsort(p->receipt, p->receipts, sizeof *p->receipt, by_bytes);
+}
 
 /* ---- reference -------------------------------------------------------------------------------- */
 
-static void reference_eval(plr_shard *shard, const plr_corpus *corpus, const plr_model_info *m, uint32_t batches,
-                           float *logits, pipe_reference *out) {
+static void reference_eval(plr_shard *shard, const plr_corpus *corpus, const plr_model_info *m,
+                           uint32_t batches, float *logits, pipe_reference *out) {
   int32_t tokens[64], inputs[64], labels[64];
   uint32_t n = m->micro_batch * m->seq_len;
   double sum = 0;
   for (uint32_t b = 0; b < batches; b++) {
     plr_tensor t;
     double loss = 0;
-    assert_int_equal(plr_corpus_batch(corpus, PLR_SPLIT_VALIDATION, m->data_seed, b, m->micro_batch, m->seq_len,
-                                      tokens, NULL),
+    assert_int_equal(plr_corpus_batch(corpus, PLR_SPLIT_VALIDATION, m->data_seed, b, m->micro_batch,
+                                      m->seq_len, tokens, NULL),
                      PLR_OK);
     for (uint32_t i = 0; i < n; i++) {
       uint32_t at = i / m->seq_len * (m->seq_len + 1) + i % m->seq_len;
@@ -367,8 +397,8 @@ static void reference_eval(plr_shard *shard, const plr_corpus *corpus, const plr
   out->eval = batches ? sum / ((double)batches * n) : 0;
 }
 
-static void reference_generate(plr_shard *shard, const plr_model_info *m, uint32_t count, float temperature,
-                               float *logits, pipe_reference *out) {
+static void reference_generate(plr_shard *shard, const plr_model_info *m, uint32_t count,
+                               float temperature, float *logits, pipe_reference *out) {
   int32_t context[8];
   uint32_t len = PLR_COUNT_OF(pipe_prompt);
   memcpy(context, pipe_prompt, sizeof pipe_prompt);
@@ -384,8 +414,8 @@ static void reference_generate(plr_shard *shard, const plr_model_info *m, uint32
   }
 }
 
-void pipe_reference_run(int subspace, uint64_t steps, uint32_t eval_batches, uint32_t generate, float temperature,
-                        pipe_reference *out) {
+void pipe_reference_run(int subspace, uint64_t steps, uint32_t eval_batches, uint32_t generate,
+                        float temperature, pipe_reference *out) {
   plr_context *ctx = NULL;
   plr_corpus *corpus = NULL;
   plr_shard *shard = NULL;
@@ -405,8 +435,9 @@ void pipe_reference_run(int subspace, uint64_t steps, uint32_t eval_batches, uin
     double sum = 0;
     for (uint32_t mb = 0; mb < m.micro_batches; mb++) {
       double loss = 0;
-      assert_int_equal(plr_corpus_batch(corpus, PLR_SPLIT_TRAIN, m.data_seed, step * m.micro_batches + mb,
-                                        m.micro_batch, m.seq_len, tokens, NULL),
+      assert_int_equal(plr_corpus_batch(corpus, PLR_SPLIT_TRAIN, m.data_seed,
+                                        step * m.micro_batches + mb, m.micro_batch, m.seq_len,
+                                        tokens, NULL),
                        PLR_OK);
       assert_int_equal(plr_shard_forward(shard, 0, tokens, NULL, NULL, &loss), PLR_OK);
       assert_int_equal(plr_shard_backward(shard, 0, NULL, NULL), PLR_OK);

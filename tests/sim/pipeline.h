@@ -27,7 +27,7 @@ typedef struct pipe_config {
   sim_wire wire;        /* all of them; seeds differ */
   uint64_t link_window; /* 0: default */
   uint64_t link_timeout_ns;
-  uint64_t job_ns;      /* of every job; a little longer the later the stage */
+  uint64_t job_ns; /* of every job; a little longer the later the stage */
   uint32_t snapshot_every;
   uint64_t start_step;
   const uint8_t *const *snapshots; /* one a stage, to start from; NULL: seeded weights */
@@ -80,7 +80,8 @@ typedef struct pipeline {
   pipe_snapshot snapshot[PIPE_MAX_STAGES]; /* the newest */
   uint64_t snapshot_step[PIPE_MAX_STAGES];
 
-  void (*before_complete)(struct pipeline *p, uint32_t node, plr_job *job); /* to tamper with a job */
+  void (*before_complete)(struct pipeline *p, uint32_t node,
+                          plr_job *job); /* to tamper with a job */
   void (*on_event)(struct pipeline *p, uint32_t node, const plr_stage_event *event);
   uint32_t want_idle;
 } pipeline;
@@ -97,7 +98,8 @@ char *pipe_text(size_t len);
 /* Runs commands and waits for IDLE; fails the test when it does not come. */
 void pipe_train(pipeline *p, uint64_t until);
 void pipe_evaluate(pipeline *p, uint32_t batches);
-void pipe_generate(pipeline *p, const int32_t *prompt, uint32_t len, uint32_t count, float temperature);
+void pipe_generate(pipeline *p, const int32_t *prompt, uint32_t len, uint32_t count,
+                   float temperature);
 void pipe_stop(pipeline *p);
 /* Runs until `seconds` of virtual time have passed from now or nothing happens any more. */
 void pipe_run_for(pipeline *p, double seconds);
@@ -110,8 +112,8 @@ typedef struct pipe_reference {
   double eval;
   int32_t tokens[64];
 } pipe_reference;
-void pipe_reference_run(int subspace, uint64_t steps, uint32_t eval_batches, uint32_t generate, float temperature,
-                        pipe_reference *out);
+void pipe_reference_run(int subspace, uint64_t steps, uint32_t eval_batches, uint32_t generate,
+                        float temperature, pipe_reference *out);
 
 #define PIPE_GENERATE_SEED 77u
 extern const int32_t pipe_prompt[5];

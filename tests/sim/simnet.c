@@ -64,8 +64,8 @@ uint32_t sim_add_node(sim_net *net, plr_stage *stage) {
   return net->node_count++;
 }
 
-static void add_lane(sim_net *net, uint32_t node_from, plr_link *from, uint32_t node_to, plr_link *to,
-                     const sim_wire *wire, uint64_t salt) {
+static void add_lane(sim_net *net, uint32_t node_from, plr_link *from, uint32_t node_to,
+                     plr_link *to, const sim_wire *wire, uint64_t salt) {
   lane *l = &net->lanes[net->lane_count++];
   memset(l, 0, sizeof *l);
   l->from = from, l->to = to;
@@ -86,7 +86,9 @@ void sim_cut(sim_net *net, uint32_t wire) {
   net->lanes[2 * wire].cut = net->lanes[2 * wire + 1].cut = 1;
 }
 
-uint64_t sim_now(const sim_net *net) { return net->now; }
+uint64_t sim_now(const sim_net *net) {
+  return net->now;
+}
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
 
@@ -101,7 +103,8 @@ static int load(sim_net *net, lane *l) {
   if (net->now < l->busy_until) return 0;
   chunk *c = malloc(sizeof *c + cap);
   l->full = 0;
-  if (!c || plr_link_transmit(l->from, net->now, c->data, cap, &len) != PLR_OK || len == 0 || l->cut) {
+  if (!c || plr_link_transmit(l->from, net->now, c->data, cap, &len) != PLR_OK || len == 0 ||
+      l->cut) {
     free(c);
     return 0;
   }
@@ -122,7 +125,8 @@ static int deliver(sim_net *net, lane *l) {
   if (!c || c->arrive_ns > net->now) return 0;
   l->first = c->next;
   if (!l->first) l->last = NULL;
-  if (!l->cut) plr_link_receive(l->to, net->now, c->data, c->len); /* a fault ends the link: an event */
+  if (!l->cut)
+    plr_link_receive(l->to, net->now, c->data, c->len); /* a fault ends the link: an event */
   free(c);
   return 1;
 }
@@ -182,7 +186,9 @@ static int step_node(sim_net *net, uint32_t n) {
 
 /* ---- time ------------------------------------------------------------------------------------- */
 
-static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
+static uint64_t earlier(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
 
 static uint64_t next_time(const sim_net *net) {
   uint64_t t = PLR_NEVER;

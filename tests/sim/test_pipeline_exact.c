@@ -125,7 +125,8 @@ static void test_codec_matters(void **state) {
   plr_stage_stats a = {.struct_size = sizeof a}, b = {.struct_size = sizeof b};
   assert_int_equal(plr_stage_get_stats(raw.stage[0], &a), PLR_OK);
   assert_int_equal(plr_stage_get_stats(coded.stage[0], &b), PLR_OK);
-  assert_int_equal(a.raw_bytes, 2 * raw.info.micro_batches * 16 * 16 * 2); /* 16 rows of 16 values in bf16 */
+  assert_int_equal(a.raw_bytes,
+                   2 * raw.info.micro_batches * 16 * 16 * 2); /* 16 rows of 16 values in bf16 */
   assert_int_equal(a.raw_bytes, b.raw_bytes);
   assert_true(b.sent_bytes < a.sent_bytes);
   pipe_close(&raw);
@@ -233,9 +234,11 @@ static void test_command_states(void **state) {
   assert_int_equal(plr_stage_set_epoch(worker, 1), PLR_ERR_INVALID_STATE);
   assert_int_equal(plr_stage_train(feeder, UINT64_C(1) << 33), PLR_ERR_LIMIT);
   assert_int_equal(plr_stage_evaluate(feeder, 0), PLR_ERR_INVALID_ARGUMENT);
-  assert_int_equal(plr_stage_generate(feeder, pipe_prompt, 9, 1, 0, 0, 1), PLR_ERR_INVALID_ARGUMENT);
+  assert_int_equal(plr_stage_generate(feeder, pipe_prompt, 9, 1, 0, 0, 1),
+                   PLR_ERR_INVALID_ARGUMENT);
   assert_int_equal(plr_stage_generate(feeder, &outside, 1, 1, 0, 0, 1), PLR_ERR_INVALID_ARGUMENT);
-  assert_int_equal(plr_stage_generate(feeder, pipe_prompt, 1, 1, -1, 0, 1), PLR_ERR_INVALID_ARGUMENT);
+  assert_int_equal(plr_stage_generate(feeder, pipe_prompt, 1, 1, -1, 0, 1),
+                   PLR_ERR_INVALID_ARGUMENT);
   assert_int_equal(plr_stage_submit(feeder, "x", 1), PLR_ERR_INVALID_STATE);
   assert_int_equal(plr_stage_train(feeder, 1), PLR_OK); /* before the links are up */
   assert_int_equal(plr_stage_evaluate(feeder, 1), PLR_ERR_AGAIN);

@@ -6,7 +6,8 @@
 
 static void decode(const pipe_receipt *r, plr_entry *out) {
   plr_error err = {.struct_size = sizeof err};
-  if (plr__entry_decode(r->data, r->len, out, &err) != PLR_OK) fail_msg("%s: %s", err.where, err.message);
+  if (plr__entry_decode(r->data, r->len, out, &err) != PLR_OK)
+    fail_msg("%s: %s", err.where, err.message);
   assert_int_equal(out->type, PLR__ENTRY_RECEIPT);
 }
 
@@ -27,7 +28,8 @@ static uint32_t author_of(const pipeline *p, const plr_entry *e) {
   return 0;
 }
 
-static void check_signatures(const pipeline *p, const pipe_receipt *r, const plr_entry *e, uint32_t stage) {
+static void check_signatures(const pipeline *p, const pipe_receipt *r, const plr_entry *e,
+                             uint32_t stage) {
   uint32_t nodes = p->config.stages + 1;
   const uint32_t signer[3] = {stage, (stage + nodes - 1) % nodes, (stage + 1) % nodes};
   uint8_t message[PLR__SIGNING_BYTES], key[32];
@@ -54,7 +56,8 @@ static void check_fields(const pipeline *p, const plr_receipt *x, uint32_t stage
   assert_int_equal(x->block_first, stage * each);
   assert_int_equal(x->block_end, (stage + 1) * each);
   assert_int_equal(x->tokens, tokens);
-  for (uint32_t b = x->block_first; b < x->block_end; b++) units += plr_model_block_cost(p->model, b);
+  for (uint32_t b = x->block_first; b < x->block_end; b++)
+    units += plr_model_block_cost(p->model, b);
   assert_int_equal(x->units, units * tokens);
   assert_int_equal(x->mb_count, 1);
   assert_int_equal(x->lane, 0);
@@ -159,7 +162,8 @@ static void register_model(const pipeline *p, book *b, const plr_identity *desig
   for (uint32_t i = 0; i < t.block_count; i++) costs[i] = plr_model_block_cost(p->model, i);
   t.costs = costs;
   t.halving_units.lo = UINT64_C(1) << 50, t.rate = 1, t.rate_divisor = 1000;
-  assert_int_equal(plr_entry_model_register(p->ctx, &o, &t, entry, sizeof entry, &len, NULL), PLR_OK);
+  assert_int_equal(plr_entry_model_register(p->ctx, &o, &t, entry, sizeof entry, &len, NULL),
+                   PLR_OK);
   append(b, entry, len, PLR_OK);
 }
 
@@ -247,21 +251,51 @@ typedef struct forgery {
   void (*change)(plr_receipt *x);
 } forgery;
 
-static void more_units(plr_receipt *x) { x->units++; }
-static void more_tokens(plr_receipt *x) { x->tokens++, x->units = x->units / (x->tokens - 1) * x->tokens; }
-static void more_blocks(plr_receipt *x) { x->block_first = 0; }
-static void fewer_blocks(plr_receipt *x) { x->block_end--; }
-static void other_model(plr_receipt *x) { x->model.bytes[0] ^= 1; }
-static void other_profile(plr_receipt *x) { x->profile.bytes[0] ^= 1; }
-static void other_epoch(plr_receipt *x) { x->epoch++; }
-static void other_lane(plr_receipt *x) { x->lane++; }
-static void other_step(plr_receipt *x) { x->step++; }
-static void other_batch(plr_receipt *x) { x->mb_first++; }
-static void two_batches(plr_receipt *x) { x->mb_count = 2; }
-static void other_root(plr_receipt *x) { x->weight_root.bytes[0] ^= 1; }
-static void other_worker(plr_receipt *x) { x->worker[0] ^= 1; }
-static void other_neighbour(plr_receipt *x) { x->downstream[0] ^= 1; }
-static void other_frames(plr_receipt *x) { x->frames_root.bytes[0] ^= 1; }
+static void more_units(plr_receipt *x) {
+  x->units++;
+}
+static void more_tokens(plr_receipt *x) {
+  x->tokens++, x->units = x->units / (x->tokens - 1) * x->tokens;
+}
+static void more_blocks(plr_receipt *x) {
+  x->block_first = 0;
+}
+static void fewer_blocks(plr_receipt *x) {
+  x->block_end--;
+}
+static void other_model(plr_receipt *x) {
+  x->model.bytes[0] ^= 1;
+}
+static void other_profile(plr_receipt *x) {
+  x->profile.bytes[0] ^= 1;
+}
+static void other_epoch(plr_receipt *x) {
+  x->epoch++;
+}
+static void other_lane(plr_receipt *x) {
+  x->lane++;
+}
+static void other_step(plr_receipt *x) {
+  x->step++;
+}
+static void other_batch(plr_receipt *x) {
+  x->mb_first++;
+}
+static void two_batches(plr_receipt *x) {
+  x->mb_count = 2;
+}
+static void other_root(plr_receipt *x) {
+  x->weight_root.bytes[0] ^= 1;
+}
+static void other_worker(plr_receipt *x) {
+  x->worker[0] ^= 1;
+}
+static void other_neighbour(plr_receipt *x) {
+  x->downstream[0] ^= 1;
+}
+static void other_frames(plr_receipt *x) {
+  x->frames_root.bytes[0] ^= 1;
+}
 
 static const forgery forgeries[] = {
     {"units", more_units},
@@ -282,7 +316,8 @@ static const forgery forgeries[] = {
 };
 
 /* Makes the proposal of stage 1 for (2, 0) anew, with one field changed and properly signed. */
-static void propose_again(pipeline *p, const forgery *f, plr_hash *changed_frame, int spoil_signature) {
+static void propose_again(pipeline *p, const forgery *f, plr_hash *changed_frame,
+                          int spoil_signature) {
   plr_stage *liar = p->stage[1], *judge = p->stage[2];
   plr__record *own = plr__record_of(liar, 2, 0), *theirs = plr__record_of(judge, 2, 0);
   plr_receipt x;
@@ -321,7 +356,8 @@ static void test_forged_fields(void **state) {
   assert_int_equal(refused_by(&p, 2), 0);
   for (size_t i = 0; i < PLR_COUNT_OF(forgeries); i++) {
     propose_again(&p, &forgeries[i], NULL, 0);
-    if (!strstr(p.refusal[2], forgeries[i].why)) fail_msg("%s, not %s", p.refusal[2], forgeries[i].why);
+    if (!strstr(p.refusal[2], forgeries[i].why))
+      fail_msg("%s, not %s", p.refusal[2], forgeries[i].why);
     assert_int_equal(refused_by(&p, 2), i + 1);
   }
   propose_again(&p, NULL, NULL, 1);

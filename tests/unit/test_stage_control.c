@@ -172,13 +172,15 @@ static void test_header(void **state) {
   assert_int_equal(parse(&got, buffer.len, &err), PLR_ERR_MALFORMED);
   buffer.data[1] = PLR__CONTROL_DONE, buffer.data[3] = 1;
   assert_int_equal(parse(&got, buffer.len, &err), PLR_ERR_MALFORMED);
-  assert_int_equal(plr__control_parse(&got, buffer.data, PLR__CONTROL_MAX + 1, &err), PLR_ERR_LIMIT);
+  assert_int_equal(plr__control_parse(&got, buffer.data, PLR__CONTROL_MAX + 1, &err),
+                   PLR_ERR_LIMIT);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fields), cmocka_unit_test(test_lengths),
-      cmocka_unit_test(test_values),     cmocka_unit_test(test_header),
+      cmocka_unit_test(test_round_trip), cmocka_unit_test(test_fields),
+      cmocka_unit_test(test_lengths),    cmocka_unit_test(test_values),
+      cmocka_unit_test(test_header),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -29,7 +29,8 @@ static void test_order(void **state) {
   uint32_t in = 0, out = 0;
   for (uint32_t round = 0; round < 200; round++) {
     for (uint32_t i = 0; i < 1 + round % 7; i++, in++) push(&f, in, in * 37 % 500);
-    for (uint32_t i = 0; i < 1 + (round + 3) % 7 && out < in; i++, out++) expect(&f, out, out * 37 % 500);
+    for (uint32_t i = 0; i < 1 + (round + 3) % 7 && out < in; i++, out++)
+      expect(&f, out, out * 37 % 500);
   }
   for (; out < in; out++) expect(&f, out, out * 37 % 500);
   assert_true(plr__fifo_empty(&f));
