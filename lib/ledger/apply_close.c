@@ -69,7 +69,7 @@ static plr_status mint_workers(plr__state *s, const uint8_t model[32], const plr
   PLR_TRY(mint_parts(s, model, m, t, close->epoch, total, &pool));
   plr__split_part *parts = (plr__split_part *)(void *)buffer->data;
   size_t n = buffer->len / sizeof *parts;
-  plr__split(parts, n, pool, work->units);
+  plr__split_shares(parts, n, pool, work->units);
   for (size_t i = 0; i < n; i++) PLR_TRY(credit(s, model, &m->terms, t, close->epoch, &parts[i]));
   t->work += work->units;
   t->supply = total;

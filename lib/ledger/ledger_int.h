@@ -244,7 +244,7 @@ typedef struct plr__split_part {
 
 /* Splits `pool` by units, by largest remainder, ties to the lower account. Sets `share`; reorders the parts.
  * units: sum over the parts, > 0 and below 2^127. */
-void plr__split(plr__split_part *parts, size_t n, uint64_t pool, plr__u128 units);
+void plr__split_shares(plr__split_part *parts, size_t n, uint64_t pool, plr__u128 units);
 
 /* Adds shares that start to vest in epoch `start`. */
 void plr__vest_add(plr__holding *h, uint64_t start, uint64_t shares, uint32_t vest_epochs);

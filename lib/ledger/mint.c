@@ -66,7 +66,7 @@ static void sort_parts(plr__split_part *parts, size_t n) {
   }
 }
 
-void plr__split(plr__split_part *parts, size_t n, uint64_t pool, plr__u128 units) {
+void plr__split_shares(plr__split_part *parts, size_t n, uint64_t pool, plr__u128 units) {
   uint64_t left = pool;
   for (size_t i = 0; i < n; i++) {
     parts[i].share = mul_div(pool, parts[i].units, units, &parts[i].rest);

@@ -21,8 +21,8 @@ plr_status plr_shard_infer(plr_shard *shard, const int32_t *tokens, uint32_t row
     return PLR_ERR_INVALID_ARGUMENT;
   const plr_model_info *info = shard->info;
   int64_t n = (int64_t)rows * seq, w = info->boundary_width;
-  PLR_TRY(plr__check_matrix(in, n, w, shard->first_block > 0));
-  PLR_TRY(plr__check_matrix(out, n, shard->end_block < info->blocks ? w : info->vocab, 1));
+  PLR_TRY(plr__shard_matrix(in, n, w, shard->first_block > 0));
+  PLR_TRY(plr__shard_matrix(out, n, shard->end_block < info->blocks ? w : info->vocab, 1));
   for (int64_t i = 0; i < n; i++)
     if (tokens[i] < 0 || (uint32_t)tokens[i] >= info->vocab) return PLR_ERR_INVALID_ARGUMENT;
   plr_run run = {shard, PLR_LIST_INFER, NULL, rows, seq};
@@ -46,7 +46,7 @@ plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const int32_t *l
   if (!shard || !logits || !labels || !loss_sum) return PLR_ERR_INVALID_ARGUMENT;
   if (shard->end_block < shard->info->blocks) return PLR_ERR_INVALID_STATE;
   int64_t rows = logits->shape[0], vocab = shard->info->vocab;
-  PLR_TRY(plr__check_matrix(logits, rows, vocab, 1));
+  PLR_TRY(plr__shard_matrix(logits, rows, vocab, 1));
   for (int64_t i = 0; i < rows; i++)
     if (labels[i] < 0 || labels[i] >= vocab) return PLR_ERR_INVALID_ARGUMENT;
   plr_fpenv saved = plr__fpenv_enter();

@@ -97,7 +97,7 @@ plr_status plr__run_check_finite(const plr_run *run, uint32_t value);
 /* ---- checks, copies --------------------------------------------------------------------------- */
 
 /* A contiguous F32 matrix rows x cols; with want 0 it must be NULL. SHAPE when not. */
-plr_status plr__check_matrix(const plr_tensor *t, int64_t rows, int64_t cols, int want);
+plr_status plr__shard_matrix(const plr_tensor *t, int64_t rows, int64_t cols, int want);
 plr_status plr__run_put(const plr_run *run, uint32_t value, const void *host);
 plr_status plr__run_get(const plr_run *run, uint32_t value, void *host);
 /* Sums n losses from a value of one column, in order. NON_FINITE. */

@@ -39,9 +39,9 @@ plr_status plr_shard_forward(plr_shard *shard, uint32_t slot, const int32_t *tok
   if (!shard || slot >= shard->slot_count) return PLR_ERR_INVALID_ARGUMENT;
   if (shard->inference_only || shard->slots[slot].busy) return PLR_ERR_INVALID_STATE;
   const plr_model_info *info = shard->info;
-  PLR_TRY(plr__check_matrix(in, shard->rows, info->boundary_width, shard->first_block > 0));
+  PLR_TRY(plr__shard_matrix(in, shard->rows, info->boundary_width, shard->first_block > 0));
   PLR_TRY(
-      plr__check_matrix(out, shard->rows, info->boundary_width, shard->end_block < info->blocks));
+      plr__shard_matrix(out, shard->rows, info->boundary_width, shard->end_block < info->blocks));
   plr_run run = {shard, PLR_LIST_FORWARD, shard->slots[slot].memory, info->micro_batch,
                  info->seq_len};
   plr_fpenv saved = plr__fpenv_enter();
@@ -92,8 +92,8 @@ plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr_tensor 
   if (!shard->slots[slot].busy) return PLR_ERR_INVALID_STATE;
   const plr_model_info *info = shard->info;
   int64_t w = info->boundary_width;
-  PLR_TRY(plr__check_matrix(grad_out, shard->rows, w, shard->end_block < info->blocks));
-  PLR_TRY(plr__check_matrix(grad_in, shard->rows, w, shard->first_block > 0));
+  PLR_TRY(plr__shard_matrix(grad_out, shard->rows, w, shard->end_block < info->blocks));
+  PLR_TRY(plr__shard_matrix(grad_in, shard->rows, w, shard->first_block > 0));
   plr_run run = {shard, PLR_LIST_BACKWARD, shard->slots[slot].memory, info->micro_batch,
                  info->seq_len};
   plr_fpenv saved = plr__fpenv_enter();

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-plr_status plr__check_matrix(const plr_tensor *t, int64_t rows, int64_t cols, int want) {
+plr_status plr__shard_matrix(const plr_tensor *t, int64_t rows, int64_t cols, int want) {
   if (!want) return t ? PLR_ERR_SHAPE : PLR_OK;
   if (!t || plr_tensor_check(t, NULL) != PLR_OK) return PLR_ERR_SHAPE;
   int fits = t->dtype == PLR_DTYPE_F32 && t->ndim == 2 && t->shape[0] == rows &&
