@@ -168,7 +168,8 @@ static void take_snapshot(plr_stage *s, const plr__control *c) {
 }
 
 static void take_stop(plr_stage *s, const plr__control *c) {
-  if (c->step != s->open_next || s->stop_wanted) {
+  int snapshot = (c->flags & PLR__CONTROL_FLAG_SNAPSHOT) != 0; /* without, no step was ever opened */
+  if ((snapshot ? c->step != s->open_next : s->open_next != s->step) || s->stop_wanted) {
     plr__stage_fail(s, PLR_ERR_SEQUENCE,
                     "upstream: told to stop at step %llu, the next step is %llu", (ull)c->step,
                     (ull)s->open_next);

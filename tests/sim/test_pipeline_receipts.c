@@ -4,6 +4,8 @@
 #include "ledger/ledger.h"
 #include "stage/stage_int.h"
 
+#include <stdio.h>
+
 static void decode(const pipe_receipt *r, plr_entry *out) {
   plr_error err = {.struct_size = sizeof err};
   if (plr__entry_decode(r->data, r->len, out, &err) != PLR_OK)
