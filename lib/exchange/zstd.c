@@ -49,7 +49,8 @@ plr_status plr__zstd_encode(void *encoder, uint32_t window_log, const uint8_t *s
                             uint8_t *dst, size_t cap, size_t *written) {
   *written = 0;
   if (cap < 2) return PLR_OK;
-  if (ZSTD_isError(ZSTD_CCtx_setParameter(encoder, ZSTD_c_windowLog, (int)window_log)))
+  if (ZSTD_isError(ZSTD_CCtx_reset(encoder, ZSTD_reset_session_only)) ||
+      ZSTD_isError(ZSTD_CCtx_setParameter(encoder, ZSTD_c_windowLog, (int)window_log)))
     return PLR_ERR_INTERNAL;
   size_t n = ZSTD_compress2(encoder, dst, cap - 1, src, len);
   if (!ZSTD_isError(n)) {
