@@ -164,7 +164,8 @@ static void on_event(void *user, uint32_t node, const plr_stage_event *e) {
   if (e->type == PLR_STAGE_STOPPED) p->stopped++;
   if (e->type == PLR_STAGE_REFUSED) {
     p->refused++;
-    snprintf(p->refusal[node], sizeof p->refusal[node], "%s", e->message);
+    char *to = strstr(e->message, "refused by us") ? p->refusal[node] : p->told[node];
+    snprintf(to, sizeof p->told[node], "%s", e->message);
   }
   if (e->type == PLR_STAGE_FAILED) {
     assert_int_equal(p->failure_status[node], 0); /* once */

@@ -71,7 +71,8 @@ typedef struct pipeline {
   uint64_t stop_step;
   char failure[PIPE_MAX_STAGES + 1][256];
   int32_t failure_status[PIPE_MAX_STAGES + 1];
-  char refusal[PIPE_MAX_STAGES + 1][320];
+  char refusal[PIPE_MAX_STAGES + 1][320]; /* the last one this node made */
+  char told[PIPE_MAX_STAGES + 1][320];    /* the last one it heard of */
   uint8_t entry[1024];
   size_t entry_len;
   pipe_receipt receipt[PIPE_MAX_EVENTS]; /* those the feeder got */
