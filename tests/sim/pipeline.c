@@ -175,8 +175,23 @@ static void on_event(void *user, uint32_t node, const plr_stage_event *e) {
   }
 }
 
+static void *job_thread(void *job) {
+  plr_job_run(job);
+  return NULL;
+}
+
+static void on_run(void *user, uint32_t node, plr_job *job) {
+  pipeline *p = user;
+  if (p->config.threads) {
+    assert_int_equal(pthread_create(&p->thread[node], NULL, job_thread, job), 0);
+  } else {
+    plr_job_run(job);
+  }
+}
+
 static void on_ran(void *user, uint32_t node, plr_job *job) {
   pipeline *p = user;
+  if (p->config.threads) pthread_join(p->thread[node], NULL);
   plr_job_info info = {.struct_size = sizeof info};
   plr_job_get_info(job, &info);
   if (info.kind == PLR_JOB_SNAPSHOT) save(p, node);
@@ -266,7 +281,7 @@ static void connect(pipeline *p) {
 }
 
 void pipe_open(pipeline *p, const pipe_config *config) {
-  sim_hooks hooks = {.user = p, .event = on_event, .ran = on_ran};
+  sim_hooks hooks = {.user = p, .event = on_event, .run = on_run, .ran = on_ran};
   memset(p, 0, sizeof *p);
   p->config = *config;
   p->feeder = config->stages;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "simnet.h"
 
@@ -30,6 +31,7 @@ typedef struct pipe_config {
   uint64_t job_ns; /* of every job; a little longer the later the stage */
   uint32_t snapshot_every;
   uint64_t start_step;
+  int threads;                     /* 1: every job runs on a thread of its own, beside the loop */
   const uint8_t *const *snapshots; /* one a stage, to start from; NULL: seeded weights */
   const size_t *snapshot_lens;
   const plr_context_options *context; /* NULL: defaults */
@@ -57,6 +59,7 @@ typedef struct pipeline {
   plr_link *link[PIPE_MAX_STAGES + 1][2]; /* of each node, by side */
   plr_stage *stage[PIPE_MAX_STAGES + 1];
   sim_net *net;
+  pthread_t thread[PIPE_MAX_STAGES];
   uint32_t feeder; /* its node: the number of stages */
 
   /* from events */

@@ -162,7 +162,6 @@ static int start_job(sim_net *net, uint32_t n) {
   } else {
     plr_job_run(at->job); /* its status stays in the job */
   }
-  if (net->hooks.ran) net->hooks.ran(net->hooks.user, n, at->job);
   at->job_done_ns = net->now + at->job_time[info.kind];
   return 1;
 }
@@ -172,6 +171,7 @@ static int finish_job(sim_net *net, uint32_t n) {
   plr_job *job = at->job;
   if (!job || at->job_done_ns > net->now) return 0;
   at->job = NULL;
+  if (net->hooks.ran) net->hooks.ran(net->hooks.user, n, job);
   plr_stage_complete(at->stage, job, net->now);
   return 1;
 }

@@ -24,12 +24,11 @@ typedef struct sim_hooks {
   void *user;
   /* Every event of a node. Commands may be given to stages from here. */
   void (*event)(void *user, uint32_t node, const plr_stage_event *event);
-  /* Before and after a job runs, and before it is handed back; each may be NULL. */
-  void (*ran)(void *user, uint32_t node, plr_job *job);
-  /* Runs the job instead of plr_job_run; may be NULL. */
+  /* Runs a job, or begins to; NULL: plr_job_run. */
   void (*run)(void *user, uint32_t node, plr_job *job);
-  /* The node is told that its link ended (host side of a failure). 1: close the node's wires when it fails. */
-  int close_on_failure;
+  /* Its virtual time is over: it must have run, and is handed back next. May be NULL. */
+  void (*ran)(void *user, uint32_t node, plr_job *job);
+  int close_on_failure; /* 1: the peers of a node that fails are told that their streams ended */
 } sim_hooks;
 
 sim_net *sim_create(const sim_hooks *hooks);
