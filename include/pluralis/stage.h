@@ -9,7 +9,8 @@
  * shard and the codecs only and may run on any thread; the stage decides their order (1F1B with a flush: sync), the
  * host decides when and where they run. The loop of a host, for each stage:
  *
- *   plr_link_receive(...) for bytes that came;  plr_stage_advance(stage, now);
+ *   plr_link_receive(...) for bytes that came;  plr_link_advance(...) at its deadlines
+ *   plr_stage_advance(stage, now);
  *   while (plr_stage_next_job(stage, &job) == PLR_OK) { plr_job_run(job); plr_stage_complete(stage, job, now); }
  *   while (plr_stage_next_event(stage, &event) == PLR_OK) ...
  *   plr_link_transmit(...) until nothing is left
@@ -38,23 +39,27 @@ typedef struct plr_stage_options {
   uint32_t struct_size;
   uint32_t role;             /* PLR_STAGE_WORKER (default) or PLR_STAGE_FEEDER */
   uint32_t index, count;     /* worker: number in the pipeline and number of stages; feeder: count only */
-  uint32_t snapshot_every;   /* steps between snapshot jobs; 0 = only at stop. Same on all stages */
-  uint32_t lane;             /* replica number in receipts; 0 */
-  uint64_t epoch;            /* ledger epoch receipts are written for (see plr_stage_set_epoch) */
+  uint32_t snapshot_every;   /* feeder: steps between snapshot jobs; 0 = only at start and stop */
+  uint32_t lane;             /* replica number in receipts, the same on all stages and the feeder; 0 */
+  uint64_t epoch;            /* feeder: ledger epoch receipts are written for (see plr_stage_set_epoch) */
   uint64_t start_step;       /* feeder: first step to feed; a worker takes it from its shard */
   const char *origin;        /* ledger origin, part of what receipts sign; copied */
   const plr_identity *identity; /* borrowed until destroy */
   const plr_model *model;    /* kept by reference */
-  plr_shard *shard;          /* worker: borrowed until destroy; touched only by plr_job_run */
+  plr_shard *shard;          /* worker: borrowed until destroy; touched only by plr_job_run. It needs
+                                min(count - index, micro_batches) slots */
   const plr_corpus *corpus;  /* feeder: borrowed until destroy */
   plr_codec forward_codec, backward_codec; /* default raw fp32 */
 } plr_stage_options;
 
 PLR_API void plr_stage_options_init(plr_stage_options *options, uint32_t struct_size);
 
-/* Creates a stage with everything it will need. Errors: INVALID_ARGUMENT, LIMIT, NO_MEMORY. Since 0.1. */
+/* Creates a stage with everything it will need. Errors: INVALID_ARGUMENT (what is missing, blocks that cannot be
+ * those of this stage, a shard with too few slots), LIMIT, NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_stage_create(plr_context *ctx, const plr_stage_options *options, plr_stage **out,
                                     plr_error *err);
+
+/* Works in every state. A job that is out ends with its stage, so no plr_job_run may be under way. Since 0.1. */
 PLR_API void plr_stage_destroy(plr_stage *stage);
 
 #define PLR_SIDE_UPSTREAM 0u
@@ -65,9 +70,14 @@ PLR_API void plr_stage_destroy(plr_stage *stage);
  * feeder's downstream is stage 0, its upstream the last stage. Since 0.1. */
 PLR_API plr_status plr_stage_attach(plr_stage *stage, uint32_t side, plr_link *link);
 
-/* Takes in what the links have received and moves everything that can move. Errors: the status the stage failed
- * with, also reported once as PLR_STAGE_FAILED. Since 0.1. */
+/* Takes in what the links have received and moves everything that can move. To be called after bytes were received
+ * or transmitted, after plr_link_advance and after plr_link_close. Nothing is taken from the links while events are
+ * not read (their queue is bounded). Errors: the status the stage failed with, also reported once as
+ * PLR_STAGE_FAILED. Since 0.1. */
 PLR_API plr_status plr_stage_advance(plr_stage *stage, uint64_t now_ns);
+
+/* Time of the next call to advance that needs no other reason, or PLR_NEVER: 0.1 has no timers besides the links'.
+ * Since 0.1. */
 PLR_API uint64_t plr_stage_next_deadline_ns(const plr_stage *stage);
 
 /* ---- jobs ------------------------------------------------------------------------------------- */
@@ -97,16 +107,22 @@ PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t n
 
 /* ---- events ----------------------------------------------------------------------------------- */
 
+/* `step` of an event counts steps done, except that of RECEIPT and REFUSED, which is the number of the step, from 0,
+ * and whose `index` is the micro-batch. */
 #define PLR_STAGE_READY 1u     /* both links are up */
 #define PLR_STAGE_STEP 2u      /* a step is done. Feeder: value = mean training loss (nats a token) */
-#define PLR_STAGE_EVAL 3u      /* feeder: value = mean validation loss */
+#define PLR_STAGE_EVAL 3u      /* feeder: value = mean validation loss over `index` micro-batches */
 #define PLR_STAGE_TOKEN 4u     /* feeder: a generated token; index counts from 0, token is the id */
 #define PLR_STAGE_GENERATED 5u /* feeder: generation is complete */
 #define PLR_STAGE_RECEIPT 6u   /* data: a complete receipt (three signatures). Worker: its own. Feeder: anyone's */
 #define PLR_STAGE_ENTRY 7u     /* feeder: data: a ledger entry a worker submitted */
-#define PLR_STAGE_ROOT 8u      /* hash: weight root of the whole model at `step` (feeder); own leaves done (worker) */
-#define PLR_STAGE_STOPPED 9u   /* stopped after a snapshot at `step`; nothing more will come */
-#define PLR_STAGE_FAILED 10u   /* status, message: a link or a peer failed; only destroy is left */
+#define PLR_STAGE_ROOT 8u      /* hash: weight root of the whole model (feeder); Merkle root of own leaves (worker) */
+#define PLR_STAGE_STOPPED 9u   /* stopped after a snapshot; feeder: hash = weight root. Nothing more will come; pump
+                                  the links until their queues are empty before closing them */
+#define PLR_STAGE_FAILED 10u   /* status, message: a link or a peer failed; only destroy is left. Pump the links once
+                                  more: they carry word of it to the other stages */
+#define PLR_STAGE_REFUSED 11u  /* message: a receipt was refused by a neighbour, or by us; training goes on */
+#define PLR_STAGE_IDLE 12u     /* feeder: the command is finished, the pipeline empty: the next may be given */
 
 typedef struct plr_stage_event {
   uint32_t struct_size, type;
@@ -125,10 +141,15 @@ PLR_API plr_status plr_stage_next_event(plr_stage *stage, plr_stage_event *event
 
 /* ---- commands --------------------------------------------------------------------------------- */
 
-/* Feeder: feed training steps until `until_step` steps are done. AGAIN while another command runs. Since 0.1. */
+/* Commands of the feeder may be given before READY. They run one at a time (AGAIN while another runs) and end with
+ * IDLE, when nothing is under way any more.
+ *
+ * Feed training steps until `until_step` steps are done. Before the first step all stages run a snapshot job: it
+ * shows that they stand at the same step, and gives the root that the first receipts name. At most two steps are
+ * under way. Ends when all receipts are in. Errors: LIMIT (2^32 steps). Since 0.1. */
 PLR_API plr_status plr_stage_train(plr_stage *feeder, uint64_t until_step);
 
-/* Feeder: run `batches` validation micro-batches (indices 0, 1, ...), then EVAL. Since 0.1. */
+/* Feeder: run `batches` >= 1 validation micro-batches (indices 0, 1, ...), then EVAL. Since 0.1. */
 PLR_API plr_status plr_stage_evaluate(plr_stage *feeder, uint32_t batches);
 
 /* Feeder: continue `prompt` (1..seq_len tokens) by `count` tokens, by recomputing the last seq_len tokens each time;
@@ -136,13 +157,15 @@ PLR_API plr_status plr_stage_evaluate(plr_stage *feeder, uint32_t batches);
 PLR_API plr_status plr_stage_generate(plr_stage *feeder, const int32_t *prompt, uint32_t prompt_len, uint32_t count,
                                       float temperature, uint32_t top_k, uint64_t seed);
 
-/* Feeder: end the running command at the end of the current step, snapshot on all stages, stop. Since 0.1. */
+/* Feeder: end the running command (training after the last step it has begun to feed), snapshot on all stages if
+ * there was training, then STOPPED everywhere. Since 0.1. */
 PLR_API plr_status plr_stage_stop(plr_stage *feeder);
 
-/* Worker: sends a ledger entry (AccountOpen, Claim) downstream to the feeder, copied. Since 0.1. */
+/* Worker: sends a ledger entry (AccountOpen, Claim; at most 65,535 bytes) downstream to the feeder, copied.
+ * AGAIN: the queue is full. Since 0.1. */
 PLR_API plr_status plr_stage_submit(plr_stage *stage, const void *entry, size_t len);
 
-/* Epoch written into receipts from the next step on; the feeder tells the workers. Since 0.1. */
+/* Epoch written into receipts of the steps the feeder has not yet begun to feed; it tells the workers. Since 0.1. */
 PLR_API plr_status plr_stage_set_epoch(plr_stage *feeder, uint64_t epoch);
 
 /* Takes up to cap bytes of the journal (whole records; lib/stage/JOURNAL.md). AGAIN when there are none,
@@ -153,8 +176,8 @@ PLR_API plr_status plr_stage_read_journal(plr_stage *stage, void *buf, size_t ca
 typedef struct plr_stage_stats {
   uint32_t struct_size, reserved;
   uint64_t steps, forwards, backwards, receipts; /* done, the last one counter-signed by both sides */
-  uint64_t receipts_refused;                     /* proposals whose hashes did not match ours */
-  uint64_t raw_bytes, sent_bytes;                /* dense bf16 equivalent of what was sent, and frame bytes sent */
+  uint64_t receipts_refused;                     /* proposals of neighbours that did not match what we saw */
+  uint64_t raw_bytes, sent_bytes;                /* dense bf16 equivalent of the tensors sent; bytes of all frames */
   uint64_t journal_records, journal_dropped;
 } plr_stage_stats;
 

@@ -55,7 +55,7 @@ static void curve_telescopes(void **state) {
 /* ---- the split ---------------------------------------------------------------------------------- */
 
 static void check_split(plr__split_part *parts, size_t n, uint64_t pool, plr__u128 units) {
-  plr__split(parts, n, pool, units);
+  plr__split_shares(parts, n, pool, units);
   uint64_t sum = 0;
   for (size_t i = 0; i < n; i++) {
     sum += parts[i].share;
@@ -93,7 +93,7 @@ static void split(void **state) {
   /* Three equal workers, ten shares: the lowest account gets the odd one. */
   memset(parts, 0, sizeof parts);
   for (uint8_t i = 0; i < 3; i++) parts[i].account[0] = (uint8_t)(9 - i), parts[i].units = 5;
-  plr__split(parts, 3, 10, 15);
+  plr__split_shares(parts, 3, 10, 15);
   for (int i = 0; i < 3; i++) assert_int_equal(parts[i].share, parts[i].account[0] == 7 ? 4 : 3);
 }
 

@@ -1,0 +1,218 @@
+/* What comes back to the feeder: losses, tokens, leaf hashes, receipts, entries. */
+#include "stage_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef unsigned long long ull;
+
+static void unexpected(plr_stage *s, const plr__control *c, const char *why) {
+  plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: %s message of step %llu, micro-batch %u: %s",
+                  plr__control_name(c->type), (ull)c->step, c->micro_batch, why);
+}
+
+/* ---- losses and tokens ------------------------------------------------------------------------ */
+
+static void take_training_loss(plr_stage *s, const plr__control *c, const plr_hash *hash) {
+  plr__feeder *f = &s->feeder;
+  plr__record *r = plr__record_of(s, c->step, c->micro_batch);
+  if (f->command != PLR__COMMAND_TRAIN || c->step != f->steps_done || c->micro_batch != f->losses ||
+      !r || r->state != PLR__RECORD_FORWARD) {
+    unexpected(s, c, "not the one that is due");
+    return;
+  }
+  r->frames[PLR__FRAME_OUT] = *hash;
+  f->loss_sum = (f->losses ? f->loss_sum : 0) + c->loss;
+  plr__record_done(s, r);
+  if (++f->losses < s->info.micro_batches) return;
+  f->losses = 0;
+  f->steps_done++;
+  s->stats.steps++;
+  plr_stage_event e = {.type = PLR_STAGE_STEP, .step = f->steps_done};
+  e.value = f->loss_sum / ((double)s->info.micro_batches * s->rows);
+  plr__event(s, &e, NULL);
+}
+
+static void take_loss(plr_stage *s, const plr__control *c, const plr_hash *hash) {
+  plr__feeder *f = &s->feeder;
+  if (c->kind == PLR__KIND_TRAIN) {
+    take_training_loss(s, c, hash);
+  } else if (f->command != PLR__COMMAND_EVALUATE || c->step != 0 || f->returned >= f->fed ||
+             c->micro_batch != f->returned) {
+    unexpected(s, c, "not the one that is due");
+  } else {
+    f->loss_sum += c->loss;
+    f->returned++;
+  }
+}
+
+static void take_token(plr_stage *s, const plr__control *c) {
+  plr__feeder *f = &s->feeder;
+  if (f->command != PLR__COMMAND_GENERATE || f->returned >= f->fed || c->index != f->returned) {
+    unexpected(s, c, "not the one that is due");
+    return;
+  }
+  if (c->token < 0 || (uint32_t)c->token >= s->info.vocab) {
+    unexpected(s, c, "a token outside the vocabulary");
+    return;
+  }
+  if (f->context_len == s->info.seq_len)
+    memmove(f->context, f->context + 1, --f->context_len * sizeof *f->context);
+  f->context[f->context_len++] = c->token;
+  f->returned++;
+  plr_stage_event e = {.type = PLR_STAGE_TOKEN, .token = c->token, .index = c->index};
+  e.step = f->steps_done;
+  plr__event(s, &e, NULL);
+}
+
+/* ---- weight roots ----------------------------------------------------------------------------- */
+
+static int leaves_due(const plr_stage *s, uint64_t step) {
+  const plr__feeder *f = &s->feeder;
+  if (!f->started || step > f->step) return 0;
+  return step == f->start_step || plr__feeder_snapshot_due(s, step) ||
+         (f->stop_sent && step == f->step);
+}
+
+/* The collection for that step; a new one takes the place of the oldest. */
+static plr__roots *collection(plr_stage *s, uint64_t step) {
+  plr__roots *oldest = &s->feeder.roots[0];
+  for (uint32_t i = 0; i < PLR__STEPS_KEPT; i++) {
+    plr__roots *r = &s->feeder.roots[i];
+    if (r->used && r->step == step) return r;
+    if (!r->used || (oldest->used && r->step < oldest->step)) oldest = r;
+  }
+  if (oldest->used && oldest->step > step) return NULL;
+  oldest->step = step;
+  oldest->used = 1;
+  oldest->count = oldest->known = 0;
+  memset(oldest->have, 0, s->info.blocks);
+  return oldest;
+}
+
+static void take_leaves(plr_stage *s, const plr__control *c) {
+  uint32_t n = c->data_len / (uint32_t)sizeof(plr_hash);
+  plr__roots *r = leaves_due(s, c->step) ? collection(s, c->step) : NULL;
+  if (!r || c->first_block > s->info.blocks || n > s->info.blocks - c->first_block) {
+    unexpected(s, c, "no snapshot of these blocks is due");
+    return;
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    if (r->have[c->first_block + i]) {
+      unexpected(s, c, "the leaf of a block came twice");
+      return;
+    }
+    r->have[c->first_block + i] = 1;
+    memcpy(r->leaves[c->first_block + i].bytes, c->data + (size_t)i * sizeof(plr_hash),
+           sizeof(plr_hash));
+  }
+  r->count += n;
+  if (r->count < s->info.blocks) return;
+  plr_status st = plr_weight_root(r->leaves, s->info.blocks, &r->root);
+  if (st != PLR_OK) {
+    plr__stage_fail(s, st, "the weight root of step %llu could not be computed", (ull)r->step);
+    return;
+  }
+  r->known = 1;
+  plr_stage_event e = {.type = PLR_STAGE_ROOT, .step = r->step, .hash = r->root};
+  plr__event(s, &e, NULL);
+}
+
+/* ---- receipts and entries --------------------------------------------------------------------- */
+
+/* 1 unless the message speaks of a receipt that nobody can owe. Counts each receipt once. */
+static int settle(plr_stage *s, const plr__control *c) {
+  plr__feeder *f = &s->feeder;
+  plr__record *r = plr__record_of(s, c->step, c->micro_batch);
+  if (!r || c->stage >= s->count) {
+    unexpected(s, c, "no such receipt is due");
+    return 0;
+  }
+  uint32_t slot = (uint32_t)(c->step % PLR__STEPS_KEPT);
+  uint8_t *seen =
+      &f->settled[((size_t)slot * s->info.micro_batches + c->micro_batch) * s->count + c->stage];
+  if (!*seen) f->settled_count[slot]++, f->outstanding--;
+  *seen = 1;
+  return 1;
+}
+
+static void take_receipt(plr_stage *s, const plr__control *c) {
+  plr_entry entry;
+  plr_error err = {.struct_size = sizeof err};
+  plr_status st = plr__entry_decode(c->data, c->data_len, &entry, &err);
+  if (st == PLR_OK && (entry.type != PLR__ENTRY_RECEIPT || entry.as.receipt.step != c->step ||
+                       entry.as.receipt.mb_first != c->micro_batch))
+    st = plr__fail(&err, PLR_ERR_MISMATCH, "receipt", "another one than announced");
+  if (st != PLR_OK) {
+    plr__stage_fail(s, st, "upstream: receipt of stage %u, step %llu, micro-batch %u: %s", c->stage,
+                    (ull)c->step, c->micro_batch, err.message);
+    return;
+  }
+  if (!settle(s, c)) return;
+  s->stats.receipts++;
+  plr_stage_event e = {.type = PLR_STAGE_RECEIPT, .step = c->step, .index = c->micro_batch};
+  e.data = c->data, e.len = c->data_len;
+  plr__event(s, &e, NULL);
+}
+
+static void take_missing(plr_stage *s, const plr__control *c) {
+  char text[PLR__CONTROL_MAX_TEXT + 80];
+  plr_stage_event e = {.type = PLR_STAGE_REFUSED, .status = PLR_ERR_MISMATCH, .step = c->step};
+  if (!settle(s, c)) return;
+  int at = snprintf(text, sizeof text,
+                    "receipt of stage %u, step %llu, micro-batch %u will not come: ", c->stage,
+                    (ull)c->step, c->micro_batch);
+  for (uint32_t i = 0; i < c->data_len && at < (int)sizeof text - 1; i++)
+    text[at++] = c->data[i] < 0x20 || c->data[i] > 0x7e ? '?' : (char)c->data[i];
+  text[at] = 0;
+  e.index = c->micro_batch;
+  plr__event(s, &e, text);
+}
+
+static void take_done(plr_stage *s, const plr__control *c) {
+  const plr__roots *root = plr__feeder_root(s, s->feeder.step);
+  plr_stage_event e = {.type = PLR_STAGE_STOPPED, .step = s->feeder.steps_done};
+  if (!s->feeder.done_sent) {
+    unexpected(s, c, "nobody said so");
+    return;
+  }
+  if (root) e.hash = root->root;
+  plr__event(s, &e, NULL);
+  s->stopped = s->failed == PLR_OK;
+}
+
+void plr__feeder_control(plr_stage *s, uint32_t side, const plr__control *c, const plr_hash *hash) {
+  plr_stage_event e = {.type = PLR_STAGE_ENTRY, .step = s->feeder.steps_done};
+  if (side == PLR__DOWN) {
+    plr__stage_fail(s, PLR_ERR_SEQUENCE, "downstream: unexpected %s message",
+                    plr__control_name(c->type));
+    return;
+  }
+  switch (c->type) {
+  case PLR__CONTROL_LOSS:
+    take_loss(s, c, hash);
+    break;
+  case PLR__CONTROL_TOKEN:
+    take_token(s, c);
+    break;
+  case PLR__CONTROL_LEAVES:
+    take_leaves(s, c);
+    break;
+  case PLR__CONTROL_RECEIPT:
+    take_receipt(s, c);
+    break;
+  case PLR__CONTROL_MISSING:
+    take_missing(s, c);
+    break;
+  case PLR__CONTROL_DONE:
+    take_done(s, c);
+    break;
+  case PLR__CONTROL_ENTRY:
+    e.data = c->data, e.len = c->data_len;
+    plr__event(s, &e, NULL);
+    break;
+  default:
+    unexpected(s, c, "not for a feeder");
+    break;
+  }
+}

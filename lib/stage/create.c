@@ -1,0 +1,265 @@
+/* Options, memory, attachment and the calls of the loop. */
+#include "stage_int.h"
+
+#include "model/model.h"
+#include "shard/shard.h"
+
+#include <string.h>
+
+static const char where[] = "stage options";
+
+static plr_stage_options defaults(void) {
+  plr_stage_options o;
+  memset(&o, 0, sizeof o);
+  o.struct_size = sizeof o;
+  o.count = 1;
+  o.forward_codec.dtype = o.backward_codec.dtype = PLR_DTYPE_F32; /* raw */
+  return o;
+}
+
+void plr_stage_options_init(plr_stage_options *options, uint32_t struct_size) {
+  plr_stage_options o = defaults();
+  plr__options_init(options, struct_size, &o, sizeof o);
+}
+
+uint32_t plr__pipeline_depth(const plr_stage *s) {
+  return PLR_MIN(s->count + 1, s->info.micro_batches);
+}
+
+/* ---- checks ----------------------------------------------------------------------------------- */
+
+static plr_status check_common(const plr_stage_options *o, plr_error *err) {
+  if (!o->model || !o->identity || !o->origin || !o->origin[0])
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "model, identity and origin are required");
+  if (o->role > PLR_STAGE_FEEDER)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "unknown role %u", (unsigned)o->role);
+  if (o->count == 0 || o->count > PLR_MAX_BLOCKS)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "a pipeline of %u stages",
+                     (unsigned)o->count);
+  return PLR_OK;
+}
+
+static plr_status check_feeder(const plr_stage_options *o, plr_error *err) {
+  if (!o->corpus || o->shard)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "a feeder has a corpus and no shard");
+  return PLR_OK;
+}
+
+static plr_status check_worker(const plr_stage *s, const plr_stage_options *o, plr_error *err) {
+  if (!o->shard || o->index >= o->count)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "a worker has a shard and a number below %u", (unsigned)o->count);
+  if ((s->first_block == 0) != (o->index == 0) || (s->end_block == s->info.blocks) != s->tail)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "blocks [%u, %u) of %u cannot be stage %u of %u", (unsigned)s->first_block,
+                     (unsigned)s->end_block, (unsigned)s->info.blocks, (unsigned)o->index,
+                     (unsigned)o->count);
+  if (plr__shard_slots(o->shard) < s->in_flight)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "the shard has %u slots, stage %u of %u needs %u", plr__shard_slots(o->shard),
+                     (unsigned)o->index, (unsigned)o->count, (unsigned)s->in_flight);
+  return PLR_OK;
+}
+
+static plr_status check_limits(const plr_stage *s, plr_error *err) {
+  size_t frame = plr__frame_bound(s->rows, s->info.boundary_width);
+  if (frame > plr__max_frame(s->ctx))
+    return plr__fail(err, PLR_ERR_LIMIT, where,
+                     "a frame may take %zu bytes, the context allows %llu", frame,
+                     (unsigned long long)plr__max_frame(s->ctx));
+  return PLR_OK;
+}
+
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+static plr_status frame_alloc(plr_stage *s, plr__frame *f, size_t cap) {
+  f->data = plr__alloc(s->ctx, cap);
+  return f->data ? PLR_OK : PLR_ERR_NO_MEMORY;
+}
+
+static plr_status alloc_rings(plr_stage *s) {
+  uint32_t depth = plr__pipeline_depth(s);
+  s->arrival_cap = s->index == 0 ? PLR_MAX(2 * s->info.micro_batches, depth) : depth;
+  s->arrivals = plr__calloc(s->ctx, s->arrival_cap, sizeof *s->arrivals);
+  s->gradient_cap = s->tail ? 0 : s->in_flight;
+  s->gradients = plr__calloc(s->ctx, s->gradient_cap, sizeof *s->gradients);
+  if (!s->arrivals || !s->gradients) return PLR_ERR_NO_MEMORY;
+  for (uint32_t i = 0; i < s->arrival_cap; i++) {
+    PLR_TRY(frame_alloc(s, &s->arrivals[i].tokens, s->tokens_cap));
+    if (s->index > 0) PLR_TRY(frame_alloc(s, &s->arrivals[i].activation, s->frame_cap));
+  }
+  for (uint32_t i = 0; i < s->gradient_cap; i++)
+    PLR_TRY(frame_alloc(s, &s->gradients[i], s->frame_cap));
+  return PLR_OK;
+}
+
+/* Queues hold what the schedule can put into them while a link takes nothing: the messages about every receipt that
+ * is kept, and twice what one job or message adds. */
+static plr_status alloc_queues(plr_stage *s) {
+  size_t receipts = (size_t)s->record_count * (s->count + 2u) * 1024u;
+  size_t feed = s->role == PLR_STAGE_FEEDER ? s->info.micro_batches * (s->tokens_cap + 64) : 0;
+  s->job_room = s->tokens_cap + s->job_out_cap + feed + PLR__ROOM;
+  for (uint32_t side = 0; side < PLR__SIDES; side++)
+    PLR_TRY(plr__fifo_init(&s->peer[side].outbox, s->ctx, 4096, receipts + 2 * s->job_room));
+  PLR_TRY(plr__fifo_init(&s->events, s->ctx, 4096, receipts + 2 * s->job_room));
+  s->journal_cap = PLR_MAX(1024u, 16 * s->record_count);
+  s->journal = plr__calloc(s->ctx, s->journal_cap, PLR__JOURNAL_RECORD);
+  return s->journal ? PLR_OK : PLR_ERR_NO_MEMORY;
+}
+
+static plr_status alloc_common(plr_stage *s, const plr_stage_options *o) {
+  s->origin = plr__strdup(s->ctx, o->origin);
+  s->tokens_cap = plr__frame_bound(s->info.micro_batch, s->info.seq_len + 1u);
+  s->scratch_cap = PLR_MAX(s->tokens_cap, PLR__CONTROL_MAX + 256u);
+  s->frame = plr__alloc(s->ctx, s->scratch_cap);
+  s->record_count = PLR__STEPS_KEPT * s->info.micro_batches;
+  s->records = plr__calloc(s->ctx, s->record_count, sizeof *s->records);
+  plr__buffer_init(&s->payload, s->ctx);
+  plr__buffer_init(&s->entry, s->ctx);
+  PLR_TRY(plr__buffer_reserve(&s->payload, PLR__CONTROL_MAX));
+  PLR_TRY(plr__buffer_reserve(&s->entry, 4096));
+  return s->origin && s->frame && s->records ? PLR_OK : PLR_ERR_NO_MEMORY;
+}
+
+static void describe(plr_stage *s, const plr_stage_options *o) {
+  uint8_t key[32];
+  s->role = o->role;
+  s->index = o->role == PLR_STAGE_FEEDER ? o->count : o->index;
+  s->count = o->count, s->lane = o->lane, s->snapshot_every = o->snapshot_every;
+  s->identity = o->identity;
+  plr_identity_public_key(o->identity, key);
+  plr_account_id(key, &s->account);
+  s->info = *plr__model_info(o->model);
+  plr_model_hash(o->model, &s->model_hash);
+  plr_profile_hash(&s->profile);
+  s->rows = s->info.micro_batch * s->info.seq_len;
+  s->last_snapshot = PLR_NEVER;
+}
+
+static void describe_worker(plr_stage *s, const plr_stage_options *o) {
+  s->shard = o->shard;
+  s->tail = o->index + 1 == o->count;
+  plr__shard_blocks(o->shard, &s->first_block, &s->end_block);
+  s->in_flight = PLR_MIN(s->count - PLR_MIN(s->index, s->count - 1), s->info.micro_batches);
+  s->step = s->arrive_step = s->open_next = plr_shard_steps(o->shard);
+  for (uint32_t b = s->first_block; b < s->end_block; b++)
+    s->units += plr_model_block_cost(o->model, b);
+  s->units *= s->rows;
+}
+
+static plr_status build(plr_stage *s, const plr_stage_options *o, plr_error *err) {
+  describe(s, o);
+  PLR_TRY(check_limits(s, err));
+  if (o->role == PLR_STAGE_FEEDER) {
+    PLR_TRY(check_feeder(o, err));
+  } else if (o->shard) {
+    describe_worker(s, o);
+  }
+  if (o->role == PLR_STAGE_WORKER) PLR_TRY(check_worker(s, o, err));
+  plr_status st = alloc_common(s, o);
+  if (st == PLR_OK && o->role == PLR_STAGE_WORKER) {
+    PLR_TRY(plr__compute_init(s, o, err));
+    st = alloc_rings(s);
+  } else if (st == PLR_OK) {
+    st = plr__feeder_init(s, o);
+  }
+  if (st == PLR_OK) st = alloc_queues(s);
+  return st == PLR_ERR_NO_MEMORY ? plr__no_memory(err, "stage") : st;
+}
+
+plr_status plr_stage_create(plr_context *ctx, const plr_stage_options *options, plr_stage **out,
+                            plr_error *err) {
+  plr_stage_options o = defaults();
+  if (!out) return PLR_ERR_INVALID_ARGUMENT;
+  *out = NULL;
+  if (!ctx || !options)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "no context or options");
+  PLR_TRY(plr__options_read(&o, sizeof o, options, where, err));
+  PLR_TRY(check_common(&o, err));
+  plr_stage *s = plr__calloc(ctx, 1, sizeof *s);
+  if (!s) return plr__no_memory(err, "stage");
+  s->ctx = plr__context_ref(ctx);
+  s->model = plr__model_ref(o.model);
+  plr_status st = build(s, &o, err);
+  if (st != PLR_OK) {
+    plr_stage_destroy(s);
+    return st;
+  }
+  *out = s;
+  return PLR_OK;
+}
+
+void plr_stage_destroy(plr_stage *s) {
+  if (!s) return;
+  plr_context *ctx = s->ctx;
+  for (uint32_t i = 0; s->arrivals && i < s->arrival_cap; i++) {
+    plr__free(ctx, s->arrivals[i].tokens.data);
+    plr__free(ctx, s->arrivals[i].activation.data);
+  }
+  for (uint32_t i = 0; s->gradients && i < s->gradient_cap; i++)
+    plr__free(ctx, s->gradients[i].data);
+  plr__free(ctx, s->arrivals);
+  plr__free(ctx, s->gradients);
+  plr__compute_release(s);
+  plr__feeder_release(s);
+  for (uint32_t side = 0; side < PLR__SIDES; side++) plr__fifo_release(&s->peer[side].outbox);
+  plr__fifo_release(&s->events);
+  if (s->payload.ctx) plr__buffer_release(&s->payload);
+  if (s->entry.ctx) plr__buffer_release(&s->entry);
+  plr__free(ctx, s->journal);
+  plr__free(ctx, s->records);
+  plr__free(ctx, s->frame);
+  plr__free(ctx, s->origin);
+  plr__model_unref(s->model);
+  plr__free(ctx, s);
+  plr__context_unref(ctx);
+}
+
+/* ---- the loop --------------------------------------------------------------------------------- */
+
+plr_status plr_stage_attach(plr_stage *s, uint32_t side, plr_link *link) {
+  if (!s || !link || side >= PLR__SIDES) return PLR_ERR_INVALID_ARGUMENT;
+  if (s->failed != PLR_OK) return s->failed;
+  if (s->peer[side].link || s->peer[1 - side].link == link) return PLR_ERR_INVALID_STATE;
+  s->peer[side].link = link;
+  return PLR_OK;
+}
+
+plr_status plr_stage_advance(plr_stage *s, uint64_t now_ns) {
+  if (!s) return PLR_ERR_INVALID_ARGUMENT;
+  s->now = now_ns;
+  if (s->failed != PLR_OK) return s->failed;
+  if (!s->peer[PLR__UP].link || !s->peer[PLR__DOWN].link) return PLR_OK;
+  plr__stage_flush(s);
+  plr__stage_poll(s);
+  plr__feeder_pump(s);
+  plr__stage_flush(s);
+  return s->failed;
+}
+
+/* Everything a stage does follows from a frame, a job or a command: it has no timers of its own. */
+uint64_t plr_stage_next_deadline_ns(const plr_stage *s) {
+  (void)s;
+  return PLR_NEVER;
+}
+
+plr_status plr_stage_submit(plr_stage *s, const void *entry, size_t len) {
+  if (!s || !entry || len == 0 || len > PLR__CONTROL_MAX_ENTRY) return PLR_ERR_INVALID_ARGUMENT;
+  if (s->failed != PLR_OK) return s->failed;
+  if (s->role != PLR_STAGE_WORKER || s->stopped || !s->peer[PLR__DOWN].link)
+    return PLR_ERR_INVALID_STATE;
+  if (!plr__stage_has_room(s)) return PLR_ERR_AGAIN;
+  plr__control c = {.type = PLR__CONTROL_ENTRY, .data = entry, .data_len = (uint32_t)len};
+  plr__stage_relay(s, &c, PLR__PRIORITY_CONTROL);
+  return s->failed;
+}
+
+plr_status plr_stage_get_stats(const plr_stage *s, plr_stage_stats *stats) {
+  if (!s || !stats) return PLR_ERR_INVALID_ARGUMENT;
+  uint32_t size = stats->struct_size;
+  plr_stage_stats full = s->stats;
+  full.struct_size = size;
+  memcpy(stats, &full, size == 0 || size > sizeof full ? sizeof full : size);
+  return PLR_OK;
+}
