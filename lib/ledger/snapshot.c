@@ -55,7 +55,7 @@ static plr_status pieces_write(plr_ledger *l, plr_buffer *piece, uint32_t *count
     plr__buffer_put(piece, c.value, c.value_len);
     if (piece->len >= PIECE) PLR_TRY(piece_write(l, piece, (*count)++, err));
   }
-  return piece->len ? piece_write(l, piece, (*count)++, err) : PLR_OK;
+  return piece->len || piece->failed ? piece_write(l, piece, (*count)++, err) : PLR_OK;
 }
 
 plr_status plr__snapshot_write(plr_ledger *l, plr_error *err) {
