@@ -1,7 +1,8 @@
 /* Leaf hashes of blocks and the weight root. A leaf is SHA-256 of
  *
- *   00 ‖ "pluralis.leaf/v1" ‖ block u32 ‖ step u64 ‖ beta1^step f64 ‖ beta2^step f64 ‖ tensors u32, then for each tensor
- *   length of name u16 ‖ name ‖ rows u64 ‖ cols u64 ‖ weights ‖ first moments ‖ second moments (fp32)
+ *   00 ‖ "pluralis.leaf/v1" ‖ block u32 ‖ step u64 ‖ beta1^step f64 ‖ beta2^step f64 ‖ tensors u32,
+ *   then for each tensor: length of name u16 ‖ name ‖ rows u64 ‖ cols u64 ‖ weights ‖ first moments ‖
+ *   second moments (fp32),
  *
  * little-endian throughout, tensors in the order of lib/model/README.md; the 00 is RFC 6962's mark of a leaf. */
 #include "shard/shard_int.h"

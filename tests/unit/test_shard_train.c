@@ -62,7 +62,7 @@ static void test_a_verse_by_heart(void **state) {
     for (uint32_t i = 1; i < r.info.steps; i++) last = row_step(&r, corpus);
     print_message("verse, %s: %.3f -> %.3f nats\n", t ? "subspace" : "dense", first, last);
     assert_true(first > 5.0 && first < 6.5); /* about ln 256 */
-    assert_true(last < 1.0);                 /* the letters' frequencies alone give about 3 */
+    assert_true(last < 1.5);                 /* the letters' frequencies alone give about 3 */
     row_release(&r);
     plr_corpus_destroy(corpus);
     plr_context_destroy(ctx);
