@@ -15,6 +15,10 @@
  *   while (plr_stage_next_event(stage, &event) == PLR_OK) ...
  *   plr_link_transmit(...) until nothing is left
  *
+ * Threads: a stage and its two links belong to one thread at a time; plr_job_run alone may run beside it, on any.
+ * Signing and checking receipts is done by that thread (about half a millisecond for each micro-batch), everything
+ * that grows with the model by jobs.
+ *
  * Given the same frames in the same order a stage does the same, bit for bit: the journal says which they were.
  */
 #ifndef PLURALIS_STAGE_H

@@ -74,6 +74,7 @@ void plr__stage_send(plr_stage *s, uint32_t side, const void *frame, size_t len,
   if (s->failed != PLR_OK) return;
   if (plr__fifo_empty(&p->outbox)) st = plr_link_send(p->link, frame, len, priority);
   if (st == PLR_ERR_AGAIN) st = plr__fifo_push(&p->outbox, priority, frame, len, NULL, 0);
+  if (st == PLR_ERR_INVALID_STATE) return; /* the link has ended: its event says why */
   if (st == PLR_OK) {
     s->stats.sent_bytes += len;
   } else {
@@ -92,7 +93,7 @@ void plr__stage_flush(plr_stage *s) {
     while (p->link && (frame = plr__fifo_peek(&p->outbox, &priority, &len)) != NULL) {
       plr_status st = plr_link_send(p->link, frame, len, priority);
       if (st == PLR_ERR_AGAIN) break;
-      if (st != PLR_OK && s->failed == PLR_OK && !s->stopped) {
+      if (st != PLR_OK && st != PLR_ERR_INVALID_STATE && s->failed == PLR_OK && !s->stopped) {
         plr__stage_fail(s, st, "%s: a waiting frame could not be sent: %s", plr__side_name(side),
                         plr_status_message(st));
         return;

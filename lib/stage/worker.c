@@ -168,7 +168,8 @@ static void take_snapshot(plr_stage *s, const plr__control *c) {
 }
 
 static void take_stop(plr_stage *s, const plr__control *c) {
-  int snapshot = (c->flags & PLR__CONTROL_FLAG_SNAPSHOT) != 0; /* without, no step was ever opened */
+  int snapshot =
+      (c->flags & PLR__CONTROL_FLAG_SNAPSHOT) != 0; /* without, no step was ever opened */
   if ((snapshot ? c->step != s->open_next : s->open_next != s->step) || s->stop_wanted) {
     plr__stage_fail(s, PLR_ERR_SEQUENCE,
                     "upstream: told to stop at step %llu, the next step is %llu", (ull)c->step,
@@ -293,6 +294,7 @@ plr_status plr_stage_next_job(plr_stage *s, plr_job **out) {
 }
 
 void plr_job_get_info(const plr_job *job, plr_job_info *info) {
+  if (!job || !info) return;
   plr_job_info full = {.struct_size = info->struct_size, .kind = job->kind};
   full.step = job->step, full.micro_batch = job->micro_batch;
   uint32_t size = info->struct_size;

@@ -1,4 +1,4 @@
-/* A pipeline computes what one whole shard computes, bit for bit, and what it computes does not depend on the network. */
+/* A pipeline computes what one whole shard computes, bit for bit, whatever the network does. */
 #include "sim/pipeline.h"
 
 #include <stdio.h>
