@@ -89,7 +89,7 @@ static int read_line(struct run_record *r, const char *line, uint64_t last_step)
   struct run_traffic t;
   unsigned i;
   double idle;
-  char name[64];
+  char name[64], key[65] = "";
   int at = 0;
   if (sscanf(line, "point\t%" SCNu64 "\t%lf\t%lf\t%" SCNu64 "\t%" SCNu64 "\t%lf", &p.step, &p.train_loss,
              &p.valid_loss, &p.sent, &p.raw, &p.seconds) == 6) {
@@ -100,6 +100,9 @@ static int read_line(struct run_record *r, const char *line, uint64_t last_step)
   } else if (sscanf(line, "idle\t%u\t%lf", &i, &idle) == 2) {
     if (i >= RUN_MAX_STAGES) return -1;
     r->idle[i] = idle;
+  } else if (sscanf(line, "key\t%u\t%64s", &i, key) == 2) {
+    if (i >= RUN_MAX_STAGES) return -1;
+    memcpy(r->keys[i], key, sizeof key);
   } else if (sscanf(line, "span\t%u\t%u\t%u\t%" SCNu64 "\t%" SCNu64 "\t%" SCNu64, &s.stage, &s.kind,
                     &s.micro_batch, &s.step, &s.begin_ns, &s.end_ns) == 6) {
     if (s.stage >= RUN_MAX_STAGES) return -1;
@@ -177,6 +180,7 @@ static int rewrite(struct run_record *r, const char *path, char *message, size_t
   for (size_t i = 0; i < r->point_count; i++) write_point(r, &r->points[i]);
   for (size_t i = 0; i < r->span_count; i++) write_span(r, &r->spans[i]);
   if (r->sample) write_sample(r);
+  run_record_keys(r);
   run_record_traffic(r);
   run_record_idle(r);
   if (fflush(r->file) == 0 && rename(temporary, path) == 0) return 0;
@@ -233,6 +237,13 @@ void run_record_traffic(struct run_record *r) {
 void run_record_idle(struct run_record *r) {
   if (!r->file) return;
   for (uint32_t i = 0; i < r->stages; i++) fprintf(r->file, "idle\t%u\t%.4f\n", i, r->idle[i]);
+  fflush(r->file);
+}
+
+void run_record_keys(struct run_record *r) {
+  if (!r->file) return;
+  for (uint32_t i = 0; i < r->stages; i++)
+    if (r->keys[i][0]) fprintf(r->file, "key\t%u\t%s\n", i, r->keys[i]);
   fflush(r->file);
 }
 

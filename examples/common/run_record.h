@@ -46,6 +46,7 @@ struct run_record {
   size_t point_count, point_cap;
   struct run_traffic traffic[RUN_MAX_STAGES + 1]; /* link i is upstream of stage i; the last returns to the feeder */
   struct run_traffic traffic_base[RUN_MAX_STAGES + 1]; /* of earlier sessions */
+  char keys[RUN_MAX_STAGES][65];                  /* public keys of the stages, hex */
   double idle[RUN_MAX_STAGES];                    /* part of the time without a job, 0..1 */
   struct run_span *spans;                         /* a window of two steps in the middle of the run */
   size_t span_count, span_cap;
@@ -65,6 +66,7 @@ void run_record_free(struct run_record *r);
 void run_record_point(struct run_record *r, const struct run_point *point);
 void run_record_traffic(struct run_record *r); /* writes the present totals */
 void run_record_idle(struct run_record *r);
+void run_record_keys(struct run_record *r);
 void run_record_span(struct run_record *r, const struct run_span *span);
 void run_record_sample(struct run_record *r, const char *prompt, const char *sample);
 
