@@ -39,7 +39,8 @@ static int with_unit(const char *text, const struct unit *units, uint64_t *out) 
 }
 
 int args_rate(const char *text, uint64_t *bits_per_s) {
-  static const struct unit units[] = {{"bit", 1}, {"kbit", 1e3}, {"mbit", 1e6}, {"gbit", 1e9}, {NULL, 0}};
+  static const struct unit units[] = {
+      {"bit", 1}, {"kbit", 1e3}, {"mbit", 1e6}, {"gbit", 1e9}, {NULL, 0}};
   if (strcmp(text, "off") == 0) {
     *bits_per_s = 0;
     return 0;
@@ -60,7 +61,8 @@ static int parse_count(const struct arg_spec *spec, const char *text, char *mess
   size_t digits = strspn(text, "0123456789");
   errno = 0;
   unsigned long long value = strtoull(text, NULL, 10);
-  if (digits == 0 || text[digits] || errno || (double)value < spec->min || (double)value > spec->max) {
+  if (digits == 0 || text[digits] || errno || (double)value < spec->min ||
+      (double)value > spec->max) {
     snprintf(message, cap, "--%s: '%s' is not a whole number from %.0f to %.0f", spec->name, text,
              spec->min, spec->max);
     return -1;
@@ -92,8 +94,8 @@ static int parse_value(const struct arg_spec *spec, const char *text, char *mess
     return parse_number(spec, text, message, cap);
   case ARG_RATE:
     if (args_rate(text, spec->to) == 0) return 0;
-    snprintf(message, cap, "--%s: '%s' is not a rate such as 80mbit, 512kbit, 1gbit or off", spec->name,
-             text);
+    snprintf(message, cap, "--%s: '%s' is not a rate such as 80mbit, 512kbit, 1gbit or off",
+             spec->name, text);
     return -1;
   case ARG_DURATION:
     if (args_duration(text, spec->to) == 0) return 0;

@@ -7,11 +7,11 @@
 #include <stdio.h>
 
 enum arg_kind {
-  ARG_FLAG,     /* int32_t: 1 when given */
-  ARG_TEXT,     /* const char *: points into argv */
-  ARG_COUNT,    /* uint64_t in [min, max] */
-  ARG_NUMBER,   /* double in [min, max] */
-  ARG_RATE,     /* uint64_t, bits a second: 80mbit, 1gbit, 512kbit, 9600bit; off = 0 = not limited */
+  ARG_FLAG,   /* int32_t: 1 when given */
+  ARG_TEXT,   /* const char *: points into argv */
+  ARG_COUNT,  /* uint64_t in [min, max] */
+  ARG_NUMBER, /* double in [min, max] */
+  ARG_RATE,   /* uint64_t, bits a second: 80mbit, 1gbit, 512kbit, 9600bit; off = 0 = not limited */
   ARG_DURATION, /* uint64_t, nanoseconds: 25ms, 2s, 500us; 0 needs no unit */
 };
 
@@ -20,12 +20,12 @@ struct arg_spec {
   const char *value; /* what the help calls the value; NULL for a flag */
   enum arg_kind kind;
   void *to;
-  double min, max;   /* COUNT and NUMBER */
-  const char *help;  /* NULL: private, not listed */
+  double min, max;  /* COUNT and NUMBER */
+  const char *help; /* NULL: private, not listed */
 };
 
-/* Parses argv[1..]. Every argument must be one of the options, each given once. Returns 0, or -1 with a
- * one-line message that names the option. */
+/* Parses argv[1..]. Every argument must be one of the options, each given once. Returns 0, or -1
+ * with a one-line message that names the option. */
 int args_parse(const struct arg_spec *specs, size_t count, int argc, char **argv, char *message,
                size_t message_cap);
 void args_help(const struct arg_spec *specs, size_t count, FILE *to);

@@ -69,8 +69,8 @@ static void make_scales(const struct chart *c, struct scale *x, struct scale *y)
     if (x1 <= x->low) x->high = x->low + 1;
   }
   double step = chart_nice_step(fmax(y1 - y0, 1e-6), 5);
-  *y = (struct scale){floor((y0 - step * 0.15) / step) * step, ceil(y1 / step) * step, HEIGHT - BOTTOM, TOP,
-                      0};
+  *y = (struct scale){floor((y0 - step * 0.15) / step) * step, ceil(y1 / step) * step,
+                      HEIGHT - BOTTOM, TOP, 0};
   if (y->high <= y->low) y->high = y->low + step;
 }
 
@@ -89,9 +89,10 @@ static void x_tick(struct strbuf *out, const struct chart *c, const struct scale
   } else {
     format_count(text, (uint64_t)llround(v));
   }
-  strbuf_printf(out, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", at, at,
-                HEIGHT - BOTTOM, HEIGHT - BOTTOM + 4);
-  strbuf_printf(out, "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", at,
+  strbuf_printf(out, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", at,
+                at, HEIGHT - BOTTOM, HEIGHT - BOTTOM + 4);
+  strbuf_printf(out,
+                "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n", at,
                 HEIGHT - BOTTOM + 18, text);
 }
 
@@ -115,13 +116,14 @@ static void draw_axes(struct strbuf *out, const struct chart *c, const struct sc
   int digits = step >= 1 ? 0 : step >= 0.1 ? 1 : 2;
   for (double v = ceil(y->low / step - 1e-9) * step; v <= y->high + step * 1e-6; v += step) {
     double at = place(y, v);
-    strbuf_printf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT,
-                  WIDTH - RIGHT, at, at);
-    strbuf_printf(out, "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n",
+    strbuf_printf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
+                  LEFT, WIDTH - RIGHT, at, at);
+    strbuf_printf(out,
+                  "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">%.*f</text>\n",
                   LEFT - 8, at + 4, digits, v);
   }
-  strbuf_printf(out, "<line class=\"base\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT,
-                WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM);
+  strbuf_printf(out, "<line class=\"base\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+                LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, HEIGHT - BOTTOM);
   if (c->log_x) {
     draw_log_ticks(out, c, x);
   } else {
@@ -129,8 +131,9 @@ static void draw_axes(struct strbuf *out, const struct chart *c, const struct sc
     for (double v = ceil(x->low / x_step) * x_step; v <= x->high + x_step * 1e-6; v += x_step)
       x_tick(out, c, x, v);
   }
-  strbuf_printf(out, "<text class=\"axis title\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
-                (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, c->x_title);
+  strbuf_printf(
+      out, "<text class=\"axis title\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
+      (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, c->x_title);
   strbuf_printf(out,
                 "<text class=\"axis title\" transform=\"translate(13 %.1f) rotate(-90)\" "
                 "text-anchor=\"middle\">%s</text>\n",
@@ -151,13 +154,14 @@ static void draw_series(struct strbuf *out, const struct chart *c, const struct 
   if (s->thin || drawn > 60) return;
   for (size_t i = 0; i < s->count; i++) {
     if (!isfinite(s->y[i]) || s->y[i] > y->high || (c->log_x && s->x[i] <= 0)) continue;
-    strbuf_printf(out, "<circle class=\"dot\" style=\"fill:%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"/>\n",
+    strbuf_printf(out,
+                  "<circle class=\"dot\" style=\"fill:%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"/>\n",
                   s->color, place(x, s->x[i]), place(y, s->y[i]));
   }
 }
 
-/* Sorts labels from top to bottom and moves each down to keep its distance; if the last one leaves the plot, the
- * whole run is moved back up. */
+/* Sorts labels from top to bottom and moves each down to keep its distance; if the last one
+ * leaves the plot, the whole run is moved back up. */
 static void spread(struct label *labels, size_t n) {
   for (size_t i = 1; i < n; i++) {
     struct label l = labels[i];
@@ -170,15 +174,18 @@ static void spread(struct label *labels, size_t n) {
     if (i) labels[i].at = fmax(labels[i].at, labels[i - 1].at + LABEL_STEP);
   }
   double limit = HEIGHT - BOTTOM - 4;
-  for (size_t i = n; i-- > 0; limit = labels[i].at - LABEL_STEP) labels[i].at = fmin(labels[i].at, limit);
+  for (size_t i = n; i-- > 0; limit = labels[i].at - LABEL_STEP)
+    labels[i].at = fmin(labels[i].at, limit);
 }
 
-static void draw_label(struct strbuf *out, const char *color, double x, double y, const char *text) {
-  strbuf_printf(out, "<text class=\"label\" style=\"fill:%s\" x=\"%.1f\" y=\"%.1f\">%s</text>\n", color, x,
-                y + 4, text);
+static void draw_label(struct strbuf *out, const char *color, double x, double y,
+                       const char *text) {
+  strbuf_printf(out, "<text class=\"label\" style=\"fill:%s\" x=\"%.1f\" y=\"%.1f\">%s</text>\n",
+                color, x, y + 4, text);
 }
 
-/* A line that ends well inside the plot has its label at its end, the others share the right margin. */
+/* A line that ends well inside the plot has its label at its end, the others share the right
+ * margin. */
 static void draw_labels(struct strbuf *out, const struct chart *c, const struct scale *x,
                         const struct scale *y) {
   struct label labels[MAX_LABELS];
@@ -209,17 +216,19 @@ static void draw_labels(struct strbuf *out, const struct chart *c, const struct 
 void chart_draw(struct strbuf *out, const struct chart *c) {
   struct scale x, y;
   make_scales(c, &x, &y);
-  strbuf_printf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"%s\">\n", WIDTH, HEIGHT,
-                c->title);
-  strbuf_printf(out,
-                "<clipPath id=\"%s-clip\"><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>"
-                "</clipPath>\n",
-                c->id, LEFT, TOP, WIDTH - LEFT - RIGHT + 4, HEIGHT - TOP - BOTTOM);
+  strbuf_printf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"%s\">\n", WIDTH,
+                HEIGHT, c->title);
+  strbuf_printf(
+      out,
+      "<clipPath id=\"%s-clip\"><rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>"
+      "</clipPath>\n",
+      c->id, LEFT, TOP, WIDTH - LEFT - RIGHT + 4, HEIGHT - TOP - BOTTOM);
   draw_axes(out, c, &x, &y);
   if (isfinite(c->reference)) {
     double at = place(&y, c->reference);
-    strbuf_printf(out, "<line class=\"reference\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n", LEFT,
-                  WIDTH - RIGHT, at, at);
+    strbuf_printf(out,
+                  "<line class=\"reference\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n",
+                  LEFT, WIDTH - RIGHT, at, at);
   }
   for (size_t s = 0; s < c->series_count; s++) draw_series(out, c, &c->series[s], &x, &y);
   draw_labels(out, c, &x, &y);

@@ -77,7 +77,8 @@ char *format_money(char buf[FORMAT_CAP], uint64_t amount, uint32_t decimals) {
   format_count(buf, amount / scale);
   if (scale > 1) {
     size_t n = strlen(buf);
-    snprintf(buf + n, FORMAT_CAP - n, ".%0*llu", (int)decimals, (unsigned long long)(amount % scale));
+    snprintf(buf + n, FORMAT_CAP - n, ".%0*llu", (int)decimals,
+             (unsigned long long)(amount % scale));
   }
   return buf;
 }

@@ -10,10 +10,19 @@
 
 #define SEED 32
 
-int keys_random(void *buf, size_t len) { return getrandom(buf, len, 0) == (ssize_t)len ? 0 : -1; }
+int keys_from_hex(const char *hex, uint8_t key[32]) {
+  if (strspn(hex, "0123456789abcdef") < 64) return -1;
+  for (int i = 0; i < 32; i++)
+    if (sscanf(hex + 2 * i, "%2hhx", &key[i]) != 1) return -1;
+  return 0;
+}
 
-/* Made under a temporary name and linked into place, so that a key file is never seen half-written and two
- * processes that race end with the same key. */
+int keys_random(void *buf, size_t len) {
+  return getrandom(buf, len, 0) == (ssize_t)len ? 0 : -1;
+}
+
+/* Made under a temporary name and linked into place, so that a key file is never seen
+ * half-written and two processes that race end with the same key. */
 static int create(const char *path, char *message, size_t cap) {
   char temporary[1100];
   uint8_t seed[SEED];
@@ -41,7 +50,8 @@ static int create(const char *path, char *message, size_t cap) {
 
 static int read_seed(const char *path, uint8_t seed[SEED], char *message, size_t cap) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT ? 1 : (snprintf(message, cap, "%s: %s", path, strerror(errno)), -1);
+  if (fd < 0)
+    return errno == ENOENT ? 1 : (snprintf(message, cap, "%s: %s", path, strerror(errno)), -1);
   struct stat st;
   int result = -1;
   if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size != SEED) {
@@ -57,8 +67,8 @@ static int read_seed(const char *path, uint8_t seed[SEED], char *message, size_t
   return result;
 }
 
-int keys_open(plr_context *ctx, const char *dir, const char *name, plr_identity **out, char *message,
-              size_t message_cap) {
+int keys_open(plr_context *ctx, const char *dir, const char *name, plr_identity **out,
+              char *message, size_t message_cap) {
   char path[1024];
   uint8_t seed[SEED];
   *out = NULL;

@@ -22,7 +22,8 @@ static void job_done(uv_work_t *work, int status) {
   if (n->closing) return;
   plr_job_get_info(job, &info);
   plr_stage_complete(n->stage, job, uv_hrtime());
-  if (n->callbacks.done) n->callbacks.done(n->callbacks.user, &info, n->job_begin_ns, n->job_end_ns);
+  if (n->callbacks.done)
+    n->callbacks.done(n->callbacks.user, &info, n->job_begin_ns, n->job_end_ns);
   node_pump(n);
 }
 
@@ -42,7 +43,9 @@ static void drain_events(struct node *n) {
   }
 }
 
-static void on_timer(uv_timer_t *timer) { node_pump(timer->data); }
+static void on_timer(uv_timer_t *timer) {
+  node_pump(timer->data);
+}
 
 static void set_timer(struct node *n) {
   uint64_t when = plr_stage_next_deadline_ns(n->stage), now = uv_hrtime();
@@ -53,7 +56,8 @@ static void set_timer(struct node *n) {
   }
 }
 
-/* Links, jobs and event handlers all end here; a call from inside is one more round of the outer call. */
+/* Links, jobs and event handlers all end here; a call from inside is one more round of the outer
+ * call. */
 void node_pump(void *node) {
   struct node *n = node;
   if (n->closing || !n->attached) return;
@@ -74,7 +78,8 @@ void node_pump(void *node) {
   if (!n->closing) set_timer(n);
 }
 
-void node_init(struct node *n, uv_loop_t *loop, plr_stage *stage, const struct node_callbacks *callbacks) {
+void node_init(struct node *n, uv_loop_t *loop, plr_stage *stage,
+               const struct node_callbacks *callbacks) {
   memset(n, 0, sizeof *n);
   n->loop = loop;
   n->stage = stage;

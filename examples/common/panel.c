@@ -32,7 +32,8 @@ static void end_line(struct strbuf *out, unsigned *lines) {
   (*lines)++;
 }
 
-static void put_link(struct strbuf *out, const struct run_record *run, uint32_t link, unsigned *lines) {
+static void put_link(struct strbuf *out, const struct run_record *run, uint32_t link,
+                     unsigned *lines) {
   char sent[FORMAT_CAP], raw[FORMAT_CAP], name[48];
   const struct run_traffic *t = &run->traffic[link];
   if (link == 0) {
@@ -61,7 +62,8 @@ static unsigned draw_block(struct strbuf *out, const struct panel_view *v) {
   end_line(out, &lines);
   strbuf_puts(out, "  ");
   put_bar(out, run->steps_total ? (double)v->step / (double)run->steps_total : 0, 30);
-  strbuf_printf(out, " step %llu of %llu", (unsigned long long)v->step, (unsigned long long)run->steps_total);
+  strbuf_printf(out, " step %llu of %llu", (unsigned long long)v->step,
+                (unsigned long long)run->steps_total);
   if (v->seconds_left > 0) strbuf_printf(out, ", %s left", format_duration(left, v->seconds_left));
   end_line(out, &lines);
   put_loss(out, v);
@@ -70,7 +72,8 @@ static unsigned draw_block(struct strbuf *out, const struct panel_view *v) {
   end_line(out, &lines);
   for (uint32_t link = 0; link <= run->stages; link++) put_link(out, run, link, &lines);
   strbuf_puts(out, "  idle");
-  for (uint32_t s = 0; s < run->stages; s++) strbuf_printf(out, "  stage %u %3.0f%%", s, 100 * v->idle[s]);
+  for (uint32_t s = 0; s < run->stages; s++)
+    strbuf_printf(out, "  stage %u %3.0f%%", s, 100 * v->idle[s]);
   end_line(out, &lines);
   return lines;
 }
@@ -106,4 +109,6 @@ void panel_update(struct panel *p, const struct panel_view *view, uint64_t now_n
   strbuf_free(&text);
 }
 
-void panel_finish(struct panel *p) { p->drawn = 0; }
+void panel_finish(struct panel *p) {
+  p->drawn = 0;
+}

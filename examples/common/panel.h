@@ -1,4 +1,5 @@
-/* Progress of a run: on a terminal one block that is redrawn in place, elsewhere a plain line now and then. */
+/* Progress of a run: on a terminal one block that is redrawn in place, elsewhere a plain line
+ * now and then. */
 #ifndef EXAMPLES_PANEL_H
 #define EXAMPLES_PANEL_H
 
@@ -9,19 +10,19 @@
 struct panel {
   FILE *out;
   int tty;
-  unsigned drawn;          /* lines on the screen that the next draw replaces */
+  unsigned drawn; /* lines on the screen that the next draw replaces */
   uint64_t last_ns;
 };
 
 /* What is shown. */
 struct panel_view {
   const struct run_record *run;
-  const char *phase;       /* "training", "evaluating", ... */
+  const char *phase; /* "training", "evaluating", ... */
   uint64_t step;
   double loss, valid_loss; /* NAN: not yet */
   double bigram;
   double tokens_per_s, seconds_left; /* 0: unknown */
-  const double *idle;      /* of each stage, 0..1 */
+  const double *idle;                /* of each stage, 0..1 */
 };
 
 void panel_init(struct panel *p, FILE *out);

@@ -12,10 +12,10 @@
 #define REPORT_MAX_SETTINGS 32
 
 struct report_owner {
-  char name[32];       /* "stage 2" */
-  char role[48];       /* "blocks 4 to 5" */
-  char account[65];    /* hex of the account id */
-  double units;        /* verified work, floating-point operations */
+  char name[32];    /* "stage 2" */
+  char role[48];    /* "blocks 4 to 5" */
+  char account[65]; /* hex of the account id */
+  double units;     /* verified work, floating-point operations */
   uint64_t receipts, shares, paid, payable;
 };
 
@@ -28,8 +28,8 @@ struct report_model {
 };
 
 struct report_ledger {
-  int verified;         /* 1: an export was replayed from nothing and agreed */
-  char message[256];    /* otherwise: why not */
+  int verified;      /* 1: an export was replayed from nothing and agreed */
+  char message[256]; /* otherwise: why not */
   char origin[129], vkey[256];
   uint64_t entries, epochs, accounts, receipts, deposited, paid;
   double units;
@@ -46,7 +46,7 @@ struct report_setting {
 struct report {
   char text_name[200];
   uint64_t text_len;
-  double bigram;        /* entropy, nats a byte */
+  double bigram;                 /* entropy, nats a byte */
   struct report_model models[2]; /* ours, and the baseline when it was run */
   size_t model_count;
   struct report_ledger ledger;

@@ -1,4 +1,5 @@
-/* Draws a report from made-up figures, to look at its design without training anything: report_demo FILE [one] */
+/* Draws a report from made-up figures, to look at its design without training anything:
+ * report_demo FILE [one] */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +8,9 @@
 
 #define STAGES 4u
 
-static double wobble(uint64_t i) { return sin((double)i * 12.9898) * 0.5 + sin((double)i * 78.233) * 0.5; }
+static double wobble(uint64_t i) {
+  return sin((double)i * 12.9898) * 0.5 + sin((double)i * 78.233) * 0.5;
+}
 
 static void make_points(struct run_record *run, double floor, double bytes_per_step) {
   for (uint64_t step = 1; step <= run->steps_total; step++) {
@@ -27,12 +30,15 @@ static void make_spans(struct run_record *run, double link_ms) {
       for (uint32_t mb = 0; mb < 4; mb++) {
         double f = base + s * (30 + link_ms) + mb * 30;
         double b = base + 300 + 3 * link_ms + (STAGES - 1 - s) * (45 + link_ms) + mb * 50;
-        struct run_span forward = {s, RUN_FORWARD, mb, step, (uint64_t)(f * 1e6), (uint64_t)((f + 28) * 1e6)};
-        struct run_span backward = {s, RUN_BACKWARD, mb, step, (uint64_t)(b * 1e6), (uint64_t)((b + 44) * 1e6)};
+        struct run_span forward = {s,    RUN_FORWARD,         mb,
+                                   step, (uint64_t)(f * 1e6), (uint64_t)((f + 28) * 1e6)};
+        struct run_span backward = {s,    RUN_BACKWARD,        mb,
+                                    step, (uint64_t)(b * 1e6), (uint64_t)((b + 44) * 1e6)};
         run_record_span(run, &forward);
         run_record_span(run, &backward);
         if (mb == 3) {
-          struct run_span end = {s, RUN_STEP, 0, step, (uint64_t)((b + 48) * 1e6), (uint64_t)((b + 57) * 1e6)};
+          struct run_span end = {
+              s, RUN_STEP, 0, step, (uint64_t)((b + 48) * 1e6), (uint64_t)((b + 57) * 1e6)};
           run_record_span(run, &end);
         }
       }
@@ -55,19 +61,23 @@ static void make_run(struct run_record *run, uint32_t dense) {
   for (uint32_t i = 0; i <= STAGES; i++) {
     int inner = i > 0 && i < STAGES;
     run->traffic[i].raw = inner ? 120ull * 2 * 2048 * 512 : 0;
-    run->traffic[i].sent = inner ? (dense ? 254000000u + i * 800000u : 2480000u + i * 21000u) : 640000u;
+    run->traffic[i].sent =
+        inner ? (dense ? 254000000u + i * 800000u : 2480000u + i * 21000u) : 640000u;
   }
   make_spans(run, dense ? 52 : 26);
-  run_record_sample(run, "And the LORD ",
-                    "said unto the children of Israel, and the king of the land,\nand they shall be the "
-                    "servants of the house of the LORD: <and> all the people that\nwere with him in the "
-                    "wilderness, and he shall bring the offering of the sea.");
+  run_record_sample(
+      run, "And the LORD ",
+      "said unto the children of Israel, and the king of the land,\nand they shall be the "
+      "servants of the house of the LORD: <and> all the people that\nwere with him in the "
+      "wilderness, and he shall bring the offering of the sea.");
 }
 
 static void make_model(struct report_model *m, const struct run_record *run) {
-  static const char *const names[] = {"stage 0", "stage 1", "stage 2", "stage 3", "designer", "feeder"};
-  static const char *const roles[] = {"embedding, blocks 0 to 1", "blocks 2 to 3",     "blocks 4 to 5",
-                                      "blocks 6 to 7, output",    "designed the model", "provided the text"};
+  static const char *const names[] = {"stage 0", "stage 1",  "stage 2",
+                                      "stage 3", "designer", "feeder"};
+  static const char *const roles[] = {
+      "embedding, blocks 0 to 1", "blocks 2 to 3",      "blocks 4 to 5",
+      "blocks 6 to 7, output",    "designed the model", "provided the text"};
   static const uint64_t shares[] = {1910234, 1885001, 1885001, 2204510, 927638, 463819};
   m->run = run;
   memset(m->hash, run->dense ? 'b' : 'a', 64);
@@ -89,7 +99,8 @@ static void make_model(struct report_model *m, const struct run_record *run) {
 static void make_ledger(struct report_ledger *l) {
   l->verified = 1;
   snprintf(l->origin, sizeof l->origin, "pluralis-train/3f9a2c71d05be884");
-  snprintf(l->vkey, sizeof l->vkey, "pluralis-train/3f9a2c71d05be884+5bd1e995+AZ3b1qCzXo0m4kq8yV0t7hBqz2r6u9w1x3y5A7C9E0G=");
+  snprintf(l->vkey, sizeof l->vkey,
+           "pluralis-train/3f9a2c71d05be884+5bd1e995+AZ3b1qCzXo0m4kq8yV0t7hBqz2r6u9w1x3y5A7C9E0G=");
   l->entries = 3862;
   l->epochs = 4;
   l->accounts = 8;
@@ -100,8 +111,10 @@ static void make_ledger(struct report_ledger *l) {
   memset(l->root, 'c', 64);
   memset(l->state_root, 'd', 64);
   snprintf(l->checkpoint, sizeof l->checkpoint,
-           "pluralis-train/3f9a2c71d05be884\n3862\nq1u0mYV0l2v0cTj2VvJmXWq1n8m2Hk1yZ6S1k0mWJ9Y=\n\n\xe2\x80\x94 "
-           "pluralis-train/3f9a2c71d05be884 W9HplQ0m4kq8yV0t7hBqz2r6u9w1x3y5A7C9E0GQ0m4kq8yV0t7hBqz2r6u9w1x\n");
+           "pluralis-train/"
+           "3f9a2c71d05be884\n3862\nq1u0mYV0l2v0cTj2VvJmXWq1n8m2Hk1yZ6S1k0mWJ9Y=\n\n\xe2\x80\x94 "
+           "pluralis-train/3f9a2c71d05be884 "
+           "W9HplQ0m4kq8yV0t7hBqz2r6u9w1x3y5A7C9E0GQ0m4kq8yV0t7hBqz2r6u9w1x\n");
   snprintf(l->currency, sizeof l->currency, "XTS");
   l->decimals = 2;
 }
@@ -123,7 +136,8 @@ int main(int argc, char **argv) {
   make_model(&r.models[0], &ours);
   make_model(&r.models[1], &dense);
   make_ledger(&r.ledger);
-  report_setting(&r, "model", "llama, 8 blocks, width 256, 4 heads, 2 key-value heads, feed-forward 704");
+  report_setting(&r, "model",
+                 "llama, 8 blocks, width 256, 4 heads, 2 key-value heads, feed-forward 704");
   report_setting(&r, "batch", "4 micro-batches of 4 sequences of 128 bytes");
   report_setting(&r, "links", "80 Mbit/s, 25 ms, each direction of each link");
   int result = report_write(&r, argv[1], message, sizeof message);

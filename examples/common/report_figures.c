@@ -19,7 +19,8 @@ const char *report_owner_color(const struct report_model *model, size_t owner) {
   return strcmp(name, "designer") == 0 ? "var(--step)" : "var(--backward)";
 }
 
-/* ---- loss --------------------------------------------------------------------------------------- */
+/* ---- loss
+ * --------------------------------------------------------------------------------------- */
 
 struct loss_data {
   double *x, *train, *valid;
@@ -38,8 +39,8 @@ static void read_loss(struct loss_data *d, const struct run_record *run, int by_
   }
 }
 
-/* The first steps fall from ln 256 and would squeeze everything that matters: the axis ends where the training
- * loss is after a twelfth of the steps, and never below the bigram line. */
+/* The first steps fall from ln 256 and would squeeze everything that matters: the axis ends
+ * where the training loss is after a twelfth of the steps, and never below the bigram line. */
 static double loss_limit(const struct report *r) {
   double limit = isfinite(r->bigram) ? r->bigram * 1.15 : 0;
   for (size_t m = 0; m < r->model_count; m++) {
@@ -61,7 +62,8 @@ static void draw_loss(struct strbuf *out, const struct report *r, int by_bytes) 
     read_loss(&data[m], run, by_bytes);
     snprintf(labels[m], sizeof labels[m], "%s %.3f", run->name, run_record_valid_loss(run));
     series[n++] = (struct chart_series){color, NULL, data[m].x, data[m].train, run->point_count, 1};
-    series[n++] = (struct chart_series){color, labels[m], data[m].x, data[m].valid, run->point_count, 0};
+    series[n++] =
+        (struct chart_series){color, labels[m], data[m].x, data[m].valid, run->point_count, 0};
   }
   snprintf(reference, sizeof reference, "bigram %.3f", r->bigram);
   struct chart chart = {
@@ -85,10 +87,15 @@ static void draw_loss(struct strbuf *out, const struct report *r, int by_bytes) 
   }
 }
 
-void report_loss_by_step(struct strbuf *out, const struct report *r) { draw_loss(out, r, 0); }
-void report_loss_by_bytes(struct strbuf *out, const struct report *r) { draw_loss(out, r, 1); }
+void report_loss_by_step(struct strbuf *out, const struct report *r) {
+  draw_loss(out, r, 0);
+}
+void report_loss_by_bytes(struct strbuf *out, const struct report *r) {
+  draw_loss(out, r, 1);
+}
 
-/* ---- bytes of each link -------------------------------------------------------------------------- */
+/* ---- bytes of each link
+ * -------------------------------------------------------------------------- */
 
 #define BAR_WIDTH  1100.0
 #define BAR_LEFT   132.0
@@ -119,29 +126,34 @@ static double most_bytes(const struct report *r) {
   return most;
 }
 
-static void draw_bar(struct strbuf *out, const struct run_record *run, uint32_t link, double y, double scale) {
+static void draw_bar(struct strbuf *out, const struct run_record *run, uint32_t link, double y,
+                     double scale) {
   const struct run_traffic *t = &run->traffic[link];
   double width = fmax((double)t->sent * scale, 1.5), raw = (double)t->raw * scale;
   char bytes[FORMAT_CAP], note[64] = "";
   if (t->raw && t->sent && !run->dense)
     snprintf(note, sizeof note, " \xc2\xb7 %.0f\xc3\x97 less", (double)t->raw / (double)t->sent);
   if (t->raw && !run->dense)
-    strbuf_printf(out, "<rect class=\"ghost\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"2\"/>",
-                  BAR_LEFT, y, raw, BAR_HEIGHT);
-  strbuf_printf(out,
-                "<rect style=\"fill:%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"2\"/>",
-                report_run_color(run), BAR_LEFT, y, width, BAR_HEIGHT);
+    strbuf_printf(
+        out,
+        "<rect class=\"ghost\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"2\"/>",
+        BAR_LEFT, y, raw, BAR_HEIGHT);
+  strbuf_printf(
+      out,
+      "<rect style=\"fill:%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"2\"/>",
+      report_run_color(run), BAR_LEFT, y, width, BAR_HEIGHT);
   double at = BAR_LEFT + fmax(width, run->dense ? 0 : raw) + 8;
-  strbuf_printf(out, "<text class=\"value\" x=\"%.1f\" y=\"%.1f\">%s%s</text>\n", at, y + BAR_HEIGHT - 2.5,
-                format_bytes(bytes, (double)t->sent), note);
+  strbuf_printf(out, "<text class=\"value\" x=\"%.1f\" y=\"%.1f\">%s%s</text>\n", at,
+                y + BAR_HEIGHT - 2.5, format_bytes(bytes, (double)t->sent), note);
 }
 
 void report_link_bars(struct strbuf *out, const struct report *r) {
   uint32_t stages = r->models[0].run->stages;
   double group = (double)r->model_count * (BAR_HEIGHT + BAR_GAP) + GROUP_GAP - BAR_GAP;
   double height = group * (stages + 1), scale = (BAR_WIDTH - BAR_LEFT - BAR_RIGHT) / most_bytes(r);
-  strbuf_printf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"Bytes sent on each link\">\n",
-                BAR_WIDTH, height);
+  strbuf_printf(
+      out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"Bytes sent on each link\">\n",
+      BAR_WIDTH, height);
   for (uint32_t link = 0; link <= stages; link++) {
     char name[48];
     double y = group * link + GROUP_GAP / 2, middle = y + (group - GROUP_GAP) / 2;
@@ -155,7 +167,8 @@ void report_link_bars(struct strbuf *out, const struct report *r) {
   strbuf_puts(out, "</svg>\n");
 }
 
-/* ---- timeline ----------------------------------------------------------------------------------- */
+/* ---- timeline
+ * ----------------------------------------------------------------------------------- */
 
 #define TIME_WIDTH 1100.0
 #define TIME_LEFT  70.0
@@ -185,10 +198,13 @@ static void draw_span(struct strbuf *out, const struct run_span *s, uint64_t beg
                                       "var(--step)",  "var(--infer)",   "var(--muted)"};
   double x = TIME_LEFT + (double)(s->begin_ns - begin) * scale, y = s->stage * (LANE + LANE_GAP);
   double width = fmax((double)(s->end_ns - s->begin_ns) * scale, 0.8);
-  strbuf_printf(out, "<rect style=\"fill:%s\" x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.0f\" rx=\"1.5\"/>",
-                color[s->kind < 6 ? s->kind : 0], x, y, fmax(width - 0.6, 0.6), LANE);
+  strbuf_printf(
+      out,
+      "<rect style=\"fill:%s\" x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.0f\" rx=\"1.5\"/>",
+      color[s->kind < 6 ? s->kind : 0], x, y, fmax(width - 0.6, 0.6), LANE);
   if (width > 13 && (s->kind == RUN_FORWARD || s->kind == RUN_BACKWARD))
-    strbuf_printf(out, "<text class=\"in-span\" x=\"%.2f\" y=\"%.1f\" text-anchor=\"middle\">%u</text>",
+    strbuf_printf(out,
+                  "<text class=\"in-span\" x=\"%.2f\" y=\"%.1f\" text-anchor=\"middle\">%u</text>",
                   x + width / 2, y + LANE / 2 + 4, s->micro_batch);
   strbuf_puts(out, "\n");
 }
@@ -197,10 +213,11 @@ static void draw_time_axis(struct strbuf *out, double y, uint64_t length, double
   double step = chart_nice_step((double)length / 1e6, 10);
   for (double ms = 0; ms * 1e6 <= (double)length; ms += step) {
     double x = TIME_LEFT + ms * 1e6 * scale;
-    strbuf_printf(out, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x, x, y,
-                  y + 4);
-    strbuf_printf(out, "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f%s</text>\n", x,
-                  y + 17, ms, ms == 0 ? " ms" : "");
+    strbuf_printf(out, "<line class=\"tick\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", x,
+                  x, y, y + 4);
+    strbuf_printf(
+        out, "<text class=\"axis\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f%s</text>\n", x,
+        y + 17, ms, ms == 0 ? " ms" : "");
   }
 }
 
@@ -213,12 +230,14 @@ static void draw_timeline(struct strbuf *out, const struct run_record *run, doub
                 TIME_WIDTH, height, run->name);
   for (uint32_t s = 0; s < run->stages; s++) {
     double y = s * (LANE + LANE_GAP);
-    strbuf_printf(out, "<rect class=\"lane\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.0f\"/>", TIME_LEFT,
-                  y, right - TIME_LEFT, LANE);
-    strbuf_printf(out, "<text class=\"row\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">stage %u</text>",
+    strbuf_printf(out,
+                  "<rect class=\"lane\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.0f\"/>",
+                  TIME_LEFT, y, right - TIME_LEFT, LANE);
+    strbuf_printf(out,
+                  "<text class=\"row\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">stage %u</text>",
                   TIME_LEFT - 10, y + LANE / 2 + 4.5, s);
-    strbuf_printf(out, "<text class=\"value\" x=\"%.1f\" y=\"%.1f\">%.0f%% idle</text>\n", right + 8,
-                  y + LANE / 2 + 4.5, 100 * window_idle(run, s, end - begin));
+    strbuf_printf(out, "<text class=\"value\" x=\"%.1f\" y=\"%.1f\">%.0f%% idle</text>\n",
+                  right + 8, y + LANE / 2 + 4.5, 100 * window_idle(run, s, end - begin));
   }
   for (size_t i = 0; i < run->span_count; i++) draw_span(out, &run->spans[i], begin, scale);
   draw_time_axis(out, lanes, end - begin, scale);
@@ -243,23 +262,30 @@ void report_timelines(struct strbuf *out, const struct report *r) {
   }
 }
 
-/* ---- ownership ---------------------------------------------------------------------------------- */
+/* ---- ownership
+ * ---------------------------------------------------------------------------------- */
 
 void report_ownership_bar(struct strbuf *out, const struct report_model *model) {
   const double width = 1100, height = 34;
   double x = 0;
-  strbuf_printf(out, "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"Who owns the model\">\n", width,
-                height);
+  strbuf_printf(out,
+                "<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" aria-label=\"Who owns the model\">\n",
+                width, height);
   for (size_t i = 0; i < model->owner_count && model->supply; i++) {
     double part = (double)model->owners[i].shares / (double)model->supply, w = part * width;
-    strbuf_printf(out, "<rect style=\"fill:%s\" x=\"%.2f\" y=\"0\" width=\"%.2f\" height=\"%.0f\"/>",
+    strbuf_printf(out,
+                  "<rect style=\"fill:%s\" x=\"%.2f\" y=\"0\" width=\"%.2f\" height=\"%.0f\"/>",
                   report_owner_color(model, i), x, fmax(w - 1.5, 0), height);
     if (w > 120) {
-      strbuf_printf(out, "<text class=\"in-bar\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s %.1f%%</text>\n",
-                    x + w / 2, height / 2 + 4.5, model->owners[i].name, 100 * part);
+      strbuf_printf(
+          out,
+          "<text class=\"in-bar\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s %.1f%%</text>\n",
+          x + w / 2, height / 2 + 4.5, model->owners[i].name, 100 * part);
     } else if (w > 44) {
-      strbuf_printf(out, "<text class=\"in-bar\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f%%</text>\n",
-                    x + w / 2, height / 2 + 4.5, 100 * part);
+      strbuf_printf(
+          out,
+          "<text class=\"in-bar\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%.0f%%</text>\n",
+          x + w / 2, height / 2 + 4.5, 100 * part);
     }
     x += w;
   }

@@ -11,7 +11,8 @@
 
 #define LINE_MAX_BYTES ((size_t)1 << 16)
 
-/* ---- text as one field: %XX for what would break a line ------------------------------------------ */
+/* ---- text as one field: %XX for what would break a line
+ * ------------------------------------------ */
 
 static void put_text(FILE *file, const char *text) {
   for (const unsigned char *s = (const unsigned char *)text; *s; s++) {
@@ -38,7 +39,8 @@ static char *get_text(const char *field) {
   return out;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory
+ * ------------------------------------------------------------------------------------- */
 
 static void keep_point(struct run_record *r, const struct run_point *point) {
   if (r->point_count == r->point_cap) {
@@ -56,18 +58,19 @@ static void keep_span(struct run_record *r, const struct run_span *span) {
   r->spans[r->span_count++] = *span;
 }
 
-/* ---- lines -------------------------------------------------------------------------------------- */
+/* ---- lines
+ * -------------------------------------------------------------------------------------- */
 
 static void write_head(struct run_record *r) {
-  fprintf(r->file, "run\t%s\t%u\t%u\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%.6g\t", r->name, r->stages,
-          r->dense, r->steps_total, r->tokens_per_step, r->parameters, r->ratio_planned);
+  fprintf(r->file, "run\t%s\t%u\t%u\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\t%.6g\t", r->name,
+          r->stages, r->dense, r->steps_total, r->tokens_per_step, r->parameters, r->ratio_planned);
   put_text(r->file, r->boundary);
   fputc('\n', r->file);
 }
 
 static void write_point(struct run_record *r, const struct run_point *p) {
-  fprintf(r->file, "point\t%" PRIu64 "\t%.9g\t%.9g\t%" PRIu64 "\t%" PRIu64 "\t%.3f\n", p->step, p->train_loss,
-          p->valid_loss, p->sent, p->raw, p->seconds);
+  fprintf(r->file, "point\t%" PRIu64 "\t%.9g\t%.9g\t%" PRIu64 "\t%" PRIu64 "\t%.3f\n", p->step,
+          p->train_loss, p->valid_loss, p->sent, p->raw, p->seconds);
 }
 
 static void write_span(struct run_record *r, const struct run_span *s) {
@@ -91,8 +94,8 @@ static int read_line(struct run_record *r, const char *line, uint64_t last_step)
   double idle;
   char name[64], key[65] = "";
   int at = 0;
-  if (sscanf(line, "point\t%" SCNu64 "\t%lf\t%lf\t%" SCNu64 "\t%" SCNu64 "\t%lf", &p.step, &p.train_loss,
-             &p.valid_loss, &p.sent, &p.raw, &p.seconds) == 6) {
+  if (sscanf(line, "point\t%" SCNu64 "\t%lf\t%lf\t%" SCNu64 "\t%" SCNu64 "\t%lf", &p.step,
+             &p.train_loss, &p.valid_loss, &p.sent, &p.raw, &p.seconds) == 6) {
     if (p.step <= last_step) keep_point(r, &p);
   } else if (sscanf(line, "traffic\t%u\t%" SCNu64 "\t%" SCNu64, &i, &t.sent, &t.raw) == 3) {
     if (i > RUN_MAX_STAGES) return -1;
@@ -114,9 +117,9 @@ static int read_line(struct run_record *r, const char *line, uint64_t last_step)
     free(r->sample);
     r->prompt = get_text(line + 7);
     r->sample = get_text(tab + 1);
-  } else if (sscanf(line, "run\t%63s\t%u\t%u\t%" SCNu64 "\t%" SCNu64 "\t%" SCNu64 "\t%lf\t%n", name, &r->stages,
-                    &r->dense, &r->steps_total, &r->tokens_per_step, &r->parameters, &r->ratio_planned,
-                    &at) == 7 &&
+  } else if (sscanf(line, "run\t%63s\t%u\t%u\t%" SCNu64 "\t%" SCNu64 "\t%" SCNu64 "\t%lf\t%n", name,
+                    &r->stages, &r->dense, &r->steps_total, &r->tokens_per_step, &r->parameters,
+                    &r->ratio_planned, &at) == 7 &&
              at > 0) {
     if (r->stages == 0 || r->stages > RUN_MAX_STAGES) return -1;
     snprintf(r->name, sizeof r->name, "%s", name);
@@ -135,7 +138,8 @@ static int record_path(char *path, size_t cap, const char *dir, char *message, s
   return -1;
 }
 
-static int load(struct run_record *r, const char *path, uint64_t last_step, char *message, size_t cap) {
+static int load(struct run_record *r, const char *path, uint64_t last_step, char *message,
+                size_t cap) {
   FILE *file = fopen(path, "r");
   if (!file) {
     if (errno == ENOENT) return 1;
@@ -218,7 +222,8 @@ void run_record_free(struct run_record *r) {
   memset(r, 0, sizeof *r);
 }
 
-/* ---- additions ---------------------------------------------------------------------------------- */
+/* ---- additions
+ * ---------------------------------------------------------------------------------- */
 
 void run_record_point(struct run_record *r, const struct run_point *point) {
   keep_point(r, point);
@@ -230,7 +235,8 @@ void run_record_point(struct run_record *r, const struct run_point *point) {
 void run_record_traffic(struct run_record *r) {
   if (!r->file) return;
   for (uint32_t i = 0; i <= r->stages; i++)
-    fprintf(r->file, "traffic\t%u\t%" PRIu64 "\t%" PRIu64 "\n", i, r->traffic[i].sent, r->traffic[i].raw);
+    fprintf(r->file, "traffic\t%u\t%" PRIu64 "\t%" PRIu64 "\n", i, r->traffic[i].sent,
+            r->traffic[i].raw);
   fflush(r->file);
 }
 
@@ -253,7 +259,8 @@ void run_record_span(struct run_record *r, const struct run_span *span) {
 }
 
 void run_record_sample(struct run_record *r, const char *prompt, const char *sample) {
-  char *new_prompt = must_alloc(strlen(prompt) + 1, 1), *new_sample = must_alloc(strlen(sample) + 1, 1);
+  char *new_prompt = must_alloc(strlen(prompt) + 1, 1),
+       *new_sample = must_alloc(strlen(sample) + 1, 1);
   strcpy(new_prompt, prompt);
   strcpy(new_sample, sample);
   free(r->prompt);
@@ -265,7 +272,8 @@ void run_record_sample(struct run_record *r, const char *prompt, const char *sam
   fflush(r->file);
 }
 
-/* ---- figures ------------------------------------------------------------------------------------ */
+/* ---- figures
+ * ------------------------------------------------------------------------------------ */
 
 double run_record_valid_loss(const struct run_record *r) {
   for (size_t i = r->point_count; i-- > 0;)

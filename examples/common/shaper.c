@@ -5,10 +5,10 @@
 
 #include "strbuf.h"
 
-/* Host timers tick in milliseconds. The wire is therefore filled this far ahead of the clock (so that it never
- * idles between two ticks: the rate stays exact), and a chunk counts as arrived half a tick early (so that the
- * delay is right on average). */
-#define AHEAD_NS 2000000u
+/* Host timers tick in milliseconds. The wire is therefore filled this far ahead of the clock (so
+ * that it never idles between two ticks: the rate stays exact), and a chunk counts as arrived
+ * half a tick early (so that the delay is right on average). */
+#define AHEAD_NS     2000000u
 #define HALF_TICK_NS 500000u
 
 #define HELD_MIN ((size_t)1 << 20)
@@ -28,7 +28,9 @@ void shaper_init(struct shaper *s, uint64_t bits_per_s, uint64_t delay_ns) {
   s->chunk_max = per_ms < 64 ? 64 : per_ms > SHAPER_CHUNK ? SHAPER_CHUNK : (size_t)per_ms;
   /* What may be under way: twice the bandwidth-delay product; without a rate, HELD_MAX. */
   double flight = bits_per_s ? (double)bits_per_s / 4e9 * (double)delay_ns : (double)HELD_MAX;
-  s->held_max = flight < (double)HELD_MIN ? HELD_MIN : flight > (double)HELD_MAX ? HELD_MAX : (size_t)flight;
+  s->held_max = flight < (double)HELD_MIN   ? HELD_MIN
+                : flight > (double)HELD_MAX ? HELD_MAX
+                                            : (size_t)flight;
 }
 
 static void free_list(struct shaper_chunk *chunk) {
@@ -84,7 +86,9 @@ void shaper_recycle(struct shaper *s, struct shaper_chunk *chunk) {
   s->spare = chunk;
 }
 
-uint64_t shaper_next_due_ns(const struct shaper *s) { return s->first ? s->first->due_ns : UINT64_MAX; }
+uint64_t shaper_next_due_ns(const struct shaper *s) {
+  return s->first ? s->first->due_ns : UINT64_MAX;
+}
 
 uint64_t shaper_next_room_ns(const struct shaper *s) {
   return s->free_ns > AHEAD_NS ? s->free_ns - AHEAD_NS : 0;

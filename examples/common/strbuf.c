@@ -38,7 +38,9 @@ void strbuf_add(struct strbuf *b, const void *data, size_t len) {
   b->text[b->len] = 0;
 }
 
-void strbuf_puts(struct strbuf *b, const char *text) { strbuf_add(b, text, strlen(text)); }
+void strbuf_puts(struct strbuf *b, const char *text) {
+  strbuf_add(b, text, strlen(text));
+}
 
 void strbuf_printf(struct strbuf *b, const char *format, ...) {
   va_list args;
@@ -55,7 +57,8 @@ void strbuf_printf(struct strbuf *b, const char *format, ...) {
   va_end(again);
 }
 
-/* Length of the UTF-8 sequence at s, 0 when it is not one (overlong forms and surrogates included). */
+/* Length of the UTF-8 sequence at s, 0 when it is not one (overlong forms and surrogates
+ * included). */
 static size_t utf8_sequence(const unsigned char *s, size_t left) {
   static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
   if (s[0] < 0x80) return 1;

@@ -1,4 +1,5 @@
-/* A growing text buffer. Running out of memory in an example host ends the process with a message. */
+/* A growing text buffer. Running out of memory in an example host ends the process with a
+ * message. */
 #ifndef EXAMPLES_STRBUF_H
 #define EXAMPLES_STRBUF_H
 

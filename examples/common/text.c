@@ -55,7 +55,9 @@ void text_free(struct text *text) {
   text->len = 0;
 }
 
-size_t text_train_len(const struct text *text) { return text->len - text->len / 10; }
+size_t text_train_len(const struct text *text) {
+  return text->len - text->len / 10;
+}
 
 double text_bigram_entropy(const struct text *text) {
   size_t n = text_train_len(text);

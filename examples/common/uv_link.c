@@ -54,8 +54,8 @@ static void deliver(struct uv_link *l, uint64_t now) {
   }
 }
 
-/* Takes bytes from the link as the wire has room for them, and not earlier: its priorities then still count.
- * Returns 1 when the link may hold more than the wire takes now. */
+/* Takes bytes from the link as the wire has room for them, and not earlier: its priorities then
+ * still count. Returns 1 when the link may hold more than the wire takes now. */
 static int fill(struct uv_link *l, uint64_t now) {
   for (;;) {
     size_t room, got = 0;
@@ -148,7 +148,8 @@ static void try_connect(uv_timer_t *timer) {
   uv_tcp_init(l->loop, &l->tcp);
   l->tcp.data = l;
   l->open_handles++;
-  int error = uv_tcp_connect(&l->connect, &l->tcp, (const struct sockaddr *)&l->address, on_connected);
+  int error =
+      uv_tcp_connect(&l->connect, &l->tcp, (const struct sockaddr *)&l->address, on_connected);
   if (error) on_connected(&l->connect, error);
 }
 
@@ -198,8 +199,8 @@ int uv_link_accept(struct uv_link *l, int listening_fd) {
   return error ? error : uv_listen((uv_stream_t *)&l->listener, 4, on_incoming);
 }
 
-void uv_link_init(struct uv_link *l, uv_loop_t *loop, plr_link *link, uint64_t bits_per_s, uint64_t delay_ns,
-                  void (*on_change)(void *user), void *user) {
+void uv_link_init(struct uv_link *l, uv_loop_t *loop, plr_link *link, uint64_t bits_per_s,
+                  uint64_t delay_ns, void (*on_change)(void *user), void *user) {
   memset(l, 0, sizeof *l);
   l->loop = loop;
   l->link = link;

@@ -12,7 +12,8 @@
 #define SHARES_PER_RUN 1e7 /* minted by the work of one whole run, about */
 #define MAX_ENTRY      PLR_ENTRY_MAX
 
-static int failed(char *message, size_t cap, const char *what, plr_status status, const plr_error *err) {
+static int failed(char *message, size_t cap, const char *what, plr_status status,
+                  const plr_error *err) {
   snprintf(message, cap, "ledger: %s: %s%s%s (%s)", what, err->where, err->where[0] ? ": " : "",
            err->message[0] ? err->message : plr_status_message(status), plr_status_name(status));
   return -1;
@@ -24,7 +25,8 @@ static void account_of(const plr_identity *identity, plr_hash *account) {
   plr_account_id(key, account);
 }
 
-/* ---- open --------------------------------------------------------------------------------------- */
+/* ---- open
+ * --------------------------------------------------------------------------------------- */
 
 static int open_account(struct books *b, const plr_identity *who, char *message, size_t cap) {
   plr_entry_options options;
@@ -60,7 +62,8 @@ static int open_keys(struct books *b, char *message, size_t cap) {
   return 0;
 }
 
-int books_open(struct books *b, plr_context *ctx, const char *dir, char *message, size_t message_cap) {
+int books_open(struct books *b, plr_context *ctx, const char *dir, char *message,
+               size_t message_cap) {
   plr_ledger_options options;
   plr_error err;
   char path[1100];
@@ -98,13 +101,16 @@ void books_close(struct books *b) {
   memset(b, 0, sizeof *b);
 }
 
-/* ---- append ------------------------------------------------------------------------------------- */
+/* ---- append
+ * ------------------------------------------------------------------------------------- */
 
-int books_append(struct books *b, const void *entry, size_t len, const char *what, char *message, size_t cap) {
+int books_append(struct books *b, const void *entry, size_t len, const char *what, char *message,
+                 size_t cap) {
   plr_error err;
   plr_error_init(&err, sizeof err);
   plr_status status = plr_ledger_append(b->ledger, entry, len, NULL, &err);
-  return status == PLR_OK || status == PLR_ERR_EXISTS ? 0 : failed(message, cap, what, status, &err);
+  return status == PLR_OK || status == PLR_ERR_EXISTS ? 0
+                                                      : failed(message, cap, what, status, &err);
 }
 
 void books_queue(struct books *b, const void *entry, size_t len) {
@@ -135,9 +141,11 @@ int books_flush(struct books *b, char *message, size_t message_cap) {
   return 0;
 }
 
-/* ---- the model's life --------------------------------------------------------------------------- */
+/* ---- the model's life
+ * --------------------------------------------------------------------------- */
 
-static void entry_options(const struct books *b, const plr_identity *author, plr_entry_options *options) {
+static void entry_options(const struct books *b, const plr_identity *author,
+                          plr_entry_options *options) {
   plr_hash account;
   account_of(author, &account);
   plr_entry_options_init(options, sizeof *options);
@@ -151,7 +159,8 @@ int books_register(struct books *b, const struct plan *plan, char *message, size
   if (plr_ledger_model(b->ledger, &plan->hash, &totals) == PLR_OK) return 0;
   const plr_model_info *info = &plan->info;
   uint64_t *costs = must_alloc(info->blocks, sizeof *costs), per_token = 0;
-  for (uint32_t i = 0; i < info->blocks; i++) per_token += costs[i] = plr_model_block_cost(plan->model, i);
+  for (uint32_t i = 0; i < info->blocks; i++)
+    per_token += costs[i] = plr_model_block_cost(plan->model, i);
   uint64_t micro_batch = (uint64_t)info->micro_batch * info->seq_len;
   double run = (double)per_token * (double)micro_batch * info->micro_batches * info->steps;
   plr_model_terms terms;
@@ -190,7 +199,8 @@ int books_settled(const struct books *b, const plr_hash *model) {
   plr_balance holders[REPORT_MAX_OWNERS];
   size_t count = 0;
   if (plr_ledger_model(b->ledger, model, &totals) != PLR_OK || !totals.deposited) return 0;
-  if (plr_ledger_holders(b->ledger, model, NULL, holders, REPORT_MAX_OWNERS, &count) != PLR_OK) return 0;
+  if (plr_ledger_holders(b->ledger, model, NULL, holders, REPORT_MAX_OWNERS, &count) != PLR_OK)
+    return 0;
   for (size_t i = 0; i < count; i++)
     if (holders[i].payable) return 0;
   return 1;
@@ -203,7 +213,8 @@ int books_close_epoch(struct books *b, char *message, size_t message_cap) {
   return status == PLR_OK ? 0 : failed(message, message_cap, "EpochClose", status, &err);
 }
 
-int books_deposit(struct books *b, const plr_hash *model, uint64_t amount, char *message, size_t message_cap) {
+int books_deposit(struct books *b, const plr_hash *model, uint64_t amount, char *message,
+                  size_t message_cap) {
   plr_model_totals totals = {.struct_size = sizeof totals};
   if (plr_ledger_model(b->ledger, model, &totals) == PLR_OK && totals.deposited) return 0;
   plr_entry_options options;
@@ -218,7 +229,8 @@ int books_deposit(struct books *b, const plr_hash *model, uint64_t amount, char 
   return books_append(b, entry, len, "RevenueDeposit", message, message_cap);
 }
 
-static int claim(struct books *b, const plr_identity *who, const plr_hash *model, char *message, size_t cap) {
+static int claim(struct books *b, const plr_identity *who, const plr_hash *model, char *message,
+                 size_t cap) {
   plr_hash account;
   plr_balance balance;
   plr_entry_options options;
@@ -226,7 +238,8 @@ static int claim(struct books *b, const plr_identity *who, const plr_hash *model
   uint8_t entry[1024];
   size_t len = 0;
   account_of(who, &account);
-  if (plr_ledger_balance(b->ledger, &account, model, &balance) != PLR_OK || !balance.payable) return 0;
+  if (plr_ledger_balance(b->ledger, &account, model, &balance) != PLR_OK || !balance.payable)
+    return 0;
   plr_error_init(&err, sizeof err);
   entry_options(b, who, &options);
   plr_status status = plr_entry_claim(b->ctx, &options, model, 0, entry, sizeof entry, &len, &err);

@@ -6,16 +6,19 @@
 
 #include "books.h"
 #include "format.h"
+#include "keys.h"
 #include "strbuf.h"
 #include "text.h"
 
-static int failed(char *message, size_t cap, const char *what, plr_status status, const plr_error *err) {
+static int failed(char *message, size_t cap, const char *what, plr_status status,
+                  const plr_error *err) {
   snprintf(message, cap, "%s: %s%s%s (%s)", what, err->where, err->where[0] ? ": " : "",
            err->message[0] ? err->message : plr_status_message(status), plr_status_name(status));
   return -1;
 }
 
-/* ---- verifier key ------------------------------------------------------------------------------- */
+/* ---- verifier key
+ * ------------------------------------------------------------------------------- */
 
 static int base64_value(char c) {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -23,8 +26,8 @@ static int base64_value(char c) {
   return at ? (int)(at - digits) : -1;
 }
 
-/* Reads name+hash+key (C2SP signed-note): the key is 44 characters of base64 for a byte 01 and 32 bytes. That the
- * hash fits is seen by making the text again. */
+/* Reads name+hash+key (C2SP signed-note): the key is 44 characters of base64 for a byte 01 and
+ * 32 bytes. That the hash fits is seen by making the text again. */
 static int read_vkey(plr_context *ctx, const char *text, char origin[129], uint8_t key[32]) {
   size_t name = strcspn(text, "+"), made = 0;
   uint8_t bytes[33];
@@ -62,8 +65,8 @@ static int load_vkey(const char *dir, char *out, size_t cap, char *message, size
   return 0;
 }
 
-int books_verify(plr_context *ctx, const char *dir, const char *vkey, char *origin, plr_ledger_summary *summary,
-                 char *message, size_t message_cap) {
+int books_verify(plr_context *ctx, const char *dir, const char *vkey, char *origin,
+                 plr_ledger_summary *summary, char *message, size_t message_cap) {
   char path[1100], text[400];
   uint8_t key[32];
   plr_source source;
@@ -91,9 +94,11 @@ int books_verify(plr_context *ctx, const char *dir, const char *vkey, char *orig
   return status == PLR_OK ? 0 : failed(message, message_cap, path, status, &err);
 }
 
-/* ---- export ------------------------------------------------------------------------------------- */
+/* ---- export
+ * ------------------------------------------------------------------------------------- */
 
-static int write_vkey(const struct books *b, char *vkey, size_t cap, char *message, size_t message_cap) {
+static int write_vkey(const struct books *b, char *vkey, size_t cap, char *message,
+                      size_t message_cap) {
   uint8_t key[32];
   char path[1100];
   size_t len;
@@ -121,9 +126,12 @@ static int export_ledger(struct books *b, char *message, size_t cap) {
   return status == PLR_OK ? 0 : failed(message, cap, path, status, &err);
 }
 
-static double units_value(plr_units units) { return (double)units.lo + (double)units.hi * 0x1p64; }
+static double units_value(plr_units units) {
+  return (double)units.lo + (double)units.hi * 0x1p64;
+}
 
-static void fill(const struct books *b, const plr_ledger_summary *summary, struct report_ledger *out) {
+static void fill(const struct books *b, const plr_ledger_summary *summary,
+                 struct report_ledger *out) {
   out->entries = summary->entries;
   out->epochs = summary->epoch;
   out->accounts = summary->accounts;
@@ -145,7 +153,8 @@ int books_prove(struct books *b, struct report_ledger *out, char *message, size_
   size_t len = 0;
   memset(out, 0, sizeof *out);
   plr_error_init(&err, sizeof err);
-  if (plr_ledger_checkpoint(b->ledger, out->checkpoint, sizeof out->checkpoint - 1, &len, &err) == PLR_OK)
+  if (plr_ledger_checkpoint(b->ledger, out->checkpoint, sizeof out->checkpoint - 1, &len, &err) ==
+      PLR_OK)
     out->checkpoint[len] = 0;
   plr_ledger_summarize(b->ledger, &ours);
   fill(b, &ours, out);
@@ -165,10 +174,11 @@ int books_prove(struct books *b, struct report_ledger *out, char *message, size_
   return result;
 }
 
-/* ---- owners ------------------------------------------------------------------------------------- */
+/* ---- owners
+ * ------------------------------------------------------------------------------------- */
 
-static void owner(const struct books *b, const plr_hash *model, const plr_hash *account, const char *name,
-                  const char *role, struct report_model *out) {
+static void owner(const struct books *b, const plr_hash *model, const plr_hash *account,
+                  const char *name, const char *role, struct report_model *out) {
   plr_balance balance;
   struct report_owner *o = &out->owners[out->owner_count++];
   memset(o, 0, sizeof *o);
@@ -183,20 +193,22 @@ static void owner(const struct books *b, const plr_hash *model, const plr_hash *
   o->payable = balance.payable;
 }
 
-static void stage_role(const struct plan *plan, uint32_t stage, uint32_t stages, char *role, size_t cap) {
+static void stage_role(const struct plan *plan, uint32_t stage, uint32_t stages, char *role,
+                       size_t cap) {
   uint32_t first = plan_first_block(plan->model, &plan->info, stage, stages);
   uint32_t end = plan_first_block(plan->model, &plan->info, stage + 1, stages);
-  char blocks[40];
+  char blocks[32];
   if (end - first == 1) {
     snprintf(blocks, sizeof blocks, "block %u", first);
   } else {
     snprintf(blocks, sizeof blocks, "blocks %u to %u", first, end - 1);
   }
-  snprintf(role, cap, "%s%s%s", stage == 0 ? "embedding, " : "", blocks, stage + 1 == stages ? ", output" : "");
+  snprintf(role, cap, "%s%.24s%s", stage == 0 ? "embedding, " : "", blocks,
+           stage + 1 == stages ? ", output" : "");
 }
 
-void books_owners(const struct books *b, const struct plan *plan, const char (*keys)[65], uint32_t stages,
-                  struct report_model *out) {
+void books_owners(const struct books *b, const struct plan *plan, const char (*keys)[65],
+                  uint32_t stages, struct report_model *out) {
   plr_model_totals totals = {.struct_size = sizeof totals};
   out->owner_count = 0;
   format_hex(out->hash, sizeof out->hash, plan->hash.bytes, 32);
@@ -208,8 +220,7 @@ void books_owners(const struct books *b, const struct plan *plan, const char (*k
   uint8_t key[32];
   for (uint32_t s = 0; s < stages; s++) {
     char name[32], role[48];
-    for (int i = 0; i < 32; i++)
-      if (sscanf(keys[s] + 2 * i, "%2hhx", &key[i]) != 1) return;
+    if (keys_from_hex(keys[s], key) != 0) return;
     plr_account_id(key, &account);
     snprintf(name, sizeof name, "stage %u", s);
     stage_role(plan, s, stages, role, sizeof role);

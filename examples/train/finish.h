@@ -7,7 +7,8 @@
 #include "report.h"
 
 /* Configuration of the job, for the report. */
-void finish_settings(struct report *r, const struct options *o, const struct plan *plan, const plr_context *ctx);
+void finish_settings(struct report *r, const struct options *o, const struct plan *plan,
+                     const plr_context *ctx);
 
 /* Prints losses beside the bigram entropy, bytes, ratio and the ownership table. */
 void finish_print(const struct report *r);

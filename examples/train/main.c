@@ -1,7 +1,9 @@
-/* pluralis-train: the reference host. It owns what the library does not: processes, sockets, files, clocks.
+/* pluralis-train: the reference host. It owns what the library does not: processes, sockets,
+ * files, clocks.
  *
- * One process is the parent: it feeds the text, keeps the ledger, and plays designer and depositor. It starts one
- * process for each stage (worker.c). Together they form the ring that stage.h describes. */
+ * One process is the parent: it feeds the text, keeps the ledger, and plays designer and
+ * depositor. It starts one process for each stage (worker.c). Together they form the ring that
+ * stage.h describes. */
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -58,7 +60,8 @@ static plr_context *make_context(uint32_t threads) {
   return NULL;
 }
 
-/* ---- verify ------------------------------------------------------------------------------------- */
+/* ---- verify
+ * ------------------------------------------------------------------------------------- */
 
 static int verify_main(const struct options *o) {
   char message[600], origin[129], hex[65], a[FORMAT_CAP], b[FORMAT_CAP];
@@ -69,17 +72,18 @@ static int verify_main(const struct options *o) {
   plr_context_destroy(ctx);
   if (result != 0) return fail(message);
   printf("verified: %s\n", origin);
-  printf("  entries %s, receipts %s, epochs %llu, accounts %llu, models %llu\n", format_count(a, s.entries),
-         format_count(b, s.receipts), (unsigned long long)s.epoch, (unsigned long long)s.accounts,
-         (unsigned long long)s.models);
-  printf("  deposited %s %s, paid %s\n", format_money(a, s.deposited, BOOKS_DECIMALS), BOOKS_CURRENCY,
-         format_money(b, s.paid, BOOKS_DECIMALS));
+  printf("  entries %s, receipts %s, epochs %llu, accounts %llu, models %llu\n",
+         format_count(a, s.entries), format_count(b, s.receipts), (unsigned long long)s.epoch,
+         (unsigned long long)s.accounts, (unsigned long long)s.models);
+  printf("  deposited %s %s, paid %s\n", format_money(a, s.deposited, BOOKS_DECIMALS),
+         BOOKS_CURRENCY, format_money(b, s.paid, BOOKS_DECIMALS));
   printf("  log root   %s\n", format_hex(hex, sizeof hex, s.root.bytes, 32));
   printf("  state root %s\n", format_hex(hex, sizeof hex, s.state_root.bytes, 32));
   return 0;
 }
 
-/* ---- the job ------------------------------------------------------------------------------------ */
+/* ---- the job
+ * ------------------------------------------------------------------------------------ */
 
 static int make_dir(const char *path, char *message, size_t cap) {
   if (mkdir(path, 0777) == 0 || errno == EEXIST) return 0;
@@ -101,8 +105,10 @@ static int make_plans(struct job *j, char *message, size_t cap) {
   const struct options *o = &j->o;
   int compressed = !o->manifest && o->compress > 1;
   int result = 0;
-  if (o->manifest) result = plan_manifest(j->ctx, o, j->corpus, &j->plans[j->plan_count++], message, cap);
-  if (compressed) result = plan_compressed(j->ctx, o, j->corpus, &j->plans[j->plan_count++], message, cap);
+  if (o->manifest)
+    result = plan_manifest(j->ctx, o, j->corpus, &j->plans[j->plan_count++], message, cap);
+  if (compressed)
+    result = plan_compressed(j->ctx, o, j->corpus, &j->plans[j->plan_count++], message, cap);
   if (result == 0 && !o->manifest && (!compressed || o->baseline))
     result = plan_dense(j->ctx, o, &j->plans[j->plan_count++], message, cap);
   return result;
@@ -112,7 +118,8 @@ static int make_plans(struct job *j, char *message, size_t cap) {
 static int check_text(const struct job *j, char *message, size_t cap) {
   uint32_t seq = j->plans[0].info.seq_len;
   if (j->text.len - text_train_len(&j->text) > seq + 1u) return 0;
-  snprintf(message, cap, "%s: too short: %zu bytes; its last tenth must hold more than %u (sequence length + 1)",
+  snprintf(message, cap,
+           "%s: too short: %zu bytes; its last tenth must hold more than %u (sequence length + 1)",
            j->o.text, j->text.len, seq + 1);
   return -1;
 }
@@ -131,14 +138,16 @@ static int is_fresh(const struct options *o, char *message, size_t cap) {
   struct stat st;
   snprintf(path, sizeof path, "%s/options", o->out);
   if (stat(path, &st) != 0) return 0;
-  snprintf(message, cap, "--out: %s holds a run already: go on with --resume, or name another folder", o->out);
+  snprintf(message, cap,
+           "--out: %s holds a run already: go on with --resume, or name another folder", o->out);
   return -1;
 }
 
 static int prepare(struct job *j, int argc, char **argv, char *message, size_t cap) {
   j->ctx = make_context(1);
   if (!j->ctx) return -1;
-  if (open_text(j, message, cap) != 0 || make_plans(j, message, cap) != 0 || check_text(j, message, cap) != 0)
+  if (open_text(j, message, cap) != 0 || make_plans(j, message, cap) != 0 ||
+      check_text(j, message, cap) != 0)
     return -1;
   if (!j->o.resume && is_fresh(&j->o, message, cap) != 0) return -1;
   if (make_dirs(&j->o, message, cap) != 0) return -1;
@@ -148,13 +157,14 @@ static int prepare(struct job *j, int argc, char **argv, char *message, size_t c
 
 static void announce(const struct job *j) {
   char rate[FORMAT_CAP], params[FORMAT_CAP], bytes[FORMAT_CAP];
-  printf("%s: %s, bigram entropy %.4f nats a byte\n", j->o.text, format_bytes(bytes, (double)j->text.len),
-         j->report.bigram);
+  printf("%s: %s, bigram entropy %.4f nats a byte\n", j->o.text,
+         format_bytes(bytes, (double)j->text.len), j->report.bigram);
   for (size_t i = 0; i < j->plan_count; i++) {
     const struct plan *p = &j->plans[i];
     printf("%s: %s parameters in %u blocks, %llu stage%s, links of %s and %.3g ms; %s", p->name,
-           format_short(params, (double)p->info.parameters), p->info.blocks, (unsigned long long)j->o.stages,
-           j->o.stages == 1 ? "" : "s", format_rate(rate, j->o.rate), (double)j->o.delay * 1e-6, p->boundary);
+           format_short(params, (double)p->info.parameters), p->info.blocks,
+           (unsigned long long)j->o.stages, j->o.stages == 1 ? "" : "s",
+           format_rate(rate, j->o.rate), (double)j->o.delay * 1e-6, p->boundary);
     if (p->ratio > 0) printf(", %.0fx expected", p->ratio);
     printf("\n");
   }
@@ -184,14 +194,15 @@ static int finish(struct job *j) {
   r->model_count = j->plan_count;
   for (size_t i = 0; i < j->plan_count; i++) {
     r->models[i].run = &j->records[i];
-    books_owners(&j->books, &j->plans[i], (const char(*)[65])j->records[i].keys, j->records[i].stages, &r->models[i]);
+    books_owners(&j->books, &j->plans[i], (const char(*)[65])j->records[i].keys,
+                 j->records[i].stages, &r->models[i]);
   }
   int proved = books_prove(&j->books, &r->ledger, message, sizeof message);
   finish_settings(r, &j->o, &j->plans[0], j->ctx);
   finish_print(r);
   if (j->books.refused)
-    fprintf(stderr, "warning: the ledger refused %llu receipts: %s\n", (unsigned long long)j->books.refused,
-            j->books.refusal);
+    fprintf(stderr, "warning: the ledger refused %llu receipts: %s\n",
+            (unsigned long long)j->books.refused, j->books.refusal);
   snprintf(path, sizeof path, "%s/report.html", j->o.out);
   if (report_write(r, path, message, sizeof message) != 0) return fail(message);
   printf("report: %s\n", path);

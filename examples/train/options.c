@@ -12,51 +12,142 @@
 #define MAX_SAVED 64
 
 /* The table is made anew for each parse because it points into *o. */
-#define SPECS                                                                                                \
-  {"text", "FILE", ARG_TEXT, &o->text, 0, 0, "text to train on; its last tenth is for validation"},          \
-      {"out", "DIR", ARG_TEXT, &o->out, 0, 0, "folder for keys, ledger, snapshots and report (out)"},        \
-      {"stages", "N", ARG_COUNT, &o->stages, 1, 64, "processes the model is split over (4)"},                \
-      {"rate", "RATE", ARG_RATE, &o->rate, 0, 0, "of each direction of each link: 80mbit, 1gbit, off (80mbit)"}, \
-      {"delay", "TIME", ARG_DURATION, &o->delay, 0, 0, "of each direction of each link: 25ms (25ms)"},       \
-      {"compress", "R", ARG_NUMBER, &o->compress, 1, 1e6,                                                    \
-       "dense bf16 bytes per byte sent, at least; 1 = dense and uncompressed (100)"},                        \
-      {"baseline", NULL, ARG_FLAG, &o->baseline, 0, 0,                                                       \
-       "train the dense, uncompressed model as well, at the same tokens"},                                   \
-      {"steps", "N", ARG_COUNT, &o->steps, 1, 1e9, "training steps (120)"},                                  \
-      {"resume", NULL, ARG_FLAG, &o->resume, 0, 0, "go on with what is in --out, with its options"},         \
-      {"blocks", "N", ARG_COUNT, &o->blocks, 1, 1024, "blocks of the model (8)"},                            \
-      {"width", "N", ARG_COUNT, &o->width, 64, 65536, "width of the model, a multiple of 64 (256)"},         \
-      {"seq", "N", ARG_COUNT, &o->seq_len, 8, 65536, "bytes of a sequence (128)"},                           \
-      {"micro-batch", "N", ARG_COUNT, &o->micro_batch, 1, 4096, "sequences of a micro-batch (8)"},           \
-      {"micro-batches", "N", ARG_COUNT, &o->micro_batches, 1, 4096, "micro-batches of a step (2)"},          \
-      {"lr", "X", ARG_NUMBER, &o->lr, 1e-7, 1, "peak learning rate (0.003)"},                                \
-      {"seed", "N", ARG_COUNT, &o->seed, 0, 1e15, "of weights and of the order of the text (1)"},            \
-      {"manifest", "FILE", ARG_TEXT, &o->manifest, 0, 0,                                                     \
-       "model to train, as JSON, instead of the options above from --compress on"},                          \
-      {"threads", "N", ARG_COUNT, &o->threads, 1, 256, "that compute, in each stage (1)"},                   \
-      {"eval-every", "N", ARG_COUNT, &o->eval_every, 1, 1e9, "steps between evaluations (a twelfth of all)"}, \
-      {"eval-batches", "N", ARG_COUNT, &o->eval_batches, 1, 1e6, "micro-batches of an evaluation (4)"},      \
-      {"snapshot-every", "N", ARG_COUNT, &o->snapshot_every, 0, 1e9,                                         \
-       "steps between snapshots, 0 = only at the end (40)"},                                                 \
-      {"sample", "N", ARG_COUNT, &o->sample, 0, 1e6, "bytes to generate at the end (240)"},                  \
-      {"prompt", "TEXT", ARG_TEXT, &o->prompt, 0, 0, "what the sample continues (And the )"},                \
-      {"deposit", "N", ARG_COUNT, &o->deposit, 1, 1e12, "revenue to deposit at the end, whole XTS (1000)"},  \
-      {"verify", "DIR", ARG_TEXT, &o->verify, 0, 0, "check the exported ledger in DIR, and nothing else"},   \
-      {"vkey", "KEY", ARG_TEXT, &o->vkey, 0, 0, "verifier key to hold it against (DIR/ledger.vkey)"},        \
-      {"help", NULL, ARG_FLAG, &o->help, 0, 0, "this text"},                                                 \
-      {"is-worker", NULL, ARG_FLAG, &o->is_worker, 0, 0, NULL},                                              \
-      {"worker", "I", ARG_COUNT, &o->worker, 0, 63, NULL},                                                   \
-      {"name", "NAME", ARG_TEXT, &o->name, 0, 0, NULL}, {"codec", "NAME", ARG_TEXT, &o->codec, 0, 0, NULL},  \
-      {"origin", "NAME", ARG_TEXT, &o->origin, 0, 0, NULL},                                                  \
-      {"port", "N", ARG_COUNT, &o->port, 1, 65535, NULL},                                                    \
-      {"start-step", "N", ARG_COUNT, &o->start_step, 0, 1e15, NULL},                                         \
+#define SPECS                                                                                        \
+  {                                                                                                  \
+      "text",                                                                                        \
+      "FILE",                                                                                        \
+      ARG_TEXT,                                                                                      \
+      &o->text,                                                                                      \
+      0,                                                                                             \
+      0,                                                                                             \
+      "text to train on; its last tenth is for validation"},                                         \
+      {"out",                                                                                        \
+       "DIR",                                                                                        \
+       ARG_TEXT,                                                                                     \
+       &o->out,                                                                                      \
+       0,                                                                                            \
+       0,                                                                                            \
+       "folder for keys, ledger, snapshots and report (out)"},                                       \
+      {"stages", "N", ARG_COUNT, &o->stages, 1, 64, "processes the model is split over (4)"},        \
+      {"rate",                                                                                       \
+       "RATE",                                                                                       \
+       ARG_RATE,                                                                                     \
+       &o->rate,                                                                                     \
+       0,                                                                                            \
+       0,                                                                                            \
+       "of each direction of each link: 80mbit, 1gbit, off (80mbit)"},                               \
+      {"delay",                                                                                      \
+       "TIME",                                                                                       \
+       ARG_DURATION,                                                                                 \
+       &o->delay,                                                                                    \
+       0,                                                                                            \
+       0,                                                                                            \
+       "of each direction of each link: 25ms (25ms)"},                                               \
+      {"compress",                                                                                   \
+       "R",                                                                                          \
+       ARG_NUMBER,                                                                                   \
+       &o->compress,                                                                                 \
+       1,                                                                                            \
+       1e6,                                                                                          \
+       "dense bf16 bytes per byte sent, at least; 1 = dense and uncompressed (100)"},                \
+      {"baseline",                                                                                   \
+       NULL,                                                                                         \
+       ARG_FLAG,                                                                                     \
+       &o->baseline,                                                                                 \
+       0,                                                                                            \
+       0,                                                                                            \
+       "train the dense, uncompressed model as well, at the same tokens"},                           \
+      {"steps", "N", ARG_COUNT, &o->steps, 1, 1e9, "training steps (120)"},                          \
+      {"resume", NULL, ARG_FLAG, &o->resume, 0, 0, "go on with what is in --out, with its options"}, \
+      {"blocks", "N", ARG_COUNT, &o->blocks, 1, 1024, "blocks of the model (8)"},                    \
+      {"width", "N", ARG_COUNT, &o->width, 64, 65536, "width of the model, a multiple of 64 (256)"}, \
+      {"seq", "N", ARG_COUNT, &o->seq_len, 8, 65536, "bytes of a sequence (128)"},                   \
+      {"micro-batch", "N", ARG_COUNT, &o->micro_batch, 1, 4096, "sequences of a micro-batch (8)"},   \
+      {"micro-batches", "N", ARG_COUNT, &o->micro_batches, 1, 4096, "micro-batches of a step (2)"},  \
+      {"lr", "X", ARG_NUMBER, &o->lr, 1e-7, 1, "peak learning rate (0.003)"},                        \
+      {"seed", "N", ARG_COUNT, &o->seed, 0, 1e15, "of weights and of the order of the text (1)"},    \
+      {"manifest",                                                                                   \
+       "FILE",                                                                                       \
+       ARG_TEXT,                                                                                     \
+       &o->manifest,                                                                                 \
+       0,                                                                                            \
+       0,                                                                                            \
+       "model to train, as JSON, instead of the options above from --compress on"},                  \
+      {"threads", "N", ARG_COUNT, &o->threads, 1, 256, "that compute, in each stage (1)"},           \
+      {"eval-every",                                                                                 \
+       "N",                                                                                          \
+       ARG_COUNT,                                                                                    \
+       &o->eval_every,                                                                               \
+       1,                                                                                            \
+       1e9,                                                                                          \
+       "steps between evaluations (a twelfth of all)"},                                              \
+      {"eval-batches",                                                                               \
+       "N",                                                                                          \
+       ARG_COUNT,                                                                                    \
+       &o->eval_batches,                                                                             \
+       1,                                                                                            \
+       1e6,                                                                                          \
+       "micro-batches of an evaluation (4)"},                                                        \
+      {"snapshot-every",                                                                             \
+       "N",                                                                                          \
+       ARG_COUNT,                                                                                    \
+       &o->snapshot_every,                                                                           \
+       0,                                                                                            \
+       1e9,                                                                                          \
+       "steps between snapshots, 0 = only at the end (40)"},                                         \
+      {"sample", "N", ARG_COUNT, &o->sample, 0, 1e6, "bytes to generate at the end (240)"},          \
+      {"prompt", "TEXT", ARG_TEXT, &o->prompt, 0, 0, "what the sample continues (And the )"},        \
+      {"deposit",                                                                                    \
+       "N",                                                                                          \
+       ARG_COUNT,                                                                                    \
+       &o->deposit,                                                                                  \
+       1,                                                                                            \
+       1e12,                                                                                         \
+       "revenue to deposit at the end, whole XTS (1000)"},                                           \
+      {"verify",                                                                                     \
+       "DIR",                                                                                        \
+       ARG_TEXT,                                                                                     \
+       &o->verify,                                                                                   \
+       0,                                                                                            \
+       0,                                                                                            \
+       "check the exported ledger in DIR, and nothing else"},                                        \
+      {"vkey",                                                                                       \
+       "KEY",                                                                                        \
+       ARG_TEXT,                                                                                     \
+       &o->vkey,                                                                                     \
+       0,                                                                                            \
+       0,                                                                                            \
+       "verifier key to hold it against (DIR/ledger.vkey)"},                                         \
+      {"help", NULL, ARG_FLAG, &o->help, 0, 0, "this text"},                                         \
+      {"is-worker", NULL, ARG_FLAG, &o->is_worker, 0, 0, NULL},                                      \
+      {"worker", "I", ARG_COUNT, &o->worker, 0, 63, NULL},                                           \
+      {"name", "NAME", ARG_TEXT, &o->name, 0, 0, NULL},                                              \
+      {"codec", "NAME", ARG_TEXT, &o->codec, 0, 0, NULL},                                            \
+      {"origin", "NAME", ARG_TEXT, &o->origin, 0, 0, NULL},                                          \
+      {"port", "N", ARG_COUNT, &o->port, 1, 65535, NULL},                                            \
+      {"start-step", "N", ARG_COUNT, &o->start_step, 0, 1e15, NULL},                                 \
       {"parent", "PID", ARG_COUNT, &o->parent, 1, 1e10, NULL},
 
 static void set_defaults(struct options *o) {
-  *o = (struct options){.out = "out", .prompt = "And the ", .stages = 4, .threads = 1, .seed = 1,
-                        .steps = 120, .rate = 80000000, .delay = 25000000, .compress = 100, .blocks = 8,
-                        .width = 256, .seq_len = 128, .micro_batch = 8, .micro_batches = 2, .lr = 0.003,
-                        .eval_batches = 4, .snapshot_every = 40, .sample = 240, .deposit = 1000};
+  *o = (struct options){.out = "out",
+                        .prompt = "And the ",
+                        .stages = 4,
+                        .threads = 1,
+                        .seed = 1,
+                        .steps = 120,
+                        .rate = 80000000,
+                        .delay = 25000000,
+                        .compress = 100,
+                        .blocks = 8,
+                        .width = 256,
+                        .seq_len = 128,
+                        .micro_batch = 8,
+                        .micro_batches = 2,
+                        .lr = 0.003,
+                        .eval_batches = 4,
+                        .snapshot_every = 40,
+                        .sample = 240,
+                        .deposit = 1000};
 }
 
 static int say(char *message, size_t cap, const char *text) {
@@ -71,7 +162,8 @@ static int check(struct options *o, char *message, size_t cap) {
   if (!o->manifest && o->blocks < o->stages)
     return say(message, cap, "--stages: more stages than the model has blocks (--blocks)");
   if (o->manifest && o->baseline)
-    return say(message, cap, "--baseline: not together with --manifest; run the dense manifest by itself");
+    return say(message, cap,
+               "--baseline: not together with --manifest; run the dense manifest by itself");
   if (!o->eval_every) o->eval_every = o->steps > 12 ? (o->steps + 11) / 12 : 1;
   return 0;
 }
@@ -79,14 +171,16 @@ static int check(struct options *o, char *message, size_t cap) {
 int options_parse(struct options *o, int argc, char **argv, char *message, size_t message_cap) {
   set_defaults(o);
   struct arg_spec specs[] = {SPECS};
-  if (args_parse(specs, sizeof specs / sizeof *specs, argc, argv, message, message_cap) != 0) return -1;
+  if (args_parse(specs, sizeof specs / sizeof *specs, argc, argv, message, message_cap) != 0)
+    return -1;
   return check(o, message, message_cap);
 }
 
 void options_help(void) {
   struct options unused, *o = &unused;
   struct arg_spec specs[] = {SPECS};
-  puts("Trains one transformer across several processes over slow links, keeps the ledger of who did\n"
+  puts("Trains one transformer across several processes over slow links, keeps the ledger of who "
+       "did\n"
        "what, and writes a report.\n\n"
        "  pluralis-train --text FILE [options]     train\n"
        "  pluralis-train --out DIR --resume        go on after an interruption\n"
@@ -94,15 +188,18 @@ void options_help(void) {
   args_help(specs, sizeof specs / sizeof *specs, stdout);
 }
 
-/* ---- DIR/options -------------------------------------------------------------------------------- */
+/* ---- DIR/options
+ * -------------------------------------------------------------------------------- */
 
-static int options_path(const struct options *o, char *path, size_t cap, char *message, size_t message_cap) {
+static int options_path(const struct options *o, char *path, size_t cap, char *message,
+                        size_t message_cap) {
   if (snprintf(path, cap, "%s/options", o->out) < (int)cap) return 0;
   snprintf(message, message_cap, "--out: the path is too long");
   return -1;
 }
 
-int options_save(const struct options *o, int argc, char **argv, char *message, size_t message_cap) {
+int options_save(const struct options *o, int argc, char **argv, char *message,
+                 size_t message_cap) {
   char path[1024];
   if (options_path(o, path, sizeof path, message, message_cap) != 0) return -1;
   for (int i = 1; i < argc; i++)
@@ -126,7 +223,8 @@ int options_load(struct options *o, int argc, char **argv, char *message, size_t
     if (strncmp(argv[i], "--out=", 6) == 0) given -= 1;
   }
   if (given > 0)
-    return say(message, message_cap, "--resume: only --out may come with it; the rest is in the folder");
+    return say(message, message_cap,
+               "--resume: only --out may come with it; the rest is in the folder");
   if (options_path(o, path, sizeof path, message, message_cap) != 0) return -1;
   if (text_load(path, &saved, message, message_cap) != 0) {
     size_t n = strlen(message);

@@ -1,4 +1,5 @@
-/* What the command line says, and the same kept in DIR/options so that --resume needs no other argument. */
+/* What the command line says, and the same kept in DIR/options so that --resume needs no other
+ * argument. */
 #ifndef TRAIN_OPTIONS_H
 #define TRAIN_OPTIONS_H
 
@@ -29,8 +30,9 @@ struct options {
 int options_parse(struct options *o, int argc, char **argv, char *message, size_t message_cap);
 void options_help(void);
 
-/* Keeps the arguments as one line each; reads them back in place of the command line, of which only --out and
- * --resume were given. The text of a read file stays allocated: options point into it. */
+/* Keeps the arguments as one line each; reads them back in place of the command line, of which
+ * only --out and --resume were given. The text of a read file stays allocated: options point
+ * into it. */
 int options_save(const struct options *o, int argc, char **argv, char *message, size_t message_cap);
 int options_load(struct options *o, int argc, char **argv, char *message, size_t message_cap);
 

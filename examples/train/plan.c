@@ -13,56 +13,71 @@
 #define CODEC_COMPRESSED "int4+zstd"
 #define CODEC_DENSE      "bf16"
 
-/* ---- manifest ----------------------------------------------------------------------------------- */
+/* ---- manifest
+ * ----------------------------------------------------------------------------------- */
 
 /* Feed-forward width: 8/3 of the model's, rounded up to 64, as Llama models have it. */
-static uint64_t feed_forward(uint64_t width) { return (width * 8 / 3 + 63) / 64 * 64; }
+static uint64_t feed_forward(uint64_t width) {
+  return (width * 8 / 3 + 63) / 64 * 64;
+}
 
 static void write_manifest(struct strbuf *b, const struct options *o, uint64_t rank) {
   uint64_t heads = o->width / 64, warmup = o->steps / 12;
   strbuf_printf(b, "{\"format\": \"pluralis-model/1\", \"name\": \"%s\", \"family\": \"llama\",\n",
                 rank ? "ours" : "dense");
-  strbuf_printf(b, " \"vocab\": \"bytes\", \"blocks\": %" PRIu64 ", \"d_model\": %" PRIu64 ",\n", o->blocks,
-                o->width);
-  strbuf_printf(b, " \"heads\": %" PRIu64 ", \"kv_heads\": %" PRIu64 ", \"head_dim\": 64, \"d_ff\": %" PRIu64 ",\n",
+  strbuf_printf(b, " \"vocab\": \"bytes\", \"blocks\": %" PRIu64 ", \"d_model\": %" PRIu64 ",\n",
+                o->blocks, o->width);
+  strbuf_printf(b,
+                " \"heads\": %" PRIu64 ", \"kv_heads\": %" PRIu64
+                ", \"head_dim\": 64, \"d_ff\": %" PRIu64 ",\n",
                 heads, heads % 2 ? heads : heads / 2, feed_forward(o->width));
-  strbuf_printf(b, " \"norm_eps\": 1e-5, \"rope_theta\": 10000, \"init_std\": 0.02, \"embed_std\": 1.0,\n"
-                   " \"seed\": %" PRIu64 ",\n \"cuts\": [",
-                o->seed);
+  strbuf_printf(
+      b,
+      " \"norm_eps\": 1e-5, \"rope_theta\": 10000, \"init_std\": 0.02, \"embed_std\": 1.0,\n"
+      " \"seed\": %" PRIu64 ",\n \"cuts\": [",
+      o->seed);
   for (uint64_t s = 1; s < o->stages; s++)
     strbuf_printf(b, "%s%" PRIu64, s > 1 ? ", " : "", s * o->blocks / o->stages);
   strbuf_puts(b, "],\n");
   if (rank) {
-    strbuf_printf(b, " \"boundary\": {\"kind\": \"subspace\", \"rank\": %" PRIu64 ", \"seed\": %" PRIu64
-                     ", \"anchor_std\": 1.0},\n",
+    strbuf_printf(b,
+                  " \"boundary\": {\"kind\": \"subspace\", \"rank\": %" PRIu64
+                  ", \"seed\": %" PRIu64 ", \"anchor_std\": 1.0},\n",
                   rank, o->seed + 6);
   } else {
     strbuf_puts(b, " \"boundary\": {\"kind\": \"dense\"},\n");
   }
-  strbuf_printf(b, " \"train\": {\"seq_len\": %" PRIu64 ", \"micro_batch\": %" PRIu64 ", \"micro_batches\": %" PRIu64
-                   ",\n  \"optimizer\": \"adamw\", \"lr\": %.9g, \"min_lr_ratio\": 0.1,\n",
+  strbuf_printf(b,
+                " \"train\": {\"seq_len\": %" PRIu64 ", \"micro_batch\": %" PRIu64
+                ", \"micro_batches\": %" PRIu64
+                ",\n  \"optimizer\": \"adamw\", \"lr\": %.9g, \"min_lr_ratio\": 0.1,\n",
                 o->seq_len, o->micro_batch, o->micro_batches, o->lr);
-  strbuf_printf(b, "  \"beta1\": 0.9, \"beta2\": 0.95, \"eps\": 1e-8, \"weight_decay\": 0.1, \"clip\": 1.0,\n"
-                   "  \"schedule\": \"cosine\", \"warmup_steps\": %" PRIu64 ", \"steps\": %" PRIu64
-                   ", \"data_seed\": %" PRIu64 "}}\n",
-                warmup, o->steps, o->seed + 2);
+  strbuf_printf(
+      b,
+      "  \"beta1\": 0.9, \"beta2\": 0.95, \"eps\": 1e-8, \"weight_decay\": 0.1, \"clip\": 1.0,\n"
+      "  \"schedule\": \"cosine\", \"warmup_steps\": %" PRIu64 ", \"steps\": %" PRIu64
+      ", \"data_seed\": %" PRIu64 "}}\n",
+      warmup, o->steps, o->seed + 2);
 }
 
-static int make_model(plr_context *ctx, const char *what, struct plan *out, char *message, size_t cap) {
+static int make_model(plr_context *ctx, const char *what, struct plan *out, char *message,
+                      size_t cap) {
   plr_error err;
   plr_error_init(&err, sizeof err);
   plr_status status = plr_model_from_json(ctx, out->json, strlen(out->json), &out->model, &err);
   out->info.struct_size = sizeof out->info;
   if (status == PLR_OK) status = plr_model_get_info(out->model, &out->info);
   if (status != PLR_OK) {
-    snprintf(message, cap, "%s: %s: %s (%s)", what, err.where, err.message, plr_status_name(status));
+    snprintf(message, cap, "%s: %s: %s (%s)", what, err.where, err.message,
+             plr_status_name(status));
     return -1;
   }
   plr_model_hash(out->model, &out->hash);
   return 0;
 }
 
-static int check_stages(const struct options *o, const struct plan *plan, char *message, size_t cap) {
+static int check_stages(const struct options *o, const struct plan *plan, char *message,
+                        size_t cap) {
   for (uint32_t s = 0; s < o->stages; s++) {
     if (plan_first_block(plan->model, &plan->info, s, (uint32_t)o->stages) <
         plan_first_block(plan->model, &plan->info, s + 1, (uint32_t)o->stages))
@@ -74,17 +89,21 @@ static int check_stages(const struct options *o, const struct plan *plan, char *
   return 0;
 }
 
-uint32_t plan_first_block(const plr_model *model, const plr_model_info *info, uint32_t stage, uint32_t stages) {
+uint32_t plan_first_block(const plr_model *model, const plr_model_info *info, uint32_t stage,
+                          uint32_t stages) {
   if (stage == 0) return 0;
   if (stage >= stages) return info->blocks;
-  if (info->boundary == PLR_BOUNDARY_DENSE) return (uint32_t)((uint64_t)stage * info->blocks / stages);
+  if (info->boundary == PLR_BOUNDARY_DENSE)
+    return (uint32_t)((uint64_t)stage * info->blocks / stages);
   return plr_model_cut(model, (uint32_t)((uint64_t)stage * (info->cut_count + 1) / stages) - 1);
 }
 
-/* ---- rank --------------------------------------------------------------------------------------- */
+/* ---- rank
+ * --------------------------------------------------------------------------------------- */
 
 static int expect(plr_context *ctx, const struct options *o, const plr_corpus *corpus,
-                  const plr_model_info *info, uint32_t width, double *ratio, char *message, size_t cap) {
+                  const plr_model_info *info, uint32_t width, double *ratio, char *message,
+                  size_t cap) {
   struct traffic_shape shape = {
       .stages = (uint32_t)o->stages,
       .rows = info->micro_batch,
@@ -101,7 +120,8 @@ static int expect(plr_context *ctx, const struct options *o, const plr_corpus *c
 }
 
 static int find_rank(plr_context *ctx, const struct options *o, const plr_corpus *corpus,
-                     const plr_model_info *info, uint32_t *rank, double *ratio, char *message, size_t cap) {
+                     const plr_model_info *info, uint32_t *rank, double *ratio, char *message,
+                     size_t cap) {
   uint32_t low = 1, high = info->d_model / 2;
   double best;
   if (expect(ctx, o, corpus, info, 1, &best, message, cap) != 0) return -1;
@@ -121,14 +141,15 @@ static int find_rank(plr_context *ctx, const struct options *o, const plr_corpus
   }
   if (best >= o->compress) return 0;
   snprintf(message, cap,
-           "--compress: %g is out of reach; the best this model and batch can do is %.1f (rank 1). Larger "
+           "--compress: %g is out of reach; the best this model and batch can do is %.1f (rank 1). "
+           "Larger "
            "micro-batches (--micro-batch) or a wider model (--width) reach more",
            o->compress, best);
   return -1;
 }
 
-int plan_compressed(plr_context *ctx, const struct options *o, const plr_corpus *corpus, struct plan *out,
-                    char *message, size_t message_cap) {
+int plan_compressed(plr_context *ctx, const struct options *o, const plr_corpus *corpus,
+                    struct plan *out, char *message, size_t message_cap) {
   memset(out, 0, sizeof *out);
   snprintf(out->name, sizeof out->name, "ours");
   out->codec = CODEC_COMPRESSED;
@@ -150,16 +171,18 @@ int plan_compressed(plr_context *ctx, const struct options *o, const plr_corpus 
   write_manifest(&json, o, rank);
   out->json = json.text;
   if (make_model(ctx, "model", out, message, message_cap) != 0) return -1;
-  snprintf(out->boundary, sizeof out->boundary, "subspace of rank %u of %u, %s", rank, out->info.d_model,
-           out->codec);
+  snprintf(out->boundary, sizeof out->boundary, "subspace of rank %u of %u, %s", rank,
+           out->info.d_model, out->codec);
   return check_stages(o, out, message, message_cap);
 }
 
-int plan_dense(plr_context *ctx, const struct options *o, struct plan *out, char *message, size_t message_cap) {
+int plan_dense(plr_context *ctx, const struct options *o, struct plan *out, char *message,
+               size_t message_cap) {
   struct strbuf json = {0};
   memset(out, 0, sizeof *out);
   snprintf(out->name, sizeof out->name, "dense");
-  snprintf(out->boundary, sizeof out->boundary, "all %u values in bf16, not compressed", (unsigned)o->width);
+  snprintf(out->boundary, sizeof out->boundary, "all %u values in bf16, not compressed",
+           (unsigned)o->width);
   out->codec = CODEC_DENSE;
   out->dense = 1;
   write_manifest(&json, o, 0);
@@ -168,8 +191,8 @@ int plan_dense(plr_context *ctx, const struct options *o, struct plan *out, char
   return check_stages(o, out, message, message_cap);
 }
 
-int plan_manifest(plr_context *ctx, const struct options *o, const plr_corpus *corpus, struct plan *out,
-                  char *message, size_t message_cap) {
+int plan_manifest(plr_context *ctx, const struct options *o, const plr_corpus *corpus,
+                  struct plan *out, char *message, size_t message_cap) {
   struct text text;
   memset(out, 0, sizeof *out);
   if (text_load(o->manifest, &text, message, message_cap) != 0) return -1;
@@ -184,7 +207,8 @@ int plan_manifest(plr_context *ctx, const struct options *o, const plr_corpus *c
   snprintf(out->boundary, sizeof out->boundary, "%s, %u values a token, %s",
            out->dense ? "dense" : "subspace", out->info.boundary_width, out->codec);
   if (!out->dense && o->stages > 1 &&
-      expect(ctx, o, corpus, &out->info, out->info.boundary_width, &out->ratio, message, message_cap) != 0)
+      expect(ctx, o, corpus, &out->info, out->info.boundary_width, &out->ratio, message,
+             message_cap) != 0)
     return -1;
   return check_stages(o, out, message, message_cap);
 }
@@ -195,19 +219,22 @@ void plan_free(struct plan *plan) {
   memset(plan, 0, sizeof *plan);
 }
 
-/* ---- manifest.json ------------------------------------------------------------------------------ */
+/* ---- manifest.json
+ * ------------------------------------------------------------------------------ */
 
 static int manifest_path(const char *dir, char *path, size_t cap) {
   return snprintf(path, cap, "%s/manifest.json", dir) < (int)cap ? 0 : -1;
 }
 
-int plan_read_model(plr_context *ctx, const char *dir, plr_model **out, char *message, size_t message_cap) {
+int plan_read_model(plr_context *ctx, const char *dir, plr_model **out, char *message,
+                    size_t message_cap) {
   char path[1024];
   struct text text;
   plr_error err;
   *out = NULL;
   plr_error_init(&err, sizeof err);
-  if (manifest_path(dir, path, sizeof path) != 0 || text_load(path, &text, message, message_cap) != 0)
+  if (manifest_path(dir, path, sizeof path) != 0 ||
+      text_load(path, &text, message, message_cap) != 0)
     return -1;
   plr_status status = plr_model_from_json(ctx, (const char *)text.bytes, text.len, out, &err);
   text_free(&text);

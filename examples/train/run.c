@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format.h"
 #include "keys.h"
 #include "run_int.h"
 #include "snapshots.h"
@@ -18,7 +19,8 @@
 #define GRACE_MS           500 /* in which the other reasons of a failure come in */
 #define CONNECT_TIMEOUT_NS 15000000000ull
 
-/* ---- ending ------------------------------------------------------------------------------------- */
+/* ---- ending
+ * ------------------------------------------------------------------------------------- */
 
 static void close_workers(struct run *r) {
   if (!r->closing || r->workers_closed || r->workers.running) return;
@@ -38,7 +40,9 @@ void run_close(struct run *r) {
   close_workers(r);
 }
 
-static void on_grace(uv_timer_t *timer) { run_close(timer->data); }
+static void on_grace(uv_timer_t *timer) {
+  run_close(timer->data);
+}
 
 /* One failure shows in several places. What happened to a process says most, so it goes first. */
 void run_fail(struct run *r, const char *message) {
@@ -55,10 +59,12 @@ void run_fail(struct run *r, const char *message) {
 }
 
 static void tell(const struct run *r) {
-  for (size_t i = 0; i < r->reasons; i++) fprintf(stderr, "%s%s\n", i ? "  " : "error: ", r->reason[i]);
+  for (size_t i = 0; i < r->reasons; i++)
+    fprintf(stderr, "%s%s\n", i ? "  " : "error: ", r->reason[i]);
 }
 
-/* ---- callbacks ---------------------------------------------------------------------------------- */
+/* ---- callbacks
+ * ---------------------------------------------------------------------------------- */
 
 static void on_signal(uv_signal_t *handle, int number) {
   (void)number;
@@ -81,11 +87,16 @@ static void on_span(void *user, const struct run_span *span) {
     run_record_span(r->record, span);
 }
 
-static void on_worker_failed(void *user, const char *message) { run_fail(user, message); }
+static void on_worker_failed(void *user, const char *message) {
+  run_fail(user, message);
+}
 
-static void on_workers_ended(void *user) { close_workers(user); }
+static void on_workers_ended(void *user) {
+  close_workers(user);
+}
 
-/* ---- starting ----------------------------------------------------------------------------------- */
+/* ---- starting
+ * ----------------------------------------------------------------------------------- */
 
 static int make_link(struct run *r, uint32_t side, const char *key_hex) {
   plr_link_options options;
@@ -93,39 +104,34 @@ static int make_link(struct run *r, uint32_t side, const char *key_hex) {
   options.initiator = side == PLR_SIDE_DOWNSTREAM;
   options.model = r->job->plan->hash;
   plr_profile_hash(&options.profile);
-  for (int i = 0; i < 32; i++)
-    if (sscanf(key_hex + 2 * i, "%2hhx", &options.peer_key[i]) != 1) return -1;
+  if (keys_from_hex(key_hex, options.peer_key) != 0) return -1;
   if (keys_random(options.nonce, sizeof options.nonce) != 0) return -1;
-  if (plr_link_create(r->job->ctx, r->job->books->feeder, &options, &r->link[side], NULL) != PLR_OK) return -1;
-  uv_link_init(&r->node.side[side], &r->loop, r->link[side], r->job->o->rate, r->job->o->delay, node_pump,
-               &r->node);
+  if (plr_link_create(r->job->ctx, r->job->books->feeder, &options, &r->link[side], NULL) != PLR_OK)
+    return -1;
+  uv_link_init(&r->node.side[side], &r->loop, r->link[side], r->job->o->rate, r->job->o->delay,
+               node_pump, &r->node);
   return 0;
-}
-
-static void hex_key(const plr_identity *identity, char hex[65]) {
-  uint8_t key[32];
-  plr_identity_public_key(identity, key);
-  for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", key[i]);
 }
 
 /* All keys are known: everyone learns who its neighbours must be, and the ring closes. */
 static void on_keys(void *user) {
   struct run *r = user;
+  uint8_t key[32];
   char own[65];
-  hex_key(r->job->books->feeder, own);
+  plr_identity_public_key(r->job->books->feeder, key);
+  format_hex(own, sizeof own, key, sizeof key);
   for (uint32_t i = 0; i < r->stages; i++) {
     struct worker_process *p = &r->workers.list[i];
-    uint8_t key[32];
-    for (int k = 0; k < 32; k++)
-      if (sscanf(p->key + 2 * k, "%2hhx", &key[k]) != 1) key[k] = 0;
-    int is_new = books_next_nonce(r->job->books, key) == 1;
+    int is_new = keys_from_hex(p->key, key) == 0 && books_next_nonce(r->job->books, key) == 1;
     r->accounts_due += (uint32_t)is_new;
     memcpy(r->record->keys[i], p->key, sizeof p->key);
-    lines_send(&p->lines, "peers %s %s %d", i ? p[-1].key : own, i + 1 < r->stages ? p[1].key : own, is_new);
+    lines_send(&p->lines, "peers %s %s %d", i ? p[-1].key : own, i + 1 < r->stages ? p[1].key : own,
+               is_new);
   }
   run_record_keys(r->record);
   if (make_link(r, PLR_SIDE_UPSTREAM, r->workers.list[r->stages - 1].key) != 0 ||
-      make_link(r, PLR_SIDE_DOWNSTREAM, r->workers.list[0].key) != 0 || node_attach(&r->node) != PLR_OK ||
+      make_link(r, PLR_SIDE_DOWNSTREAM, r->workers.list[0].key) != 0 ||
+      node_attach(&r->node) != PLR_OK ||
       uv_link_accept(&r->node.side[PLR_SIDE_UPSTREAM], r->listening_fd) != 0) {
     run_fail(r, "feeder: the links could not be made");
     return;
@@ -165,7 +171,8 @@ static int open_record(struct run *r, char *message, size_t cap) {
   record->stages = r->stages;
   record->dense = plan->dense;
   record->steps_total = plan->info.steps;
-  record->tokens_per_step = (uint64_t)plan->info.micro_batch * plan->info.micro_batches * plan->info.seq_len;
+  record->tokens_per_step =
+      (uint64_t)plan->info.micro_batch * plan->info.micro_batches * plan->info.seq_len;
   record->parameters = plan->info.parameters;
   record->ratio_planned = plan->ratio;
   if (run_record_open(record, r->dir, r->start_step, message, cap) != 0) return -1;
@@ -191,11 +198,13 @@ static void init_loop(struct run *r) {
 }
 
 static int start(struct run *r, char *message, size_t cap) {
-  struct workers_callbacks workers = {on_keys, run_on_frozen, on_span, on_worker_failed, on_workers_ended, r};
+  struct workers_callbacks workers = {on_keys,          run_on_frozen,    on_span,
+                                      on_worker_failed, on_workers_ended, r};
   struct node_callbacks node = {run_on_event, NULL, NULL, r};
   uint16_t port = 0;
   if (plan_save(r->job->plan, r->dir, message, cap) != 0 || open_record(r, message, cap) != 0 ||
-      books_register(r->job->books, r->job->plan, message, cap) != 0 || make_stage(r, message, cap) != 0)
+      books_register(r->job->books, r->job->plan, message, cap) != 0 ||
+      make_stage(r, message, cap) != 0)
     return -1;
   node_init(&r->node, &r->loop, r->stage, &node);
   r->listening_fd = uv_link_listen_loopback(&port);
@@ -203,8 +212,8 @@ static int start(struct run *r, char *message, size_t cap) {
     snprintf(message, cap, "cannot listen on 127.0.0.1: %s", uv_strerror(r->listening_fd));
     return -1;
   }
-  return workers_start(&r->workers, &r->loop, r->job->o, r->job->plan, r->job->books->origin, r->start_step, port,
-                       &r->first_port, &workers, message, cap);
+  return workers_start(&r->workers, &r->loop, r->job->o, r->job->plan, r->job->books->origin,
+                       r->start_step, port, &r->first_port, &workers, message, cap);
 }
 
 static void release(struct run *r) {
@@ -218,14 +227,16 @@ static void release(struct run *r) {
 
 static void say_result(const struct run *r) {
   if (r->result == RUN_STOPPED)
-    printf("stopped after step %llu of %llu; everything is saved. Go on with: pluralis-train --out %s --resume\n",
+    printf("stopped after step %llu of %llu; everything is saved. Go on with: pluralis-train --out "
+           "%s --resume\n",
            (unsigned long long)r->step, (unsigned long long)r->steps, r->job->o->out);
   if (r->result != RUN_FAILED) return;
   tell(r);
   uint64_t newest = snapshot_newest(r->dir, r->stages);
   if (newest)
-    fprintf(stderr, "the newest snapshot that all stages have is of step %llu. Go on from there with: "
-                    "pluralis-train --out %s --resume\n",
+    fprintf(stderr,
+            "the newest snapshot that all stages have is of step %llu. Go on from there with: "
+            "pluralis-train --out %s --resume\n",
             (unsigned long long)newest, r->job->o->out);
 }
 

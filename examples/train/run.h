@@ -1,5 +1,5 @@
-/* One training run, from the first process to the last payout: the parent's part as feeder, sequencer, designer and
- * depositor. */
+/* One training run, from the first process to the last payout: the parent's part as feeder,
+ * sequencer, designer and depositor. */
 #ifndef TRAIN_RUN_H
 #define TRAIN_RUN_H
 

@@ -1,17 +1,19 @@
-/* What comes after what: train and evaluate in turns, generate, settle, stop. The stage says when a command is over
- * (PLR_STAGE_IDLE); everything else happens in between. */
+/* What comes after what: train and evaluate in turns, generate, settle, stop. The stage says
+ * when a command is over (PLR_STAGE_IDLE); everything else happens in between. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "format.h"
+#include "keys.h"
 #include "run_int.h"
 
 static const char *const phase_names[] = {"starting",   "training",   "evaluating", "counting",
                                           "generating", "paying out", "stopping",   "over"};
 
-/* ---- figures ------------------------------------------------------------------------------------ */
+/* ---- figures
+ * ------------------------------------------------------------------------------------ */
 
 static uint64_t train_time_ns(const struct run *r) {
   return r->train_ns + (r->phase == RUN_TRAINING ? uv_hrtime() - r->train_begin_ns : 0);
@@ -55,7 +57,8 @@ void run_show(struct run *r, int now) {
   double seconds = (double)(time - r->mark_ns) * 1e-9;
   if (r->phase == RUN_TRAINING && r->step > r->mark_step && seconds > 0) {
     view.tokens_per_s = (double)((r->step - r->mark_step) * r->record->tokens_per_step) / seconds;
-    view.seconds_left = (double)((r->steps - r->step) * r->record->tokens_per_step) / view.tokens_per_s;
+    view.seconds_left =
+        (double)((r->steps - r->step) * r->record->tokens_per_step) / view.tokens_per_s;
   }
   panel_update(&r->panel, &view, time, now);
 }
@@ -81,7 +84,8 @@ void run_save_totals(struct run *r) {
   if (time) run_record_idle(r->record);
 }
 
-/* ---- commands ----------------------------------------------------------------------------------- */
+/* ---- commands
+ * ----------------------------------------------------------------------------------- */
 
 static void check(struct run *r, plr_status status, const char *what) {
   char text[128];
@@ -120,7 +124,9 @@ static void start_generation(struct run *r) {
   if (len > most) text += len - most, len = most;
   for (size_t i = 0; i < len; i++) prompt[i] = (unsigned char)text[i];
   r->phase = RUN_GENERATING;
-  check(r, plr_stage_generate(r->stage, prompt, (uint32_t)len, (uint32_t)r->job->o->sample, 0.8f, 40, r->job->o->seed),
+  check(r,
+        plr_stage_generate(r->stage, prompt, (uint32_t)len, (uint32_t)r->job->o->sample, 0.8f, 40,
+                           r->job->o->seed),
         "generate");
 }
 
@@ -129,7 +135,8 @@ static void stop(struct run *r) {
   check(r, plr_stage_stop(r->stage), "stop");
 }
 
-/* ---- settlement --------------------------------------------------------------------------------- */
+/* ---- settlement
+ * --------------------------------------------------------------------------------- */
 
 static void finish_settlement(struct run *r) {
   char message[512];
@@ -140,19 +147,15 @@ static void finish_settlement(struct run *r) {
   stop(r);
 }
 
-static void key_bytes(const char *hex, uint8_t key[32]) {
-  for (int i = 0; i < 32; i++)
-    if (sscanf(hex + 2 * i, "%2hhx", &key[i]) != 1) key[i] = 0;
-}
-
-/* The work of the run becomes shares, a deposit becomes payable, everyone claims. A stage is told its nonce: it keeps
- * no ledger, and signs the claim itself. */
+/* The work of the run becomes shares, a deposit becomes payable, everyone claims. A stage is
+ * told its nonce: it keeps no ledger, and signs the claim itself. */
 static void settle(struct run *r) {
   char message[512];
   struct books *books = r->job->books;
   const plr_hash *model = &r->job->plan->hash;
   r->phase = RUN_CLAIMING;
-  if (books_flush(books, message, sizeof message) != 0 || books_close_epoch(books, message, sizeof message) != 0 ||
+  if (books_flush(books, message, sizeof message) != 0 ||
+      books_close_epoch(books, message, sizeof message) != 0 ||
       books_deposit(books, model, r->job->o->deposit * 100, message, sizeof message) != 0 ||
       books_claim_own(books, model, message, sizeof message) != 0) {
     run_fail(r, message);
@@ -163,9 +166,10 @@ static void settle(struct run *r) {
     plr_balance balance;
     plr_hash account;
     uint8_t key[32];
-    key_bytes(p->key, key);
+    if (keys_from_hex(p->key, key) != 0) continue;
     plr_account_id(key, &account);
-    if (plr_ledger_balance(books->ledger, &account, model, &balance) != PLR_OK || !balance.payable) continue;
+    if (plr_ledger_balance(books->ledger, &account, model, &balance) != PLR_OK || !balance.payable)
+      continue;
     r->claims_due++;
     lines_send(&p->lines, "claim %" PRIu64, books_next_nonce(books, key));
   }
@@ -184,7 +188,8 @@ static void take_entry(struct run *r, const plr_stage_event *event) {
   }
 }
 
-/* ---- events ------------------------------------------------------------------------------------- */
+/* ---- events
+ * ------------------------------------------------------------------------------------- */
 
 static void take_step(struct run *r, const plr_stage_event *event) {
   record_point(r);
@@ -196,7 +201,7 @@ static void take_step(struct run *r, const plr_stage_event *event) {
 }
 
 static void take_evaluation(struct run *r, const plr_stage_event *event) {
-  if (event->index == 0) return; /* cut short by an interrupt */
+  if (event->index < r->job->o->eval_batches) return; /* cut short by an interrupt */
   if (!r->have_point) {
     /* after a resume at the last step: only the evaluation was missing */
     r->point = (struct run_point){.step = r->step, .train_loss = NAN};
@@ -258,17 +263,38 @@ void run_on_event(void *user, const plr_stage_event *event) {
   case PLR_STAGE_READY:
     if (r->phase == RUN_STARTING && !r->accounts_due) start_training(r);
     break;
-  case PLR_STAGE_STEP: take_step(r, event); break;
-  case PLR_STAGE_EVAL: take_evaluation(r, event); break;
-  case PLR_STAGE_TOKEN: strbuf_add(&r->sample, &(char){(char)event->token}, 1); break;
-  case PLR_STAGE_GENERATED: take_sample(r); break;
-  case PLR_STAGE_RECEIPT: books_queue(r->job->books, event->data, event->len); break;
-  case PLR_STAGE_ENTRY: take_entry(r, event); break;
-  case PLR_STAGE_REFUSED: fprintf(stderr, "%s\n", event->message); break;
-  case PLR_STAGE_IDLE: go_on(r); break;
-  case PLR_STAGE_STOPPED: stopped(r); break;
-  case PLR_STAGE_FAILED: run_fail(r, event->message); break;
-  default: break;
+  case PLR_STAGE_STEP:
+    take_step(r, event);
+    break;
+  case PLR_STAGE_EVAL:
+    take_evaluation(r, event);
+    break;
+  case PLR_STAGE_TOKEN:
+    strbuf_add(&r->sample, &(char){(char)event->token}, 1);
+    break;
+  case PLR_STAGE_GENERATED:
+    take_sample(r);
+    break;
+  case PLR_STAGE_RECEIPT:
+    books_queue(r->job->books, event->data, event->len);
+    break;
+  case PLR_STAGE_ENTRY:
+    take_entry(r, event);
+    break;
+  case PLR_STAGE_REFUSED:
+    fprintf(stderr, "%s\n", event->message);
+    break;
+  case PLR_STAGE_IDLE:
+    go_on(r);
+    break;
+  case PLR_STAGE_STOPPED:
+    stopped(r);
+    break;
+  case PLR_STAGE_FAILED:
+    run_fail(r, event->message);
+    break;
+  default:
+    break;
   }
 }
 

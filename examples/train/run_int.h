@@ -8,13 +8,13 @@
 #include "workers.h"
 
 enum run_phase {
-  RUN_STARTING,   /* processes, links, accounts */
+  RUN_STARTING, /* processes, links, accounts */
   RUN_TRAINING,
   RUN_EVALUATING,
-  RUN_FREEZING,   /* the last traffic figures come in */
+  RUN_FREEZING, /* the last traffic figures come in */
   RUN_GENERATING,
-  RUN_CLAIMING,   /* revenue is paid out */
-  RUN_STOPPING,   /* last snapshots */
+  RUN_CLAIMING, /* revenue is paid out */
+  RUN_STOPPING, /* last snapshots */
   RUN_OVER,
 };
 
@@ -46,16 +46,16 @@ struct run {
   uint64_t until;                   /* of the present train command */
   uint32_t accounts_due, claims_due;
   int32_t have_point;
-  struct run_point point;           /* of the newest step, until it is recorded */
+  struct run_point point; /* of the newest step, until it is recorded */
   double valid_loss;
   struct strbuf sample;
 
-  uint64_t train_begin_ns, train_ns;  /* present train command, and those before it */
-  double seconds_base;                /* of earlier sessions */
-  uint64_t mark_ns, mark_step;        /* where the speed is measured from */
+  uint64_t train_begin_ns, train_ns; /* present train command, and those before it */
+  double seconds_base;               /* of earlier sessions */
+  uint64_t mark_ns, mark_step;       /* where the speed is measured from */
   uint64_t idle_ns, busy[RUN_MAX_STAGES], busy_total[RUN_MAX_STAGES];
   double idle[RUN_MAX_STAGES];
-  uint64_t window;                    /* first of the two steps whose spans are kept */
+  uint64_t window; /* first of the two steps whose spans are kept */
   int32_t keep_spans;
   struct panel panel;
 };

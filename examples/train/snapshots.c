@@ -30,7 +30,8 @@ static struct steps list(const char *dir, uint32_t stage) {
     unsigned which;
     uint64_t step;
     int end = 0;
-    if (sscanf(entry->d_name, "stage-%u-%" SCNu64 ".plr%n", &which, &step, &end) != 2 || !end) continue;
+    if (sscanf(entry->d_name, "stage-%u-%" SCNu64 ".plr%n", &which, &step, &end) != 2 || !end)
+      continue;
     if (entry->d_name[end] || which != stage) continue;
     steps.step = must_realloc(steps.step, (steps.count + 1) * sizeof *steps.step);
     steps.step[steps.count++] = step;

@@ -6,9 +6,10 @@
 
 #include "strbuf.h"
 
-/* Bytes on the stream besides tensors and tokens, link framing included (lib/stage/CONTROL.md, lib/ledger/FORMAT.md):
- * on every link two proposals and two signatures for each micro-batch, and its opening for each step; and a stage's
- * complete receipts travel down every link between it and the feeder. */
+/* Bytes on the stream besides tensors and tokens, link framing included (lib/stage/CONTROL.md,
+ * lib/ledger/FORMAT.md): on every link two proposals and two signatures for each micro-batch,
+ * and its opening for each step; and a stage's complete receipts travel down every link between
+ * it and the feeder. */
 #define PROPOSAL_BYTES  690.0
 #define SIGNATURE_BYTES 190.0
 #define RECEIPT_BYTES   760.0
@@ -17,7 +18,8 @@
 
 #define TOKEN_SAMPLES 8u
 
-/* Sum of 12 uniforms: Gaussian enough for a size. Its own small generator keeps the plan the same every time. */
+/* Sum of 12 uniforms: Gaussian enough for a size. Its own small generator keeps the plan the
+ * same every time. */
 static float noise(uint64_t *state) {
   float sum = -6;
   for (int i = 0; i < 12; i++) {
@@ -41,14 +43,16 @@ static double tensor_bytes(plr_context *ctx, uint32_t rows, uint32_t cols, const
   for (size_t i = 0; i < n; i++) values[i] = noise(&state);
   plr_frame_info info = {.struct_size = sizeof info, .role = PLR_ROLE_ACTIVATION};
   plr_tensor_matrix(&x, values, PLR_DTYPE_F32, rows, cols);
-  plr_status status = plr_encoder_encode(encoder, &info, &x, frame, plr_encoder_bound(encoder), &len);
+  plr_status status =
+      plr_encoder_encode(encoder, &info, &x, frame, plr_encoder_bound(encoder), &len);
   free(values);
   free(frame);
   plr_encoder_destroy(encoder);
   return status == PLR_OK ? (double)len : -1;
 }
 
-static double token_bytes(plr_context *ctx, const struct traffic_shape *s, const plr_corpus *corpus) {
+static double token_bytes(plr_context *ctx, const struct traffic_shape *s,
+                          const plr_corpus *corpus) {
   uint32_t cols = s->seq_len + 1;
   size_t cap = (size_t)s->rows * cols * 4 + 4096, total = 0;
   int32_t *tokens = must_alloc((size_t)s->rows * cols, sizeof *tokens);
@@ -57,7 +61,8 @@ static double token_bytes(plr_context *ctx, const struct traffic_shape *s, const
   int ok = 1;
   for (uint32_t i = 0; i < TOKEN_SAMPLES && ok; i++) {
     size_t len = cap;
-    ok = plr_corpus_batch(corpus, PLR_SPLIT_TRAIN, s->data_seed, i, s->rows, s->seq_len, tokens, NULL) == PLR_OK &&
+    ok = plr_corpus_batch(corpus, PLR_SPLIT_TRAIN, s->data_seed, i, s->rows, s->seq_len, tokens,
+                          NULL) == PLR_OK &&
          plr_tokens_encode(ctx, &info, tokens, s->rows, cols, s->vocab, frame, &len) == PLR_OK;
     total += len;
   }

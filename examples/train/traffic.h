@@ -11,9 +11,10 @@ struct traffic_shape {
   uint64_t data_seed;
 };
 
-/* Expected compression: dense bf16 bytes of what crosses, both directions, by all bytes sent there. Tensor frames
- * are measured on Gaussian noise with the codec itself, token frames on micro-batches of the corpus; what is
- * signed and said besides comes from the formats. 0, or -1 when the codec does not take such tensors. */
+/* Expected compression: dense bf16 bytes of what crosses, both directions, by all bytes sent
+ * there. Tensor frames are measured on Gaussian noise with the codec itself, token frames on
+ * micro-batches of the corpus; what is signed and said besides comes from the formats. 0, or -1
+ * when the codec does not take such tensors. */
 int traffic_expected_ratio(plr_context *ctx, const struct traffic_shape *shape, const char *codec,
                            const plr_corpus *corpus, double *ratio);
 

@@ -39,7 +39,8 @@ struct worker {
   char save_error[480]; /* written by the job that saves, read when it is back */
 };
 
-/* ---- ending ------------------------------------------------------------------------------------- */
+/* ---- ending
+ * ------------------------------------------------------------------------------------- */
 
 static void close_all(struct worker *w) {
   if (w->done) return;
@@ -49,7 +50,9 @@ static void close_all(struct worker *w) {
   uv_close((uv_handle_t *)&w->linger, NULL);
 }
 
-static void on_linger(uv_timer_t *timer) { close_all(timer->data); }
+static void on_linger(uv_timer_t *timer) {
+  close_all(timer->data);
+}
 
 /* Tells the parent, and gives the message and the neighbours' notice a moment to leave. */
 static void fail(struct worker *w, const char *message) {
@@ -59,14 +62,16 @@ static void fail(struct worker *w, const char *message) {
   uv_timer_start(&w->linger, on_linger, 200, 0);
 }
 
-static void fail_status(struct worker *w, const char *what, plr_status status, const plr_error *err) {
+static void fail_status(struct worker *w, const char *what, plr_status status,
+                        const plr_error *err) {
   char text[512];
   snprintf(text, sizeof text, "%s: %s%s%s (%s)", what, err->where, err->where[0] ? ": " : "",
            err->message[0] ? err->message : plr_status_message(status), plr_status_name(status));
   fail(w, text);
 }
 
-/* ---- the stage ---------------------------------------------------------------------------------- */
+/* ---- the stage
+ * ---------------------------------------------------------------------------------- */
 
 static void report_traffic(struct worker *w) {
   plr_link_stats stats[2];
@@ -84,7 +89,8 @@ static void run_job(void *user, plr_job *job) {
   struct worker *w = user;
   plr_job_info info = {.struct_size = sizeof info};
   plr_job_get_info(job, &info);
-  if (plr_job_run(job) != PLR_OK || info.kind != PLR_JOB_SNAPSHOT || info.step == w->o->start_step) return;
+  if (plr_job_run(job) != PLR_OK || info.kind != PLR_JOB_SNAPSHOT || info.step == w->o->start_step)
+    return;
   char path[1100];
   plr_error err;
   plr_sink sink;
@@ -113,8 +119,8 @@ static void on_job(void *user, const plr_job_info *job, uint64_t begin_ns, uint6
   struct worker *w = user;
   if (w->save_error[0]) fail(w, w->save_error);
   count_raw(w, job);
-  lines_send(&w->lines, "job %u %" PRIu64 " %u %" PRIu64 " %" PRIu64, job->kind, job->step, job->micro_batch,
-             begin_ns, end_ns);
+  lines_send(&w->lines, "job %u %" PRIu64 " %u %" PRIu64 " %" PRIu64, job->kind, job->step,
+             job->micro_batch, begin_ns, end_ns);
   if (job->kind == PLR_JOB_STEP || job->kind == PLR_JOB_INFER) report_traffic(w);
 }
 
@@ -125,7 +131,8 @@ static void make_entry_options(const struct worker *w, uint64_t nonce, plr_entry
   options->nonce = nonce;
 }
 
-static void submit(struct worker *w, plr_status status, const void *entry, size_t len, const plr_error *err) {
+static void submit(struct worker *w, plr_status status, const void *entry, size_t len,
+                   const plr_error *err) {
   if (status == PLR_OK) status = plr_stage_submit(w->stage, entry, len);
   if (status != PLR_OK) fail_status(w, "ledger entry", status, err);
   node_pump(&w->node);
@@ -161,7 +168,8 @@ static void on_event(void *user, const plr_stage_event *event) {
   if (event->type == PLR_STAGE_READY && w->open_account) submit_account(w);
 }
 
-/* ---- starting ----------------------------------------------------------------------------------- */
+/* ---- starting
+ * ----------------------------------------------------------------------------------- */
 
 static int make_link(struct worker *w, uint32_t side, const char *key_hex) {
   plr_link_options options;
@@ -171,12 +179,12 @@ static int make_link(struct worker *w, uint32_t side, const char *key_hex) {
   options.initiator = side == PLR_SIDE_DOWNSTREAM;
   plr_model_hash(w->model, &options.model);
   plr_profile_hash(&options.profile);
-  for (int i = 0; i < 32; i++)
-    if (sscanf(key_hex + 2 * i, "%2hhx", &options.peer_key[i]) != 1) return -1;
+  if (keys_from_hex(key_hex, options.peer_key) != 0) return -1;
   if (keys_random(options.nonce, sizeof options.nonce) != 0) return -1;
   plr_status status = plr_link_create(w->ctx, w->identity, &options, &w->link[side], &err);
   if (status != PLR_OK) return -1;
-  uv_link_init(&w->node.side[side], &w->loop, w->link[side], w->o->rate, w->o->delay, node_pump, &w->node);
+  uv_link_init(&w->node.side[side], &w->loop, w->link[side], w->o->rate, w->o->delay, node_pump,
+               &w->node);
   return 0;
 }
 
@@ -312,9 +320,11 @@ static void release(struct worker *w) {
 
 int worker_main(const struct options *o) {
   struct worker *w = calloc(1, sizeof *w);
-  if (!w || snprintf(w->dir, sizeof w->dir, "%s/%s", o->out, o->name) >= (int)sizeof w->dir) return 1;
+  if (!w || snprintf(w->dir, sizeof w->dir, "%s/%s", o->out, o->name) >= (int)sizeof w->dir)
+    return 1;
   w->o = o;
-  /* No stage outlives the parent, however it ends. If it ended before this line, its number has changed. */
+  /* No stage outlives the parent, however it ends. If it ended before this line, its number has
+   * changed. */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if ((uint64_t)getppid() != o->parent) return 1;
   signal(SIGPIPE, SIG_IGN);

@@ -2,7 +2,8 @@
  *
  *   pluralis-train --is-worker --worker I --out DIR --name RUN --stages P --port N ... (private options)
  *
- * with a listening socket for its upstream neighbour as descriptor 3 and a pipe of text lines as descriptor 4:
+ * with a listening socket for its upstream neighbour as descriptor 3 and a pipe of text lines as
+ * descriptor 4:
  *
  *   to the parent                                            from the parent
  *     key HEX                public key, first of all          peers UP DOWN OPEN   keys of the neighbours; 1 = submit

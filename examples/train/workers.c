@@ -14,19 +14,22 @@
 
 #define KILL_AFTER_MS 1000
 
-/* ---- what they say ------------------------------------------------------------------------------ */
+/* ---- what they say
+ * ------------------------------------------------------------------------------ */
 
 static void on_traffic(struct worker_process *p, const char *line) {
   uint64_t v[4];
-  if (sscanf(line, "traffic %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &v[0], &v[1], &v[2], &v[3]) != 4) return;
+  if (sscanf(line, "traffic %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &v[0], &v[1], &v[2],
+             &v[3]) != 4)
+    return;
   memcpy(p->sent, v, sizeof p->sent);
   memcpy(p->raw, v + 2, sizeof p->raw);
 }
 
 static void on_job(struct worker_process *p, const char *line) {
   struct run_span s = {.stage = p->index};
-  if (sscanf(line, "job %u %" SCNu64 " %u %" SCNu64 " %" SCNu64, &s.kind, &s.step, &s.micro_batch, &s.begin_ns,
-             &s.end_ns) != 5)
+  if (sscanf(line, "job %u %" SCNu64 " %u %" SCNu64 " %" SCNu64, &s.kind, &s.step, &s.micro_batch,
+             &s.begin_ns, &s.end_ns) != 5)
     return;
   p->busy_ns += s.end_ns - s.begin_ns;
   p->all->callbacks.span(p->all->callbacks.user, &s);
@@ -65,8 +68,8 @@ static void on_exit(uv_process_t *process, int64_t status, int signal_number) {
   w->running--;
   if (!w->quitting && (signal_number || !p->said_why)) {
     if (signal_number) {
-      snprintf(text, sizeof text, "stage %u: its process (%d) was ended by signal %d (%s)", p->index,
-               (int)process->pid, signal_number, strsignal(signal_number));
+      snprintf(text, sizeof text, "stage %u: its process (%d) was ended by signal %d (%s)",
+               p->index, (int)process->pid, signal_number, strsignal(signal_number));
     } else {
       snprintf(text, sizeof text, "stage %u: its process (%d) ended with status %d", p->index,
                (int)process->pid, (int)status);
@@ -76,7 +79,8 @@ static void on_exit(uv_process_t *process, int64_t status, int signal_number) {
   if (w->running == 0) w->callbacks.ended(w->callbacks.user);
 }
 
-/* ---- starting ----------------------------------------------------------------------------------- */
+/* ---- starting
+ * ----------------------------------------------------------------------------------- */
 
 struct arguments {
   char *list[40];
@@ -99,8 +103,8 @@ static void argument(struct arguments *a, const char *name, const char *format, 
 }
 
 static void build_arguments(struct arguments *a, const char *program, const struct options *o,
-                            const struct plan *plan, const char *origin, uint64_t start_step, uint32_t index,
-                            uint16_t port) {
+                            const struct plan *plan, const char *origin, uint64_t start_step,
+                            uint32_t index, uint16_t port) {
   struct strbuf first = {0}, flag = {0};
   strbuf_puts(&first, program);
   strbuf_puts(&flag, "--is-worker");
@@ -135,13 +139,14 @@ static int spawn(struct worker_process *p, const char *program, char **args, int
   };
   uv_pipe_init(w->loop, &p->lines.pipe, 0);
   stdio[4].data.stream = (uv_stream_t *)&p->lines.pipe;
-  uv_process_options_t options = {.file = program,
-                                  .args = args,
-                                  .exit_cb = on_exit,
-                                  .stdio = stdio,
-                                  .stdio_count = 5,
-                                  /* its own process group: Ctrl-C is for the parent, which stops all in order */
-                                  .flags = UV_PROCESS_DETACHED};
+  uv_process_options_t options = {
+      .file = program,
+      .args = args,
+      .exit_cb = on_exit,
+      .stdio = stdio,
+      .stdio_count = 5,
+      /* its own process group: Ctrl-C is for the parent, which stops all in order */
+      .flags = UV_PROCESS_DETACHED};
   p->process.data = p;
   int error = uv_spawn(w->loop, &p->process, &options);
   p->started = 1; /* both handles are to be closed, whatever came of it */
@@ -154,8 +159,9 @@ static int spawn(struct worker_process *p, const char *program, char **args, int
   return 0;
 }
 
-static int start_one(struct workers *w, uint32_t index, const struct options *o, const struct plan *plan,
-                     const char *origin, uint64_t start_step, uint16_t port, int listening_fd) {
+static int start_one(struct workers *w, uint32_t index, const struct options *o,
+                     const struct plan *plan, const char *origin, uint64_t start_step,
+                     uint16_t port, int listening_fd) {
   struct worker_process *p = &w->list[index];
   struct arguments arguments;
   char program[1024];
@@ -170,8 +176,9 @@ static int start_one(struct workers *w, uint32_t index, const struct options *o,
   return error;
 }
 
-int workers_start(struct workers *w, uv_loop_t *loop, const struct options *o, const struct plan *plan,
-                  const char *origin, uint64_t start_step, uint16_t port_of_parent, uint16_t *first_port,
+int workers_start(struct workers *w, uv_loop_t *loop, const struct options *o,
+                  const struct plan *plan, const char *origin, uint64_t start_step,
+                  uint16_t port_of_parent, uint16_t *first_port,
                   const struct workers_callbacks *callbacks, char *message, size_t message_cap) {
   *w = (struct workers){.loop = loop, .callbacks = *callbacks, .count = (uint32_t)o->stages};
   w->list = must_alloc(w->count, sizeof *w->list);
@@ -189,12 +196,14 @@ int workers_start(struct workers *w, uv_loop_t *loop, const struct options *o, c
   }
   *first_port = next;
   if (!error) return 0;
-  snprintf(message, message_cap, "the stage processes could not be started: %s", uv_strerror(error));
+  snprintf(message, message_cap, "the stage processes could not be started: %s",
+           uv_strerror(error));
   workers_quit(w);
   return -1;
 }
 
-/* ---- ending ------------------------------------------------------------------------------------- */
+/* ---- ending
+ * ------------------------------------------------------------------------------------- */
 
 void workers_send_all(struct workers *w, const char *line) {
   for (uint32_t i = 0; i < w->count; i++)
