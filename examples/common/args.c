@@ -57,7 +57,8 @@ int args_duration(const char *text, uint64_t *ns) {
   return with_unit(text, units, ns);
 }
 
-static int parse_count(const struct arg_spec *spec, const char *text, char *message, size_t cap) {
+static int parse_count(const struct arg_spec *spec, void *to, const char *text, char *message,
+                       size_t cap) {
   size_t digits = strspn(text, "0123456789");
   errno = 0;
   unsigned long long value = strtoull(text, NULL, 10);
@@ -67,11 +68,12 @@ static int parse_count(const struct arg_spec *spec, const char *text, char *mess
              spec->min, spec->max);
     return -1;
   }
-  *(uint64_t *)spec->to = value;
+  *(uint64_t *)to = value;
   return 0;
 }
 
-static int parse_number(const struct arg_spec *spec, const char *text, char *message, size_t cap) {
+static int parse_number(const struct arg_spec *spec, void *to, const char *text, char *message,
+                        size_t cap) {
   double value;
   const char *rest;
   if (decimal(text, &value, &rest) != 0 || *rest || value < spec->min || value > spec->max) {
@@ -79,26 +81,27 @@ static int parse_number(const struct arg_spec *spec, const char *text, char *mes
              spec->max);
     return -1;
   }
-  *(double *)spec->to = value;
+  *(double *)to = value;
   return 0;
 }
 
-static int parse_value(const struct arg_spec *spec, const char *text, char *message, size_t cap) {
+static int parse_value(const struct arg_spec *spec, void *to, const char *text, char *message,
+                       size_t cap) {
   switch (spec->kind) {
   case ARG_TEXT:
-    *(const char **)spec->to = text;
+    *(const char **)to = text;
     return 0;
   case ARG_COUNT:
-    return parse_count(spec, text, message, cap);
+    return parse_count(spec, to, text, message, cap);
   case ARG_NUMBER:
-    return parse_number(spec, text, message, cap);
+    return parse_number(spec, to, text, message, cap);
   case ARG_RATE:
-    if (args_rate(text, spec->to) == 0) return 0;
+    if (args_rate(text, to) == 0) return 0;
     snprintf(message, cap, "--%s: '%s' is not a rate such as 80mbit, 512kbit, 1gbit or off",
              spec->name, text);
     return -1;
   case ARG_DURATION:
-    if (args_duration(text, spec->to) == 0) return 0;
+    if (args_duration(text, to) == 0) return 0;
     snprintf(message, cap, "--%s: '%s' is not a time such as 25ms, 2s or 500us", spec->name, text);
     return -1;
   case ARG_FLAG:
@@ -113,15 +116,15 @@ static size_t find(const struct arg_spec *specs, size_t count, const char *name,
   return i;
 }
 
-static int parse_one(const struct arg_spec *spec, int argc, char **argv, int *at, char *message,
-                     size_t cap) {
+static int parse_one(const struct arg_spec *spec, void *to, int argc, char **argv, int *at,
+                     char *message, size_t cap) {
   const char *equals = strchr(argv[*at], '=');
   if (spec->kind == ARG_FLAG) {
     if (equals) {
       snprintf(message, cap, "--%s takes no value", spec->name);
       return -1;
     }
-    *(int32_t *)spec->to = 1;
+    *(int32_t *)to = 1;
     return 0;
   }
   const char *value = equals ? equals + 1 : *at + 1 < argc ? argv[++*at] : NULL;
@@ -129,11 +132,11 @@ static int parse_one(const struct arg_spec *spec, int argc, char **argv, int *at
     snprintf(message, cap, "--%s needs a value (%s)", spec->name, spec->value);
     return -1;
   }
-  return parse_value(spec, value, message, cap);
+  return parse_value(spec, to, value, message, cap);
 }
 
-int args_parse(const struct arg_spec *specs, size_t count, int argc, char **argv, char *message,
-               size_t message_cap) {
+int args_parse(const struct arg_spec *specs, size_t count, void *options, int argc, char **argv,
+               char *message, size_t message_cap) {
   unsigned char *seen = calloc(count, 1);
   int result = seen ? 0 : -1;
   for (int i = 1; i < argc && result == 0; i++) {
@@ -148,7 +151,8 @@ int args_parse(const struct arg_spec *specs, size_t count, int argc, char **argv
       result = -1;
     } else {
       seen[which] = 1;
-      result = parse_one(&specs[which], argc, argv, &i, message, message_cap);
+      result = parse_one(&specs[which], (char *)options + specs[which].at, argc, argv, &i, message,
+                         message_cap);
     }
   }
   free(seen);

@@ -19,15 +19,15 @@ struct arg_spec {
   const char *name;  /* without the dashes */
   const char *value; /* what the help calls the value; NULL for a flag */
   enum arg_kind kind;
-  void *to;
+  size_t at;        /* offset of the value in the options struct */
   double min, max;  /* COUNT and NUMBER */
   const char *help; /* NULL: private, not listed */
 };
 
-/* Parses argv[1..]. Every argument must be one of the options, each given once. Returns 0, or -1
- * with a one-line message that names the option. */
-int args_parse(const struct arg_spec *specs, size_t count, int argc, char **argv, char *message,
-               size_t message_cap);
+/* Parses argv[1..] into the struct at `options`. Every argument must be one of the options, each
+ * given once. Returns 0, or -1 with a one-line message that names the option. */
+int args_parse(const struct arg_spec *specs, size_t count, void *options, int argc, char **argv,
+               char *message, size_t message_cap);
 void args_help(const struct arg_spec *specs, size_t count, FILE *to);
 
 /* Single values by the same rules: 0, or -1 when the text is not exactly one. */

@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,122 +12,52 @@
 
 #define MAX_SAVED 64
 
-/* The table is made anew for each parse because it points into *o. */
-#define SPECS                                                                                        \
-  {                                                                                                  \
-      "text",                                                                                        \
-      "FILE",                                                                                        \
-      ARG_TEXT,                                                                                      \
-      &o->text,                                                                                      \
-      0,                                                                                             \
-      0,                                                                                             \
-      "text to train on; its last tenth is for validation"},                                         \
-      {"out",                                                                                        \
-       "DIR",                                                                                        \
-       ARG_TEXT,                                                                                     \
-       &o->out,                                                                                      \
-       0,                                                                                            \
-       0,                                                                                            \
-       "folder for keys, ledger, snapshots and report (out)"},                                       \
-      {"stages", "N", ARG_COUNT, &o->stages, 1, 64, "processes the model is split over (4)"},        \
-      {"rate",                                                                                       \
-       "RATE",                                                                                       \
-       ARG_RATE,                                                                                     \
-       &o->rate,                                                                                     \
-       0,                                                                                            \
-       0,                                                                                            \
-       "of each direction of each link: 80mbit, 1gbit, off (80mbit)"},                               \
-      {"delay",                                                                                      \
-       "TIME",                                                                                       \
-       ARG_DURATION,                                                                                 \
-       &o->delay,                                                                                    \
-       0,                                                                                            \
-       0,                                                                                            \
-       "of each direction of each link: 25ms (25ms)"},                                               \
-      {"compress",                                                                                   \
-       "R",                                                                                          \
-       ARG_NUMBER,                                                                                   \
-       &o->compress,                                                                                 \
-       1,                                                                                            \
-       1e6,                                                                                          \
-       "dense bf16 bytes per byte sent, at least; 1 = dense and uncompressed (100)"},                \
-      {"baseline",                                                                                   \
-       NULL,                                                                                         \
-       ARG_FLAG,                                                                                     \
-       &o->baseline,                                                                                 \
-       0,                                                                                            \
-       0,                                                                                            \
-       "train the dense, uncompressed model as well, at the same tokens"},                           \
-      {"steps", "N", ARG_COUNT, &o->steps, 1, 1e9, "training steps (120)"},                          \
-      {"resume", NULL, ARG_FLAG, &o->resume, 0, 0, "go on with what is in --out, with its options"}, \
-      {"blocks", "N", ARG_COUNT, &o->blocks, 1, 1024, "blocks of the model (8)"},                    \
-      {"width", "N", ARG_COUNT, &o->width, 64, 65536, "width of the model, a multiple of 64 (256)"}, \
-      {"seq", "N", ARG_COUNT, &o->seq_len, 8, 65536, "bytes of a sequence (128)"},                   \
-      {"micro-batch", "N", ARG_COUNT, &o->micro_batch, 1, 4096, "sequences of a micro-batch (8)"},   \
-      {"micro-batches", "N", ARG_COUNT, &o->micro_batches, 1, 4096, "micro-batches of a step (2)"},  \
-      {"lr", "X", ARG_NUMBER, &o->lr, 1e-7, 1, "peak learning rate (0.003)"},                        \
-      {"seed", "N", ARG_COUNT, &o->seed, 0, 1e15, "of weights and of the order of the text (1)"},    \
-      {"manifest",                                                                                   \
-       "FILE",                                                                                       \
-       ARG_TEXT,                                                                                     \
-       &o->manifest,                                                                                 \
-       0,                                                                                            \
-       0,                                                                                            \
-       "model to train, as JSON, instead of the options above from --compress on"},                  \
-      {"threads", "N", ARG_COUNT, &o->threads, 1, 256, "that compute, in each stage (1)"},           \
-      {"eval-every",                                                                                 \
-       "N",                                                                                          \
-       ARG_COUNT,                                                                                    \
-       &o->eval_every,                                                                               \
-       1,                                                                                            \
-       1e9,                                                                                          \
-       "steps between evaluations (a twelfth of all)"},                                              \
-      {"eval-batches",                                                                               \
-       "N",                                                                                          \
-       ARG_COUNT,                                                                                    \
-       &o->eval_batches,                                                                             \
-       1,                                                                                            \
-       1e6,                                                                                          \
-       "micro-batches of an evaluation (4)"},                                                        \
-      {"snapshot-every",                                                                             \
-       "N",                                                                                          \
-       ARG_COUNT,                                                                                    \
-       &o->snapshot_every,                                                                           \
-       0,                                                                                            \
-       1e9,                                                                                          \
-       "steps between snapshots, 0 = only at the end (40)"},                                         \
-      {"sample", "N", ARG_COUNT, &o->sample, 0, 1e6, "bytes to generate at the end (240)"},          \
-      {"prompt", "TEXT", ARG_TEXT, &o->prompt, 0, 0, "what the sample continues (And the )"},        \
-      {"deposit",                                                                                    \
-       "N",                                                                                          \
-       ARG_COUNT,                                                                                    \
-       &o->deposit,                                                                                  \
-       1,                                                                                            \
-       1e12,                                                                                         \
-       "revenue to deposit at the end, whole XTS (1000)"},                                           \
-      {"verify",                                                                                     \
-       "DIR",                                                                                        \
-       ARG_TEXT,                                                                                     \
-       &o->verify,                                                                                   \
-       0,                                                                                            \
-       0,                                                                                            \
-       "check the exported ledger in DIR, and nothing else"},                                        \
-      {"vkey",                                                                                       \
-       "KEY",                                                                                        \
-       ARG_TEXT,                                                                                     \
-       &o->vkey,                                                                                     \
-       0,                                                                                            \
-       0,                                                                                            \
-       "verifier key to hold it against (DIR/ledger.vkey)"},                                         \
-      {"help", NULL, ARG_FLAG, &o->help, 0, 0, "this text"},                                         \
-      {"is-worker", NULL, ARG_FLAG, &o->is_worker, 0, 0, NULL},                                      \
-      {"worker", "I", ARG_COUNT, &o->worker, 0, 63, NULL},                                           \
-      {"name", "NAME", ARG_TEXT, &o->name, 0, 0, NULL},                                              \
-      {"codec", "NAME", ARG_TEXT, &o->codec, 0, 0, NULL},                                            \
-      {"origin", "NAME", ARG_TEXT, &o->origin, 0, 0, NULL},                                          \
-      {"port", "N", ARG_COUNT, &o->port, 1, 65535, NULL},                                            \
-      {"start-step", "N", ARG_COUNT, &o->start_step, 0, 1e15, NULL},                                 \
-      {"parent", "PID", ARG_COUNT, &o->parent, 1, 1e10, NULL},
+#define AT(field) offsetof(struct options, field)
+
+/* clang-format off */
+static const struct arg_spec specs[] = {
+    {"text", "FILE", ARG_TEXT, AT(text), 0, 0, "text; its last tenth is for validation"},
+    {"out", "DIR", ARG_TEXT, AT(out), 0, 0, "folder for keys, ledger, snapshots and report (out)"},
+    {"stages", "N", ARG_COUNT, AT(stages), 1, 64, "processes the model is split over (4)"},
+    {"rate", "RATE", ARG_RATE, AT(rate), 0, 0, "of each direction of each link, or off (80mbit)"},
+    {"delay", "TIME", ARG_DURATION, AT(delay), 0, 0, "of each direction of each link (25ms)"},
+    {"compress", "R", ARG_NUMBER, AT(compress), 1, 1e6,
+     "dense bf16 bytes per byte sent, at least; 1 = dense (100)"},
+    {"baseline", NULL, ARG_FLAG, AT(baseline), 0, 0,
+     "train the dense, uncompressed model as well, at the same tokens"},
+    {"steps", "N", ARG_COUNT, AT(steps), 1, 1e9, "training steps (120)"},
+    {"resume", NULL, ARG_FLAG, AT(resume), 0, 0, "go on with what is in --out, with its options"},
+    {"blocks", "N", ARG_COUNT, AT(blocks), 1, 1024, "blocks of the model (8)"},
+    {"width", "N", ARG_COUNT, AT(width), 64, 65536, "width of the model, a multiple of 64 (256)"},
+    {"seq", "N", ARG_COUNT, AT(seq_len), 8, 65536, "bytes of a sequence (128)"},
+    {"micro-batch", "N", ARG_COUNT, AT(micro_batch), 1, 4096, "sequences of a micro-batch (8)"},
+    {"micro-batches", "N", ARG_COUNT, AT(micro_batches), 1, 4096, "micro-batches of a step (2)"},
+    {"lr", "X", ARG_NUMBER, AT(lr), 1e-7, 1, "peak learning rate (0.003)"},
+    {"seed", "N", ARG_COUNT, AT(seed), 0, 1e15, "of weights and of the order of the text (1)"},
+    {"manifest", "FILE", ARG_TEXT, AT(manifest), 0, 0,
+     "model to train, as JSON, instead of the model options above"},
+    {"threads", "N", ARG_COUNT, AT(threads), 1, 256, "that compute, in each stage (1)"},
+    {"eval-every", "N", ARG_COUNT, AT(eval_every), 1, 1e9, "steps between evaluations (steps / 12)"},
+    {"eval-batches", "N", ARG_COUNT, AT(eval_batches), 1, 1e6, "micro-batches of one (4)"},
+    {"snapshot-every", "N", ARG_COUNT, AT(snapshot_every), 0, 1e9,
+     "steps between snapshots, 0 = only at the end (40)"},
+    {"sample", "N", ARG_COUNT, AT(sample), 0, 1e6, "bytes to generate at the end (240)"},
+    {"prompt", "TEXT", ARG_TEXT, AT(prompt), 0, 0, "what the sample continues (And the )"},
+    {"deposit", "N", ARG_COUNT, AT(deposit), 1, 1e12, "revenue at the end, whole XTS (1000)"},
+    {"verify", "DIR", ARG_TEXT, AT(verify), 0, 0, "check the ledger exported to DIR, nothing else"},
+    {"vkey", "KEY", ARG_TEXT, AT(vkey), 0, 0, "key to hold it against (DIR/ledger.vkey)"},
+    {"help", NULL, ARG_FLAG, AT(help), 0, 0, "this text"},
+    {"is-worker", NULL, ARG_FLAG, AT(is_worker), 0, 0, NULL},
+    {"worker", "I", ARG_COUNT, AT(worker), 0, 63, NULL},
+    {"name", "NAME", ARG_TEXT, AT(name), 0, 0, NULL},
+    {"codec", "NAME", ARG_TEXT, AT(codec), 0, 0, NULL},
+    {"origin", "NAME", ARG_TEXT, AT(origin), 0, 0, NULL},
+    {"port", "N", ARG_COUNT, AT(port), 1, 65535, NULL},
+    {"start-step", "N", ARG_COUNT, AT(start_step), 0, 1e15, NULL},
+    {"parent", "PID", ARG_COUNT, AT(parent), 1, 1e10, NULL},
+};
+/* clang-format on */
+#define SPECS (sizeof specs / sizeof *specs)
 
 static void set_defaults(struct options *o) {
   *o = (struct options){.out = "out",
@@ -170,22 +101,18 @@ static int check(struct options *o, char *message, size_t cap) {
 
 int options_parse(struct options *o, int argc, char **argv, char *message, size_t message_cap) {
   set_defaults(o);
-  struct arg_spec specs[] = {SPECS};
-  if (args_parse(specs, sizeof specs / sizeof *specs, argc, argv, message, message_cap) != 0)
-    return -1;
+  if (args_parse(specs, SPECS, o, argc, argv, message, message_cap) != 0) return -1;
   return check(o, message, message_cap);
 }
 
 void options_help(void) {
-  struct options unused, *o = &unused;
-  struct arg_spec specs[] = {SPECS};
   puts("Trains one transformer across several processes over slow links, keeps the ledger of who "
        "did\n"
        "what, and writes a report.\n\n"
        "  pluralis-train --text FILE [options]     train\n"
        "  pluralis-train --out DIR --resume        go on after an interruption\n"
        "  pluralis-train --verify DIR              check an exported ledger\n");
-  args_help(specs, sizeof specs / sizeof *specs, stdout);
+  args_help(specs, SPECS, stdout);
 }
 
 /* ---- DIR/options

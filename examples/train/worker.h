@@ -1,16 +1,18 @@
-/* A worker process: one stage of one run. The parent starts it as
+/* A worker process: one stage of one run. The parent starts it with the private options of
+ * options.c, a listening socket for its upstream neighbour as descriptor 3, and a pipe of text
+ * lines as descriptor 4.
  *
- *   pluralis-train --is-worker --worker I --out DIR --name RUN --stages P --port N ... (private options)
- *
- * with a listening socket for its upstream neighbour as descriptor 3 and a pipe of text lines as
- * descriptor 4:
- *
- *   to the parent                                            from the parent
- *     key HEX                public key, first of all          peers UP DOWN OPEN   keys of the neighbours; 1 = submit
- *     job KIND STEP MB BEGIN END   one is done                                      an AccountOpen
- *     traffic UP DOWN UPRAW DOWNRAW   bytes sent so far        claim NONCE          submit a Claim
- *     fail TEXT              why it ends                       freeze               report traffic once more, then not
- *                                                              quit                 end
+ * To the parent:
+ *   key HEX                        public key, first of all
+ *   job KIND STEP MB BEGIN END     a job is done
+ *   traffic UP DOWN UPRAW DOWNRAW  bytes sent so far, and as dense bf16
+ *   frozen                         those were the last figures of traffic
+ *   fail TEXT                      why it ends
+ * From the parent:
+ *   peers UP DOWN OPEN             keys of the neighbours; OPEN 1: submit an AccountOpen
+ *   claim NONCE                    submit a Claim
+ *   freeze                         report traffic once more, then no longer
+ *   quit                           end
  *
  * Everything of the protocol itself goes over the ring. */
 #ifndef TRAIN_WORKER_H
