@@ -37,7 +37,7 @@ static const struct arg_spec specs[] = {
     {"manifest", "FILE", ARG_TEXT, AT(manifest), 0, 0,
      "model to train, as JSON, instead of the model options above"},
     {"threads", "N", ARG_COUNT, AT(threads), 1, 256, "that compute, in each stage (1)"},
-    {"eval-every", "N", ARG_COUNT, AT(eval_every), 1, 1e9, "steps between evaluations (steps / 12)"},
+    {"eval-every", "N", ARG_COUNT, AT(eval_every), 1, 1e9, "steps between evaluations"},
     {"eval-batches", "N", ARG_COUNT, AT(eval_batches), 1, 1e6, "micro-batches of one (4)"},
     {"snapshot-every", "N", ARG_COUNT, AT(snapshot_every), 0, 1e9,
      "steps between snapshots, 0 = only at the end (40)"},
