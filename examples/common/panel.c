@@ -54,6 +54,15 @@ static void put_link(struct strbuf *out, const struct run_record *run, uint32_t 
   end_line(out, lines);
 }
 
+/* A line that wraps would upset the redrawing, so five to a line. */
+static void put_idle(struct strbuf *out, const struct panel_view *v, unsigned *lines) {
+  for (uint32_t s = 0; s < v->run->stages; s++) {
+    if (s % 5 == 0) strbuf_puts(out, s ? "      " : "  idle");
+    strbuf_printf(out, "  stage %u %3.0f%%", s, 100 * v->idle[s]);
+    if (s % 5 == 4 || s + 1 == v->run->stages) end_line(out, lines);
+  }
+}
+
 static unsigned draw_block(struct strbuf *out, const struct panel_view *v) {
   const struct run_record *run = v->run;
   char speed[FORMAT_CAP], left[FORMAT_CAP];
@@ -71,10 +80,7 @@ static unsigned draw_block(struct strbuf *out, const struct panel_view *v) {
     strbuf_printf(out, "  %s tokens/s", format_count(speed, (uint64_t)(v->tokens_per_s + 0.5)));
   end_line(out, &lines);
   for (uint32_t link = 0; link <= run->stages; link++) put_link(out, run, link, &lines);
-  strbuf_puts(out, "  idle");
-  for (uint32_t s = 0; s < run->stages; s++)
-    strbuf_printf(out, "  stage %u %3.0f%%", s, 100 * v->idle[s]);
-  end_line(out, &lines);
+  put_idle(out, v, &lines);
   return lines;
 }
 
@@ -96,7 +102,10 @@ static void draw_line(struct strbuf *out, const struct panel_view *v) {
 void panel_update(struct panel *p, const struct panel_view *view, uint64_t now_ns, int now) {
   uint64_t every = p->tty ? TTY_EVERY_NS : PLAIN_EVERY_NS;
   if (!now && now_ns - p->last_ns < every) return;
+  if (!p->tty && p->last_phase == view->phase && p->last_step == view->step && p->last_ns) return;
   p->last_ns = now_ns;
+  p->last_step = view->step;
+  p->last_phase = view->phase;
   struct strbuf text = {0};
   if (p->tty) {
     if (p->drawn) strbuf_printf(&text, "\x1b[%uA\r", p->drawn);

@@ -12,6 +12,8 @@ struct panel {
   int tty;
   unsigned drawn; /* lines on the screen that the next draw replaces */
   uint64_t last_ns;
+  uint64_t last_step;
+  const char *last_phase; /* plain lines are not repeated */
 };
 
 /* What is shown. */

@@ -64,7 +64,7 @@ static void fail(struct worker *w, const char *message) {
 
 static void fail_status(struct worker *w, const char *what, plr_status status,
                         const plr_error *err) {
-  char text[512];
+  char text[1600];
   snprintf(text, sizeof text, "%s: %s%s%s (%s)", what, err->where, err->where[0] ? ": " : "",
            err->message[0] ? err->message : plr_status_message(status), plr_status_name(status));
   fail(w, text);
