@@ -34,7 +34,7 @@ static double place(const struct scale *s, double v) {
 double chart_nice_step(double span, int count) {
   if (!(span > 0)) return 1;
   double raw = span / count, power = pow(10, floor(log10(raw))), lead = raw / power;
-  return power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);
+  return power * (lead < 1.41 ? 1 : lead < 3.16 ? 2 : lead < 7.07 ? 5 : 10);
 }
 
 static void find_range(const struct chart *c, double *x0, double *x1, double *y0, double *y1) {

@@ -86,10 +86,24 @@ static void write_sample(struct run_record *r) {
   fputc('\n', r->file);
 }
 
+/* Totals of all links as of a step. Those of the last step that counts stay. */
+static int read_traffic(struct run_record *r, const char *fields, uint64_t last_step) {
+  struct run_traffic links[RUN_MAX_STAGES + 1];
+  uint64_t step;
+  int used;
+  if (sscanf(fields, "%" SCNu64 "%n", &step, &used) != 1) return -1;
+  for (uint32_t i = 0; i <= r->stages; i++) {
+    fields += used;
+    if (sscanf(fields, "\t%" SCNu64 "\t%" SCNu64 "%n", &links[i].sent, &links[i].raw, &used) != 2)
+      return -1;
+  }
+  if (step <= last_step) memcpy(r->traffic, links, (r->stages + 1) * sizeof *links);
+  return 0;
+}
+
 static int read_line(struct run_record *r, const char *line, uint64_t last_step) {
   struct run_point p;
   struct run_span s;
-  struct run_traffic t;
   unsigned i;
   double idle;
   char name[64], key[65] = "";
@@ -97,9 +111,8 @@ static int read_line(struct run_record *r, const char *line, uint64_t last_step)
   if (sscanf(line, "point\t%" SCNu64 "\t%lf\t%lf\t%" SCNu64 "\t%" SCNu64 "\t%lf", &p.step,
              &p.train_loss, &p.valid_loss, &p.sent, &p.raw, &p.seconds) == 6) {
     if (p.step <= last_step) keep_point(r, &p);
-  } else if (sscanf(line, "traffic\t%u\t%" SCNu64 "\t%" SCNu64, &i, &t.sent, &t.raw) == 3) {
-    if (i > RUN_MAX_STAGES) return -1;
-    r->traffic[i] = t;
+  } else if (strncmp(line, "traffic\t", 8) == 0) {
+    return read_traffic(r, line + 8, last_step);
   } else if (sscanf(line, "idle\t%u\t%lf", &i, &idle) == 2) {
     if (i >= RUN_MAX_STAGES) return -1;
     r->idle[i] = idle;
@@ -229,14 +242,16 @@ void run_record_point(struct run_record *r, const struct run_point *point) {
   keep_point(r, point);
   if (!r->file) return;
   write_point(r, point);
-  fflush(r->file);
+  run_record_traffic(r);
 }
 
 void run_record_traffic(struct run_record *r) {
   if (!r->file) return;
+  uint64_t step = r->point_count ? r->points[r->point_count - 1].step : 0;
+  fprintf(r->file, "traffic\t%" PRIu64, step);
   for (uint32_t i = 0; i <= r->stages; i++)
-    fprintf(r->file, "traffic\t%u\t%" PRIu64 "\t%" PRIu64 "\n", i, r->traffic[i].sent,
-            r->traffic[i].raw);
+    fprintf(r->file, "\t%" PRIu64 "\t%" PRIu64, r->traffic[i].sent, r->traffic[i].raw);
+  fputc('\n', r->file);
   fflush(r->file);
 }
 

@@ -69,7 +69,7 @@ void run_record_free(struct run_record *r);
 
 /* Each adds to memory and appends a line (when the record is open). */
 void run_record_point(struct run_record *r, const struct run_point *point);
-void run_record_traffic(struct run_record *r); /* writes the present totals */
+void run_record_traffic(struct run_record *r); /* the present totals, as of the last point */
 void run_record_idle(struct run_record *r);
 void run_record_keys(struct run_record *r);
 void run_record_span(struct run_record *r, const struct run_span *span);

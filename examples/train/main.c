@@ -41,11 +41,6 @@ static int fail(const char *message) {
   return 1;
 }
 
-static void log_line(void *user, uint32_t level, const char *module, const char *line, size_t len) {
-  (void)user, (void)level;
-  fprintf(stderr, "%s: %.*s\n", module, (int)len, line);
-}
-
 static plr_context *make_context(uint32_t threads) {
   plr_context_options options;
   plr_context *ctx;
@@ -53,8 +48,6 @@ static plr_context *make_context(uint32_t threads) {
   plr_error_init(&err, sizeof err);
   plr_context_options_init(&options, sizeof options);
   options.threads = threads;
-  options.log_level = PLR_LOG_WARN;
-  options.logger.write = log_line;
   if (plr_context_create(&options, &ctx, &err) == PLR_OK) return ctx;
   fail(err.message);
   return NULL;

@@ -101,8 +101,8 @@ static void run_job(void *user, plr_job *job) {
   if (status == PLR_OK) {
     snapshot_prune(w->dir, (uint32_t)w->o->worker);
   } else {
-    snprintf(w->save_error, sizeof w->save_error, "snapshot %.200s: %s", path,
-             err.message[0] ? err.message : plr_status_message(status));
+    snprintf(w->save_error, sizeof w->save_error, "snapshot %.200s: %s (%.150s)", path,
+             plr_status_message(status), err.message);
   }
 }
 
