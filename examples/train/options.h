@@ -1,0 +1,39 @@
+/* What the command line says, and the same kept in DIR/options so that --resume needs no other
+ * argument. */
+#ifndef TRAIN_OPTIONS_H
+#define TRAIN_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct options {
+  /* the job */
+  const char *text, *out, *manifest, *prompt;
+  uint64_t stages, threads, seed, steps;
+  uint64_t rate, delay; /* bits a second, nanoseconds */
+  double compress;
+  int32_t baseline, resume, help;
+  /* the model, unless there is a manifest */
+  uint64_t blocks, width, seq_len, micro_batch, micro_batches;
+  double lr;
+  /* on the way */
+  uint64_t eval_every, eval_batches, snapshot_every, sample, deposit;
+  /* verify instead */
+  const char *verify, *vkey;
+  /* private: a worker process; see worker.c */
+  const char *name, *codec, *origin;
+  int32_t is_worker;
+  uint64_t worker, port, start_step, parent;
+};
+
+/* 0, or -1 with a message that names the option. */
+int options_parse(struct options *o, int argc, char **argv, char *message, size_t message_cap);
+void options_help(void);
+
+/* Keeps the arguments as one line each; reads them back in place of the command line, of which
+ * only --out and --resume were given. The text of a read file stays allocated: options point
+ * into it. */
+int options_save(const struct options *o, int argc, char **argv, char *message, size_t message_cap);
+int options_load(struct options *o, int argc, char **argv, char *message, size_t message_cap);
+
+#endif
