@@ -222,6 +222,39 @@ static void test_buffer(void **state) {
   plr_context_destroy(ctx);
 }
 
+/* The context keeps one block between calls: the larger of those it saw. */
+static void test_scratch(void **state) {
+  (void)state;
+  test_allocator a;
+  plr_context_options o = test_options(&a);
+  plr_context *ctx = test_context(&o);
+  const int64_t live = a.live;
+  void *first = plr__scratch_take(ctx, 1000), *second = plr__scratch_take(ctx, 500);
+  assert_true(first && second && first != second);
+  assert_int_equal((uintptr_t)first % 64, 0);
+  plr__scratch_give(ctx, second);
+  plr__scratch_give(ctx, first);
+  assert_int_equal(a.live, live + 1);
+  const int64_t calls = a.calls;
+  for (size_t size = 0; size <= 1000; size += 100) {
+    void *p = plr__scratch_take(ctx, size);
+    assert_ptr_equal(p, first);
+    plr__scratch_give(ctx, p);
+  }
+  assert_int_equal(a.calls, calls);
+  void *larger = plr__scratch_take(ctx, 5000);
+  assert_int_equal(a.live, live + 1);
+  plr__scratch_give(ctx, larger);
+  a.fail_at = a.calls;
+  assert_null(plr__scratch_take(ctx, 6000));
+  assert_int_equal(a.live, live);
+  plr__scratch_give(ctx, NULL);
+  plr__scratch_give(ctx, plr__scratch_take(ctx, 10));
+  plr_context_destroy(ctx);
+  assert_int_equal(a.live, 0);
+  assert_int_equal(a.bad_free, 0);
+}
+
 /* Everything in base that allocates, with the n-th allocation failing for every n. */
 static plr_status build_all(const plr_context_options *o) {
   static const uint8_t seed[32] = {3};
@@ -271,15 +304,11 @@ static void test_failing_allocations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),
-      cmocka_unit_test(test_bad_options),
-      cmocka_unit_test(test_context_versions),
-      cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_refused_block),
-      cmocka_unit_test(test_overflow),
-      cmocka_unit_test(test_max_memory),
-      cmocka_unit_test(test_buffer),
-      cmocka_unit_test(test_failing_allocations),
+      cmocka_unit_test(test_defaults),         cmocka_unit_test(test_bad_options),
+      cmocka_unit_test(test_context_versions), cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_refused_block),    cmocka_unit_test(test_overflow),
+      cmocka_unit_test(test_max_memory),       cmocka_unit_test(test_buffer),
+      cmocka_unit_test(test_scratch),          cmocka_unit_test(test_failing_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,6 +114,37 @@ static void test_tokens(void **state) {
   plr_context_destroy(ctx);
 }
 
+typedef struct shared_call {
+  plr_context *ctx;
+  uint32_t wrong[64];
+} shared_call;
+
+static void encode_and_decode(void *arg, uint32_t index) {
+  shared_call *c = arg;
+  int32_t ids[500], back[500];
+  uint8_t frame[2048];
+  plr_frame_info info = test_info(0);
+  for (int32_t i = 0; i < 500; i++) ids[i] = (i * (int32_t)index) % 19;
+  for (int round = 0; round < 20; round++) {
+    size_t len = sizeof frame;
+    memset(back, 0xff, sizeof back);
+    c->wrong[index] |= plr_tokens_encode(c->ctx, &info, ids, 5, 100, 256, frame, &len) != PLR_OK ||
+                       plr_tokens_decode(c->ctx, frame, len, back, 500, NULL, NULL) != PLR_OK ||
+                       memcmp(ids, back, sizeof ids) != 0;
+  }
+}
+
+/* A context is shared by threads: its scratch goes to one of them at a time. */
+static void test_tokens_on_threads(void **state) {
+  (void)state;
+  plr_context_options o = test_options(NULL);
+  o.threads = 4;
+  shared_call c = {test_context(&o), {0}};
+  plr__parallel_for(c.ctx, 64, encode_and_decode, &c);
+  for (int i = 0; i < 64; i++) assert_int_equal(c.wrong[i], 0);
+  plr_context_destroy(c.ctx);
+}
+
 static void test_control(void **state) {
   (void)state;
   plr_context *ctx = context();
@@ -249,10 +280,10 @@ static void test_hash(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_bit_flip), cmocka_unit_test(test_tokens),
-      cmocka_unit_test(test_control),        cmocka_unit_test(test_wrong_use),
-      cmocka_unit_test(test_extensions),     cmocka_unit_test(test_other_partition),
-      cmocka_unit_test(test_hash),
+      cmocka_unit_test(test_every_bit_flip),    cmocka_unit_test(test_tokens),
+      cmocka_unit_test(test_tokens_on_threads), cmocka_unit_test(test_control),
+      cmocka_unit_test(test_wrong_use),         cmocka_unit_test(test_extensions),
+      cmocka_unit_test(test_other_partition),   cmocka_unit_test(test_hash),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
