@@ -255,7 +255,7 @@ static inline plr_status kit_file_write(void *user, const void *data, size_t len
     f->data = realloc(f->data, f->cap);
     assert_non_null(f->data);
   }
-  memcpy(f->data + f->len, data, len);
+  if (len) memcpy(f->data + f->len, data, len);
   f->len += len;
   return PLR_OK;
 }
