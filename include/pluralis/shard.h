@@ -4,7 +4,7 @@
  *
  * A slot holds what backward needs of one micro-batch. Gradients continue one chain from micro-batch to
  * micro-batch, so backward calls must come in micro-batch order; the result is then the same bits for every split
- * of the model and every thread count. Nothing is allocated after create.
+ * of the model and every thread count. Training allocates nothing after create.
  *
  * Sizes: N = micro_batch * seq_len token rows (from the manifest), V = vocab, w = boundary_width.
  */
@@ -23,7 +23,8 @@ typedef struct plr_shard plr_shard;
 
 typedef struct plr_shard_options {
   uint32_t struct_size;
-  uint32_t first_block, end_block; /* blocks [first, end); both must be allowed cuts. Default: the whole model */
+  uint32_t first_block, end_block; /* blocks [first, end); both must be allowed cuts. Default: the whole model;
+                                      end_block 0 is the model's end */
   uint32_t slots;                  /* micro-batches in flight, >= 1; default 1 */
   uint32_t inference_only;         /* 1: no gradients and optimizer state; default 0 */
   uint32_t reserved;
@@ -49,13 +50,15 @@ PLR_API plr_status plr_shard_forward(plr_shard *shard, uint32_t slot, const int3
 
 /* Backward of the micro-batch in `slot`, which becomes free. grad_out: N x w, the gradient of what forward put out,
  * NULL for the last shard. grad_in: N x w, written, NULL for the first shard. The loss is the mean over all tokens
- * of the step (micro_batch * micro_batches * seq_len). Errors: SHAPE, INVALID_STATE, NON_FINITE. Since 0.1. */
+ * of the step (micro_batch * micro_batches * seq_len). Errors: SHAPE, INVALID_STATE, NON_FINITE. A grad_out that is
+ * not finite changes nothing: the slot still waits for a good one. When the result is not finite grad_in is not
+ * written, the slot is free and the step that follows is refused. Since 0.1. */
 PLR_API plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr_tensor *grad_out,
                                       plr_tensor *grad_in);
 
 /* Applies the optimizer to the accumulated gradients, clears them and counts the step. A non-finite gradient
- * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy.
- * Since 0.1. */
+ * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy or there
+ * was no backward. Since 0.1. */
 PLR_API plr_status plr_shard_step(plr_shard *shard);
 
 /* Optimizer steps done since the seeded start. Since 0.1. */
@@ -76,16 +79,20 @@ PLR_API plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const in
 PLR_API plr_status plr_sample(const float *logits, uint32_t vocab, float temperature, uint32_t top_k, uint64_t seed,
                               uint64_t position, int32_t *token);
 
-/* Writes a snapshot: weights, optimizer state, step. The sink is committed on success and aborted on failure.
- * INVALID_STATE while gradients are pending. Since 0.1. */
+/* Writes a snapshot (lib/shard/SNAPSHOT.md): weights, optimizer state, step. The sink is committed on success and
+ * aborted on failure. Errors: INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference
+ * only), the sink's. Since 0.1. */
 PLR_API plr_status plr_shard_save(plr_shard *shard, plr_sink *sink, plr_error *err);
 
-/* Restores a snapshot of the same model and blocks; the shard is unchanged on failure. The source is not closed.
- * Errors: MALFORMED, TRUNCATED, CHECKSUM, MISMATCH (another model or other blocks), NO_MEMORY. Since 0.1. */
+/* Restores a snapshot of the same model and blocks and drops gradients and micro-batches in flight; the shard is
+ * unchanged on failure. Holds both states for a moment. The source is not closed. An inference-only shard takes the
+ * weights of any snapshot. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH (another model or other blocks),
+ * NO_MEMORY, the source's. Since 0.1. */
 PLR_API plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err);
 
-/* Leaf hash of each of the shard's blocks (weights, moments and step under global names): end - first hashes. The
- * root over all blocks of the model is the same for every split. Since 0.1. */
+/* Leaf hash of each of the shard's blocks (weights, moments and step under global names, lib/shard/leaves.c): count =
+ * end - first hashes. The root over all blocks of the model is the same for every split. Errors: INVALID_ARGUMENT
+ * (count), INVALID_STATE (inference only: there are no moments). Since 0.1. */
 PLR_API plr_status plr_shard_leaves(plr_shard *shard, plr_hash *leaves, uint32_t count);
 
 /* Weight root of a whole model from the leaves of its blocks in order (RFC 6962 tree). Since 0.1. */

@@ -79,8 +79,10 @@ static plr_status alloc_activations(plr_shard *s) {
     s->slots[i].memory = device_floats(s, s->slot_size);
     if (!s->slots[i].memory) return PLR_ERR_NO_MEMORY;
   }
+  /* Fewer rows may be cut in another way and need somewhat more; should a quarter not do, the executor grows it. */
   size_t one = plr__shard_work_size(s, 1, s->info->seq_len);
-  s->work_size = PLR_MAX(one, plr__shard_work_size(s, s->info->micro_batch, s->info->seq_len));
+  size_t all = plr__shard_work_size(s, s->info->micro_batch, s->info->seq_len);
+  s->work_size = PLR_MAX(one, all) / 4 * 5;
   s->work = device_alloc(s, s->work_size);
   return s->work ? PLR_OK : PLR_ERR_NO_MEMORY;
 }
