@@ -233,6 +233,7 @@ int main(int argc, char **argv) {
   if (result == 0 && j->o.resume) result = options_load(&j->o, argc, argv, message, sizeof message);
   if (result != 0) {
     fail(message);
+    options_free(&j->o);
     free(j);
     return EXIT_USAGE;
   }
@@ -247,6 +248,7 @@ int main(int argc, char **argv) {
     result = train_main(j, argc, argv);
     release(j);
   }
+  options_free(&j->o);
   free(j);
   return result;
 }

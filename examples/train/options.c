@@ -167,8 +167,14 @@ int options_load(struct options *o, int argc, char **argv, char *message, size_t
     args[count++] = at;
     at = newline + 1;
   }
-  if (options_parse(o, count, args, message, message_cap) != 0) return -1;
+  int result = options_parse(o, count, args, message, message_cap);
+  o->saved = (char *)saved.bytes;
   o->out = out;
   o->resume = 1;
-  return 0;
+  return result;
+}
+
+void options_free(struct options *o) {
+  free(o->saved);
+  o->saved = NULL;
 }

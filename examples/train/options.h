@@ -24,6 +24,7 @@ struct options {
   const char *name, *codec, *origin;
   int32_t is_worker;
   uint64_t worker, port, start_step, parent;
+  char *saved; /* text of DIR/options that the strings above point into */
 };
 
 /* 0, or -1 with a message that names the option. */
@@ -31,9 +32,9 @@ int options_parse(struct options *o, int argc, char **argv, char *message, size_
 void options_help(void);
 
 /* Keeps the arguments as one line each; reads them back in place of the command line, of which
- * only --out and --resume were given. The text of a read file stays allocated: options point
- * into it. */
+ * only --out and --resume were given. options_free ends the life of what was read. */
 int options_save(const struct options *o, int argc, char **argv, char *message, size_t message_cap);
 int options_load(struct options *o, int argc, char **argv, char *message, size_t message_cap);
+void options_free(struct options *o);
 
 #endif

@@ -34,14 +34,14 @@ static void collect_traffic(struct run *r) {
   record->traffic[r->stages].sent += stats[PLR_SIDE_UPSTREAM].bytes_sent;
 }
 
-static void update_idle(struct run *r, uint64_t now) {
-  uint64_t window = now - r->idle_ns;
-  if (r->phase != RUN_TRAINING || window < 2000000000u) return;
-  r->idle_ns = now;
+/* Of the last second or more of training; in between, evaluations do not count. */
+static void update_idle(struct run *r) {
+  uint64_t time = train_time_ns(r), window = time - r->idle_ns;
+  if (window < 1000000000u) return;
+  r->idle_ns = time;
   for (uint32_t i = 0; i < r->stages; i++) {
-    uint64_t busy = r->workers.list[i].busy_ns - r->busy[i];
-    r->busy[i] = r->workers.list[i].busy_ns;
-    r->idle[i] = fmax(0, 1 - (double)busy / (double)window);
+    r->idle[i] = fmax(0, 1 - (double)(r->busy_total[i] - r->busy[i]) / (double)window);
+    r->busy[i] = r->busy_total[i];
   }
 }
 
@@ -49,7 +49,7 @@ void run_show(struct run *r, int now) {
   uint64_t time = uv_hrtime();
   struct panel_view view = {.run = r->record, .phase = phase_names[r->phase], .step = r->step};
   collect_traffic(r);
-  update_idle(r, time);
+  update_idle(r);
   view.loss = r->point.step ? r->point.train_loss : NAN;
   view.valid_loss = r->valid_loss;
   view.bigram = r->job->bigram;
@@ -81,7 +81,9 @@ void run_save_totals(struct run *r) {
   for (uint32_t i = 0; i < r->stages && time; i++)
     r->record->idle[i] = fmax(0, 1 - (double)r->busy_total[i] / (double)time);
   run_record_traffic(r->record);
-  if (time) run_record_idle(r->record);
+  if (!time) return;
+  memcpy(r->idle, r->record->idle, sizeof r->idle);
+  run_record_idle(r->record);
 }
 
 /* ---- commands
@@ -104,9 +106,8 @@ static void start_training(struct run *r) {
   r->until = (r->step / every + 1) * every;
   if (r->until > r->steps) r->until = r->steps;
   r->phase = RUN_TRAINING;
-  r->train_begin_ns = r->mark_ns = r->idle_ns = uv_hrtime();
+  r->train_begin_ns = r->mark_ns = uv_hrtime();
   r->mark_step = r->step;
-  for (uint32_t i = 0; i < r->stages; i++) r->busy[i] = r->workers.list[i].busy_ns;
   check(r, plr_stage_train(r->stage, r->until), "train");
 }
 

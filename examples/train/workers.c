@@ -31,7 +31,6 @@ static void on_job(struct worker_process *p, const char *line) {
   if (sscanf(line, "job %u %" SCNu64 " %u %" SCNu64 " %" SCNu64, &s.kind, &s.step, &s.micro_batch,
              &s.begin_ns, &s.end_ns) != 5)
     return;
-  p->busy_ns += s.end_ns - s.begin_ns;
   p->all->callbacks.span(p->all->callbacks.user, &s);
 }
 

@@ -19,7 +19,6 @@ struct worker_process {
   char key[65]; /* public key, hex, once it has said it */
   int32_t started, exited, frozen, said_why;
   uint64_t sent[2], raw[2]; /* upstream, downstream */
-  uint64_t busy_ns;         /* with jobs, since the last reset */
 };
 
 struct workers_callbacks {

@@ -145,6 +145,21 @@ class Train(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("--compress", errors)
 
+    def test_links_are_as_slow_as_asked(self):
+        out = self.path("out")
+        model = [{"1ms": "40ms"}.get(word, word) for word in host.MODEL]
+        status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "2", "--steps", "6", "--eval-every", "6",
+                                          "--compress", "1", "--rate", "2mbit", *model)
+        self.assertEqual(status, 0, said + errors)
+        with open(os.path.join(out, "dense", "record.tsv"), encoding="ascii") as f:
+            last = [line.split("\t") for line in f if line.startswith("point\t12\t")][0]
+        # A step: two activations follow each other down, then the second gradient comes up behind the first;
+        # token ids go in and the loss comes out over three more hops.
+        frame = 4 * 32 * 64 * 2 * 8 / 2e6
+        least = 6 * (2 * frame + frame + 4 * 0.04)
+        self.assertGreater(float(last[6]), least * 0.97)
+        self.assertLess(float(last[6]), least * 2 + 2)
+
     # ---- interruptions ------------------------------------------------------------------------
 
     def test_interrupt_and_resume_end_alike(self):
