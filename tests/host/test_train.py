@@ -148,7 +148,8 @@ class Train(unittest.TestCase):
     def test_links_are_as_slow_as_asked(self):
         out = self.path("out")
         model = [{"1ms": "40ms"}.get(word, word) for word in host.MODEL]
-        status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "2", "--steps", "6", "--eval-every", "6",
+        status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "2", "--steps", "6",
+                                          "--eval-every", "6",
                                           "--compress", "1", "--rate", "2mbit", *model)
         self.assertEqual(status, 0, said + errors)
         with open(os.path.join(out, "dense", "record.tsv"), encoding="ascii") as f:

@@ -85,8 +85,8 @@ static void check(uint32_t layout, int64_t m, int64_t n, int64_t k, int64_t pad,
   release(&p);
 }
 
-/* Around every edge: register tile (6 x 16, half 8), thin kernel (8 rows, 4 of k), few rows (64), blocks of k (192, thin 256),
- * packed rows (96). */
+/* Around every edge: register tile (6 x 16, half 8), thin kernel (8 rows, 4 of k), few rows (64), blocks
+ * of k (192, thin 256), packed rows (96). */
 static void edges(void **state) {
   (void)state;
   static const int64_t ms[] = {1, 2, 3, 5, 6, 7, 8, 9, 11, 13, 17, 64, 65, 66, 70, 97};
