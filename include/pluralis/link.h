@@ -71,7 +71,7 @@ PLR_API plr_status plr_link_advance(plr_link *link, uint64_t now_ns);
 typedef struct plr_link_event {
   uint32_t type;
   int32_t status;
-  const uint8_t *data; /* valid until the next call on the link that is not const */
+  const uint8_t *data; /* valid until the next call on the link that is not const; may be given to plr_link_send */
   size_t len;
   const char *message; /* static or owned by the link */
 } plr_link_event;

@@ -150,7 +150,6 @@ plr_status plr_link_send(plr_link *link, const void *frame, size_t len, uint32_t
   if (!link || !frame || len == 0 || priority >= PLR_LINK_PRIORITIES)
     return PLR_ERR_INVALID_ARGUMENT;
   if (link->state == LINK_CLOSED) return PLR_ERR_INVALID_STATE;
-  plr__link_drop_taken(link);
   plr__link_tx *tx = &link->tx;
   uint64_t most = link->options.window, most_len = plr__max_frame(link->ctx);
   if (link->state != LINK_HELLO) {
@@ -166,10 +165,11 @@ plr_status plr_link_send(plr_link *link, const void *frame, size_t len, uint32_t
   plr__link_buffer *b = plr__link_buffer_take(&link->pool, len);
   if (!b) return PLR_ERR_NO_MEMORY;
   memcpy(b->data, frame, len);
+  plr__link_drop_taken(link); /* only now: the frame may be the one just taken */
   uint8_t header[5];
   plr__store_le32(header, (uint32_t)len);
   header[4] = PLR_MSG_FRAME;
-  b->crc = plr__message_crc(header, frame, len);
+  b->crc = plr__message_crc(header, b->data, len);
   plr__link_fifo_put(&tx->queue[priority], b);
   tx->queued_cost += cost;
   tx->queued_bytes += len;

@@ -220,6 +220,31 @@ static void test_large_frame_is_not_interrupted(void **state) {
   plr_context_destroy(ctx);
 }
 
+/* A frame that came may be sent on as it lies there, over the same link too. */
+static void test_echo(void **state) {
+  (void)state;
+  plr_context *ctx = context(NULL);
+  test_pair p;
+  plr_link_event e;
+  uint8_t frame[700], want[700];
+  test_pair_init(&p, ctx);
+  test_pair_ready(&p);
+  for (int round = 0; round < 20; round++) {
+    memset(frame, round, sizeof frame);
+    memset(want, round, sizeof want);
+    assert_int_equal(plr_link_send(p.side[0].link, frame, sizeof frame, 1), PLR_OK);
+    assert_int_equal(test_settle(&p), PLR_OK);
+    test_expect_event(p.side[1].link, PLR_LINK_FRAME, &e);
+    assert_int_equal(plr_link_send(p.side[1].link, e.data, e.len, 1), PLR_OK);
+    assert_int_equal(test_settle(&p), PLR_OK);
+    test_expect_event(p.side[0].link, PLR_LINK_FRAME, &e);
+    assert_int_equal(e.len, sizeof want);
+    assert_memory_equal(e.data, want, sizeof want);
+  }
+  test_pair_end(&p);
+  plr_context_destroy(ctx);
+}
+
 /* ---- credit ------------------------------------------------------------------------------------ */
 
 static void test_credit(void **state) {
@@ -576,6 +601,7 @@ int main(void) {
       cmocka_unit_test(test_steady_state_allocates_nothing),
       cmocka_unit_test(test_priorities),
       cmocka_unit_test(test_large_frame_is_not_interrupted),
+      cmocka_unit_test(test_echo),
       cmocka_unit_test(test_credit),
       cmocka_unit_test(test_again_and_writable),
       cmocka_unit_test(test_peer_takes_less),
