@@ -50,4 +50,25 @@ void bench_fill(float *v, int64_t n, uint64_t seed);
 /* 64-byte aligned memory, or the program ends with a message. */
 void *bench_alloc(int64_t bytes);
 
+/* OpenBLAS, when the machine has it: sgemm is NULL when not. Where OpenBLAS does not know the processor it falls
+ * back to kernels without AVX2, which would make an easy peer: unless the user chose with OPENBLAS_CORETYPE, it is
+ * told to use its AVX2 kernels when the processor has AVX2, the instruction set that ours use. */
+enum {
+  BENCH_ROW_MAJOR = 101,
+  BENCH_AS_IS = 111,
+  BENCH_TRANSPOSE = 112
+}; /* of the CBLAS interface */
+
+typedef void bench_sgemm(int order, int trans_a, int trans_b, int m, int n, int k, float alpha,
+                         const float *a, int lda, const float *b, int ldb, float beta, float *c,
+                         int ldc);
+
+typedef struct bench_blas {
+  bench_sgemm *sgemm;
+  void (*set_threads)(int);
+  char name[64]; /* which kernels it reports */
+} bench_blas;
+
+void bench_load_openblas(bench_blas *out);
+
 #endif

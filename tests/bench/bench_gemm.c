@@ -1,55 +1,12 @@
 /* The exact matrix product against OpenBLAS on as many threads: the products of a training step (forward NN, input
- * gradient NT, weight gradient TN), square ones, and thin ones as in decoding.
- *
- * OpenBLAS is loaded at run time. Where it does not know the processor it falls back to kernels without AVX2, which
- * would make an easy peer: unless the user chose with OPENBLAS_CORETYPE, it is told to use its AVX2 kernels when
- * the processor has AVX2, the instruction set that ours use. The note names the kernels it reports. */
-#define _DEFAULT_SOURCE
+ * gradient NT, weight gradient TN), square ones, and thin ones as in decoding. */
 #include "bench.h"
 
 #include "kernels/kernels.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* CBLAS constants of the reference interface. */
-enum { ROW_MAJOR = 101, NO_TRANSPOSE = 111, TRANSPOSE = 112 };
-
-typedef void sgemm_fn(int order, int trans_a, int trans_b, int m, int n, int k, float alpha,
-                      const float *a, int lda, const float *b, int ldb, float beta, float *c,
-                      int ldc);
-
-typedef struct peer {
-  sgemm_fn *sgemm;
-  void (*set_threads)(int);
-  char name[64];
-} peer;
-
-/* dlsym gives an object pointer; POSIX promises that it converts. */
-static void lookup(void *library, const char *name, void *fn, size_t size) {
-  void *symbol = dlsym(library, name);
-  memcpy(fn, &symbol, size);
-}
-
-static void load_peer(peer *p) {
-  memset(p, 0, sizeof *p);
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    setenv("OPENBLAS_CORETYPE", "Haswell", 0);
-#endif
-  /* Its threads wait busily for 2^26 cycles unless told otherwise; 2^20 still bridges the calls of a sample. */
-  setenv("OPENBLAS_THREAD_TIMEOUT", "20", 0);
-  void *library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
-  if (!library) return;
-  char *(*core)(void);
-  lookup(library, "cblas_sgemm", &p->sgemm, sizeof p->sgemm);
-  lookup(library, "openblas_set_num_threads", &p->set_threads, sizeof p->set_threads);
-  lookup(library, "openblas_get_corename", &core, sizeof core);
-  if (!p->set_threads) p->sgemm = NULL;
-  snprintf(p->name, sizeof p->name, "OpenBLAS %s kernels", core ? core() : "unnamed");
-}
 
 typedef struct product {
   const char *layout_name;
@@ -60,7 +17,7 @@ typedef struct product {
 typedef struct run_state {
   plr_context *ctx;
   plr_matmul_args args;
-  const peer *peer;
+  const bench_blas *peer;
 } run_state;
 
 static void ours(void *arg) {
@@ -74,12 +31,12 @@ static void ours(void *arg) {
 static void theirs(void *arg) {
   const run_state *s = arg;
   const plr_matmul_args *a = &s->args;
-  s->peer->sgemm(ROW_MAJOR, a->layout == PLR_MATMUL_TN ? TRANSPOSE : NO_TRANSPOSE,
-                 a->layout == PLR_MATMUL_NT ? TRANSPOSE : NO_TRANSPOSE, (int)a->m, (int)a->n,
+  s->peer->sgemm(BENCH_ROW_MAJOR, a->layout == PLR_MATMUL_TN ? BENCH_TRANSPOSE : BENCH_AS_IS,
+                 a->layout == PLR_MATMUL_NT ? BENCH_TRANSPOSE : BENCH_AS_IS, (int)a->m, (int)a->n,
                  (int)a->k, 1.0f, a->a, (int)a->lda, a->b, (int)a->ldb, 0.0f, a->c, (int)a->ldc);
 }
 
-static void measure(plr_context *ctx, uint32_t threads, const peer *p, const product *x) {
+static void measure(plr_context *ctx, uint32_t threads, const bench_blas *p, const product *x) {
   run_state s = {.ctx = ctx, .peer = p};
   plr_matmul_args *a = &s.args;
   a->m = x->m, a->n = x->n, a->k = x->k, a->layout = x->layout;
@@ -146,8 +103,8 @@ int main(void) {
       {"nt", PLR_MATMUL_NT, 1, 3072, 768},
       {"nt", PLR_MATMUL_NT, 8, 3072, 768},
   };
-  peer p;
-  load_peer(&p);
+  bench_blas p;
+  bench_load_openblas(&p);
   for (uint32_t threads = 1; threads <= 2; threads++) {
     plr_context_options options;
     plr_context_options_init(&options, sizeof options);

@@ -1,6 +1,9 @@
 /* One training step of a stage in the middle of a model: 4 blocks, d 768, 12 heads, ff 2048, 4 sequences of 256,
  * forward + backward + AdamW. FLOP/s count the model's own work (the cost table), not recomputation, and are set
- * against the rate of pure fused multiply-adds measured around each sample. */
+ * against the rate of pure fused multiply-adds measured around each sample.
+ *
+ * The peer is the same stage with every matrix product done by OpenBLAS, which keeps no order of summation: what the
+ * step would cost if bits did not have to agree between machines. */
 #include "bench.h"
 
 #include "shard/shard_int.h"
@@ -95,16 +98,10 @@ static void profile(stage *s, char *note, size_t cap) {
     const char *name;
   } ops[] = {{PLR_OP_MATMUL, "matmul"},
              {PLR_OP_ATTENTION, "attention"},
-             {PLR_OP_ATTENTION_BWD, "attention_bwd"},
+             {PLR_OP_ATTENTION_BWD, "its backward"},
              {PLR_OP_ADAMW, "adamw"},
-             {PLR_OP_RMSNORM, "rmsnorm"},
-             {PLR_OP_RMSNORM_BWD, "rmsnorm_bwd"},
              {PLR_OP_SWIGLU, "swiglu"},
-             {PLR_OP_SWIGLU_BWD, "swiglu_bwd"},
-             {PLR_OP_SUMSQ, "sumsq"},
-             {PLR_OP_ADD, "add"},
-             {PLR_OP_ROPE, "rope"},
-             {PLR_OP_FILL, "fill"}};
+             {PLR_OP_SWIGLU_BWD, "its backward"}};
   plr_device_vtable timed = *s->shard->device->vt;
   inner = s->shard->device->vt;
   timed.run = timed_run;
@@ -123,29 +120,60 @@ static void profile(stage *s, char *note, size_t cap) {
   snprintf(note + n, cap - n, "rest %.1f%%", 100.0 * rest / total);
 }
 
+/* ---- the peer --------------------------------------------------------------------------------- */
+
+static bench_blas blas;
+
+static plr_status peer_run(plr_device *device, plr_op_id op, const void *args) {
+  if (op != PLR_OP_MATMUL) return inner->run(device, op, args);
+  const plr_matmul_args *a = args;
+  blas.sgemm(BENCH_ROW_MAJOR, a->layout == PLR_MATMUL_TN ? BENCH_TRANSPOSE : BENCH_AS_IS,
+             a->layout == PLR_MATMUL_NT ? BENCH_TRANSPOSE : BENCH_AS_IS, (int)a->m, (int)a->n,
+             (int)a->k, 1.0f, a->a, (int)a->lda, a->b, (int)a->ldb, a->accumulate ? 1.0f : 0.0f,
+             a->c, (int)a->ldc);
+  return PLR_OK;
+}
+
+/* ---- result ----------------------------------------------------------------------------------- */
+
 static void measure(uint32_t threads) {
-  stage s;
+  stage s, other;
   open_stage(&s, threads);
   step(&s); /* touches all memory */
   uint64_t before, after, peak, flops = 0;
   plr_context_memory(s.ctx, NULL, NULL, &before);
-  bench_pair pair = {.ours = step, .ours_arg = &s, .threads = threads, .seconds = 8};
+  bench_pair pair = {.ours = step, .ours_arg = &s, .threads = threads, .seconds = 12};
+  plr_device_vtable changed = *s.shard->device->vt;
+  inner = s.shard->device->vt;
+  changed.run = peer_run;
+  if (blas.sgemm) {
+    open_stage(&other, threads);
+    other.shard->device->vt = &changed;
+    blas.set_threads((int)threads);
+    pair.peer = step, pair.peer_arg = &other;
+  }
   bench_result r;
   bench_run(&pair, &r);
   plr_context_memory(s.ctx, NULL, &peak, &after);
   for (uint32_t b = 4; b < 8; b++) flops += plr_model_block_cost(s.model, b) * (uint64_t)ROWS;
-  char where[512];
+  char where[256];
   profile(&s, where, sizeof where);
   double rate = 1e-9 * (double)flops / r.ours;
-  bench_print("train/step/4x768", rate, "GFLOP/s", NULL, 0, 0,
+  bench_print("train/step/4x768", rate, "GFLOP/s", blas.sgemm ? "openblas products" : NULL,
+              blas.sgemm ? 1e-9 * (double)flops / r.peer : 0, r.ratio,
               "%.3f of the %s rate (%.1f GFLOP/s), %u threads, %.0f tokens/s, peak %.0f MiB, %llu "
-              "allocations after the first step; %s",
+              "allocations after the first step; %s; peer: %s",
               rate / r.fma, bench_fma_name(), r.fma, threads, (double)ROWS / r.ours,
-              (double)peak / 1048576.0, (unsigned long long)(after - before), where);
+              (double)peak / 1048576.0, (unsigned long long)(after - before), where,
+              blas.sgemm ? blas.name : "not found");
   close_stage(&s);
+  if (!blas.sgemm) return;
+  other.shard->device->vt = inner;
+  close_stage(&other);
 }
 
 int main(void) {
+  bench_load_openblas(&blas);
   measure(2);
   return 0;
 }

@@ -293,6 +293,58 @@ static void test_pending_gradients_are_not_saved(void **state) {
   tear_down(&f);
 }
 
+typedef struct limited {
+  uint64_t left; /* allocations that still succeed */
+} limited;
+
+static void *limited_alloc(void *user, size_t size, size_t align) {
+  limited *l = user;
+  if (l->left == 0) return NULL;
+  l->left--;
+  return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static void limited_free(void *user, void *ptr, size_t size, size_t align) {
+  (void)user, (void)size, (void)align;
+  free(ptr);
+}
+
+/* Loading holds two states for a moment; when there is no memory for that the shard stays as it was. */
+static void test_no_memory_to_load(void **state) {
+  (void)state;
+  limited l = {UINT64_MAX};
+  plr_context_options co;
+  plr_context_options_init(&co, sizeof co);
+  co.allocator.user = &l;
+  co.allocator.alloc = limited_alloc;
+  co.allocator.free = limited_free;
+  plr_context *ctx = NULL;
+  memory m = {0};
+  row r;
+  assert_int_equal(plr_context_create(&co, &ctx, NULL), PLR_OK);
+  row_init(&r, ctx, DENSE_JSON, cuts, 4);
+  save(r.shards[1], &m);
+  row_forward(&r);
+  row_backward(&r);
+  for (int i = 0; i < 4; i++) assert_int_equal(plr_shard_step(r.shards[i]), PLR_OK);
+  uint64_t before, after;
+  plr_context_memory(ctx, &before, NULL, NULL);
+  for (uint64_t n = 0; n < 3; n++) {
+    l.left = n;
+    refused(r.shards[1], &m, PLR_ERR_NO_MEMORY, "no memory");
+  }
+  plr_context_memory(ctx, &after, NULL, NULL);
+  assert_int_equal(before, after);
+  l.left = UINT64_MAX;
+  assert_int_equal(load(r.shards[1], &m, NULL), PLR_OK);
+  assert_int_equal(plr_shard_steps(r.shards[1]), 0);
+  plr_context_memory(ctx, &after, NULL, NULL);
+  assert_int_equal(before, after);
+  free(m.data);
+  row_release(&r);
+  plr_context_destroy(ctx);
+}
+
 /* Through real files, and into a shard that only infers. */
 static void test_files(void **state) {
   (void)state;
@@ -338,6 +390,7 @@ int main(void) {
       cmocka_unit_test(test_not_finite_is_refused),
       cmocka_unit_test(test_full_disk),
       cmocka_unit_test(test_pending_gradients_are_not_saved),
+      cmocka_unit_test(test_no_memory_to_load),
       cmocka_unit_test(test_files),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
