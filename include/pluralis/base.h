@@ -103,7 +103,8 @@ typedef struct plr_executor {
 
 /* Instruction sets, for plr_context_options.isa and plr_context_isa. */
 #define PLR_ISA_PORTABLE 0u
-#define PLR_ISA_AVX2 1u
+#define PLR_ISA_AVX2 1u   /* with FMA */
+#define PLR_ISA_AVX512 2u /* F, BW, DQ and VL */
 #define PLR_ISA_BEST 0xffffffffu
 
 typedef struct plr_context_options {

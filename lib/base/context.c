@@ -24,9 +24,14 @@ static uint32_t detect_isa(void) {
 #if defined(__x86_64__)
   /* The compiler's runtime also asks XGETBV whether the system saves the wide registers. */
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return PLR_ISA_AVX2;
-#endif
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return PLR_ISA_PORTABLE;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    return PLR_ISA_AVX512;
+  return PLR_ISA_AVX2;
+#else
   return PLR_ISA_PORTABLE;
+#endif
 }
 
 static plr_status check_options(const plr_context_options *o, plr_error *err) {

@@ -9,12 +9,9 @@
 
 #include <string.h>
 
-#define MR PLR_GEMM_MR
-#define NR PLR_GEMM_NR
-
 #define BLOCK_K 192  /* a row tile of A and a panel of B: 4.5 + 12 KiB */
 #define BLOCK_N 1024 /* a block of B: 768 KiB at most */
-#define PACK_M  96   /* rows of a transposed A packed at once */
+#define PACK_M  84   /* rows of a transposed A packed at once: whole tiles of 6 and of 14 */
 
 /* Up to this many rows packing B costs more than it brings: B is read in place, or, when it is stored transposed,
  * each panel is packed and used while it is in the first-level cache. */
@@ -62,11 +59,13 @@ static int64_t part_begin(int64_t total, int64_t unit, int64_t parts, int64_t in
 /* ---- plan ------------------------------------------------------------------------------------- */
 
 /* Cycles per step of k of the largest part, about: what the grid is chosen by. */
-static int64_t part_cost(const plr_matmul_args *a, int64_t row_parts, int64_t col_parts) {
-  const int64_t rows = ceil_div(ceil_div(a->m, MR), row_parts);
-  const int64_t panels = ceil_div(ceil_div(a->n, NR), col_parts);
-  const int64_t packs_of_a = a->layout == PLR_MATMUL_TN ? ceil_div(panels * NR, BLOCK_N) : 0;
-  return rows * panels * MR + panels * NR + rows * MR * packs_of_a;
+static int64_t part_cost(const plan *p, int64_t row_parts, int64_t col_parts) {
+  const plr_matmul_args *a = p->args;
+  const int64_t mr = p->kernels->mr, nr = p->kernels->nr;
+  const int64_t rows = ceil_div(ceil_div(a->m, mr), row_parts);
+  const int64_t panels = ceil_div(ceil_div(a->n, nr), col_parts);
+  const int64_t packs_of_a = a->layout == PLR_MATMUL_TN ? ceil_div(panels * nr, BLOCK_N) : 0;
+  return rows * panels * mr + panels * nr + rows * mr * packs_of_a;
 }
 
 static void choose_grid(plan *p, int64_t threads) {
@@ -77,23 +76,24 @@ static void choose_grid(plan *p, int64_t threads) {
   if (work < (double)threads) threads = (int64_t)work;
   if (threads < 2) return;
   if (p->thin) {
-    p->col_parts = PLR_MAX(1, PLR_MIN(threads, a->n / (4 * NR)));
+    p->col_parts = PLR_MAX(1, PLR_MIN(threads, a->n / (4 * p->kernels->nr)));
     return;
   }
-  int64_t best = part_cost(a, 1, 1);
+  int64_t best = part_cost(p, 1, 1);
   for (int64_t rows = 1; rows <= threads; rows++) {
-    const int64_t cols = threads / rows, cost = part_cost(a, rows, cols);
+    const int64_t cols = threads / rows, cost = part_cost(p, rows, cols);
     if (cost >= best) continue;
     best = cost;
     p->row_parts = rows;
     p->col_parts = cols;
   }
-  p->row_parts = PLR_MIN(p->row_parts, ceil_div(a->m, MR));
-  p->col_parts = PLR_MIN(p->col_parts, ceil_div(a->n, NR));
+  p->row_parts = PLR_MIN(p->row_parts, ceil_div(a->m, p->kernels->mr));
+  p->col_parts = PLR_MIN(p->col_parts, ceil_div(a->n, p->kernels->nr));
 }
 
 static const plr__gemm_kernels *choose_kernels(plr_context *ctx) {
 #if defined(__x86_64__)
+  if (plr_context_isa(ctx) >= PLR_ISA_AVX512) return &plr__gemm_avx512;
   if (plr_context_isa(ctx) >= PLR_ISA_AVX2) return &plr__gemm_avx2;
 #endif
   (void)ctx;
@@ -104,20 +104,21 @@ static void make_plan(plan *p, plr_context *ctx, const plr_matmul_args *a) {
   memset(p, 0, sizeof *p);
   p->args = a;
   p->kernels = choose_kernels(ctx);
+  const int64_t nr = p->kernels->nr;
   const int few_rows = a->m <= FEW_ROWS;
   p->thin = few_rows && a->layout != PLR_MATMUL_NT;
   choose_grid(p, (int64_t)plr_context_threads(ctx));
   if (p->thin) {
-    p->part_bytes = (size_t)round_up(a->m * PLR_MIN(a->k, THIN_K), NR) * sizeof(float);
+    p->part_bytes = (size_t)round_up(a->m * PLR_MIN(a->k, THIN_K), 16) * sizeof(float);
     return;
   }
-  const int64_t cols = ceil_div(ceil_div(a->n, NR), p->col_parts) * NR;
+  const int64_t cols = ceil_div(ceil_div(a->n, nr), p->col_parts) * nr;
   p->block_k = block_size(a->k, BLOCK_K, 16);
-  p->block_n = block_size(cols, few_rows ? NR : BLOCK_N, NR);
+  p->block_n = block_size(cols, few_rows ? nr : BLOCK_N, nr);
   p->b_bytes = (size_t)(p->block_k * p->block_n) * sizeof(float);
   p->part_bytes = p->b_bytes;
   if (a->layout == PLR_MATMUL_TN)
-    p->part_bytes += (size_t)round_up(PACK_M * p->block_k, NR) * sizeof(float);
+    p->part_bytes += (size_t)round_up(PACK_M * p->block_k, 16) * sizeof(float);
 }
 
 size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a) {
@@ -129,27 +130,9 @@ size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a) {
 /* ---- one part --------------------------------------------------------------------------------- */
 
 /* Rows of the next tile when `left` remain: the last two are of about equal height, as a low tile wastes time. */
-static int64_t tile_rows(int64_t left) {
-  if (left >= 2 * MR || left == MR) return MR;
-  return left > MR ? (left + 1) / 2 : left;
-}
-
-/* A transposed (depth x rows as stored): each row tile becomes depth x its height, one after the other. */
-static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
-  for (int64_t p = 0; p < depth; p++) {
-    const float *from = a + p * lda;
-    float *tile = to;
-    for (int64_t left = rows; left > 0;) {
-      const int64_t height = tile_rows(left);
-      if (height == MR)
-        memcpy(tile + p * MR, from, MR * sizeof *tile);
-      else
-        memcpy(tile + p * height, from, (size_t)height * sizeof *tile);
-      tile += depth * height;
-      from += height;
-      left -= height;
-    }
-  }
+static int64_t tile_rows(int64_t left, int64_t mr) {
+  if (left >= 2 * mr || left == mr) return mr;
+  return left > mr ? (left + 1) / 2 : left;
 }
 
 typedef struct part {
@@ -165,9 +148,14 @@ static void sweep(const plan *p, const part *t, plr__gemm_strip *s, int64_t k0) 
   for (int64_t i = 0; i < t->rows; i += PACK_M) {
     const int64_t rows = PLR_MIN(PACK_M, t->rows - i), row = t->row + i;
     const float *a = transposed ? t->a : args->a + row * args->lda + k0;
-    if (transposed) pack_rows(args->a + k0 * args->lda + row, args->lda, s->depth, rows, t->a);
+    if (transposed)
+      for (int64_t r = 0, tile; r < rows; r += tile) {
+        tile = tile_rows(rows - r, p->kernels->mr);
+        p->kernels->pack_rows(args->a + k0 * args->lda + row + r, args->lda, s->depth, tile,
+                              t->a + r * s->depth);
+      }
     for (int64_t r = 0; r < rows; r += s->rows) {
-      s->rows = tile_rows(rows - r);
+      s->rows = tile_rows(rows - r, p->kernels->mr);
       s->row_stride = transposed ? 1 : args->lda;
       s->k_stride = transposed ? s->rows : 1;
       s->a = a + r * (transposed ? s->depth : args->lda);
@@ -240,10 +228,11 @@ static void run_part(void *arg, uint32_t index) {
   const plr_matmul_args *args = p->args;
   const int64_t i = index / p->col_parts, j = index % p->col_parts;
   part t;
-  t.row = part_begin(args->m, MR, p->row_parts, i);
-  t.rows = part_begin(args->m, MR, p->row_parts, i + 1) - t.row;
-  t.col = part_begin(args->n, NR, p->col_parts, j);
-  t.cols = part_begin(args->n, NR, p->col_parts, j + 1) - t.col;
+  const int64_t mr = p->kernels->mr, nr = p->kernels->nr;
+  t.row = part_begin(args->m, mr, p->row_parts, i);
+  t.rows = part_begin(args->m, mr, p->row_parts, i + 1) - t.row;
+  t.col = part_begin(args->n, nr, p->col_parts, j);
+  t.cols = part_begin(args->n, nr, p->col_parts, j + 1) - t.col;
   if (t.rows <= 0 || t.cols <= 0) return;
   char *work = (char *)args->work + p->part_bytes * index;
   t.b = (float *)(void *)work;

@@ -4,8 +4,8 @@
 #include <immintrin.h>
 #include <string.h>
 
-#define MR     PLR_GEMM_MR
-#define NR     PLR_GEMM_NR
+#define MR     6 /* 12 accumulators, of 16 registers */
+#define NR     16
 #define INLINE static inline __attribute__((always_inline))
 
 /* The first n of 8 lanes (n <= 0: none). */
@@ -108,6 +108,12 @@ static void strip(const plr__gemm_strip *s) {
 }
 
 /* ---- packing ---------------------------------------------------------------------------------- */
+
+static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
+  const __m256i mask = lane_mask(rows);
+  for (int64_t p = 0; p < depth; p++)
+    _mm256_maskstore_ps(to + p * rows, mask, _mm256_maskload_ps(a + p * lda, mask));
+}
 
 static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels) {
   for (int64_t p = 0; p < depth; p++) {
@@ -255,4 +261,10 @@ static void thin(int64_t rows, int64_t cols, int64_t depth, const float *a, cons
   }
 }
 
-const plr__gemm_kernels plr__gemm_avx2 = {strip, pack, pack_transposed, thin};
+const plr__gemm_kernels plr__gemm_avx2 = {.mr = MR,
+                                          .nr = NR,
+                                          .strip = strip,
+                                          .pack_rows = pack_rows,
+                                          .pack = pack,
+                                          .pack_transposed = pack_transposed,
+                                          .thin = thin};

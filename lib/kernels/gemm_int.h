@@ -7,26 +7,26 @@
 
 #include "kernels/kernels_int.h"
 
-/* The register tile: 6 x 16 fp32 accumulators fill 12 of the 16 vector registers of AVX2. */
-#define PLR_GEMM_MR 6
-#define PLR_GEMM_NR 16
-
 /* Rows that the thin kernel takes at once. */
 #define PLR_GEMM_THIN 8
 
 /* One row tile against packed B. Element (r, p) of A is a[r * row_stride + p * k_stride]. */
 typedef struct plr__gemm_strip {
-  int64_t rows, cols, depth; /* rows <= PLR_GEMM_MR; cols is any number: the panels of B in turn */
+  int64_t rows, cols, depth; /* rows <= mr; cols is any number: the panels of B in turn */
   const float *a;
   int64_t row_stride, k_stride;
-  const float *b; /* panels of PLR_GEMM_NR columns, each depth x PLR_GEMM_NR, zeros past cols */
+  const float *b; /* panels of nr columns, each depth x nr, zeros past cols */
   float *c;
   int64_t ldc;
   int resume; /* 0: chains start at +0 and C is not read */
 } plr__gemm_strip;
 
 typedef struct plr__gemm_kernels {
+  int64_t mr, nr; /* the register tile: rows and columns of C */
   void (*strip)(const plr__gemm_strip *s);
+
+  /* A transposed (depth x rows <= mr, as stored) into depth x rows without gaps. */
+  void (*pack_rows)(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to);
 
   /* B (depth x cols, rows contiguous) or its transpose (cols x depth, as stored) into panels. */
   void (*pack)(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels);
@@ -40,6 +40,7 @@ typedef struct plr__gemm_kernels {
 extern const plr__gemm_kernels plr__gemm_portable;
 #if defined(__x86_64__)
 extern const plr__gemm_kernels plr__gemm_avx2;
+extern const plr__gemm_kernels plr__gemm_avx512;
 #endif
 
 #endif

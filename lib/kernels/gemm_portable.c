@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#define NR PLR_GEMM_NR
+#define MR 6
+#define NR 16
 
 static void tile_row(const plr__gemm_strip *s, const float *a, const float *b, float *c,
                      int64_t cols) {
@@ -23,6 +24,10 @@ static void strip(const plr__gemm_strip *s) {
     for (int64_t r = 0; r < s->rows; r++)
       tile_row(s, s->a + r * s->row_stride, s->b + j * s->depth, s->c + r * s->ldc + j,
                PLR_MIN(NR, s->cols - j));
+}
+
+static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
+  for (int64_t p = 0; p < depth; p++) memcpy(to + p * rows, a + p * lda, (size_t)rows * sizeof *to);
 }
 
 static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels) {
@@ -56,4 +61,10 @@ static void thin(int64_t rows, int64_t cols, int64_t depth, const float *a, cons
   }
 }
 
-const plr__gemm_kernels plr__gemm_portable = {strip, pack, pack_transposed, thin};
+const plr__gemm_kernels plr__gemm_portable = {.mr = MR,
+                                              .nr = NR,
+                                              .strip = strip,
+                                              .pack_rows = pack_rows,
+                                              .pack = pack,
+                                              .pack_transposed = pack_transposed,
+                                              .thin = thin};

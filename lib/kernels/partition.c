@@ -35,6 +35,7 @@ void plr__partition(plr_context *ctx, int64_t n, int64_t align, int64_t cost, pl
 
 const plr_vec_kernels *plr__vec(const plr_context *ctx) {
 #if defined(__x86_64__)
+  if (plr_context_isa(ctx) >= PLR_ISA_AVX512) return &plr__vec_avx512;
   if (plr_context_isa(ctx) >= PLR_ISA_AVX2) return &plr__vec_avx2;
 #endif
   (void)ctx;

@@ -9,7 +9,7 @@ static void test_defaults(void **state) {
   assert_int_equal(plr_context_threads(ctx), 1);
   assert_int_equal(plr__max_frame(ctx), 64u << 20);
   assert_int_equal(plr__max_file(ctx), 16u << 20);
-  assert_true(plr_context_isa(ctx) <= PLR_ISA_AVX2);
+  assert_true(plr_context_isa(ctx) <= PLR_ISA_AVX512);
   uint64_t now = 1, peak = 1, count = 1;
   plr_context_memory(ctx, &now, &peak, &count);
   assert_int_equal(now + peak + count, 0);
