@@ -1,7 +1,8 @@
 """Writes what is generated from the public headers:
 
-  bindings/python/pluralis/_abi.py    ctypes declarations
-  tests/abi/layout.txt                every constant, and size and offsets of every public struct, as C sees them
+  bindings/python/pluralis/_abi.py       ctypes declarations
+  bindings/python/pluralis/_records.py   what the library reports, as named tuples
+  tests/abi/layout.txt                   every constant, and size and offsets of every public struct, as C sees them
 
 `generate.py --check` writes nothing and fails when a committed file differs from what would be written.
 """
@@ -21,7 +22,7 @@ SCALARS = {
 }
 
 
-def ctype(kind, structs, handles, parameter=False):
+def ctype(kind, structs, parameter=False):
     """ctypes name of a C type. Data pointers are c_void_p, which takes bytes, arrays and byref alike."""
     base = kind.replace("const ", "").replace("struct ", "").strip()
     if not base.endswith("*"):
@@ -50,34 +51,72 @@ def python_module(api):
     out += ["}"]
     out += ["%s = %d" % (name, value) for name, value, _ in api.status]
     out += [""] + ["%s = %d" % (name, value) for name, value in api.constants]
-    callbacks = []
     for name, fields in api.structs:
         lines = []
         for field, kind, length in fields:
             if isinstance(kind, tuple):
                 callback = "%s_%s_fn" % (name, field)
-                parameters = ["c_void_p" if p == "callback" else ctype(p, structs, api.handles) for p in kind[2]]
-                callbacks.append(callback)
+                # Pointers come to a callback as addresses: ctypes would read a char * up to a NUL that need not be there.
+                parameters = ["c_void_p" if p == "callback" or p.endswith("*") else ctype(p, structs)
+                              for p in kind[2]]
                 out += ["", "%s = CFUNCTYPE(%s)" % (callback, ", ".join(
-                    [ctype(kind[1], structs, api.handles)] + parameters))]
+                    [ctype(kind[1], structs)] + parameters))]
                 lines.append("        (%r, %s)," % (field, callback))
                 continue
-            text = ctype(kind, structs, api.handles)
+            text = ctype(kind, structs)
             lines.append("        (%r, %s)," % (field, "%s * %d" % (text, length) if length else text))
         out += ["", "", "class %s(Structure):" % name, "    _fields_ = ["] + lines + ["    ]"]
     out += ["", "", "# name: (result, parameters)", "FUNCTIONS = {"]
     for name, result, parameters, _ in api.functions:
         kinds = ["c_void_p" if array and kind.replace("const ", "").strip() not in structs
                  else ("POINTER(%s)" % kind.replace("const ", "").strip() if array
-                       else ctype(kind, structs, api.handles, True)) for _, kind, array in parameters]
-        line = "    %r: (%s, [%s])," % (name, ctype(result, structs, api.handles), ", ".join(kinds))
+                       else ctype(kind, structs, True)) for _, kind, array in parameters]
+        line = "    %r: (%s, [%s])," % (name, ctype(result, structs), ", ".join(kinds))
         if len(line) > 118:
-            line = "    %r: (%s, [\n        %s])," % (name, ctype(result, structs, api.handles), ", ".join(kinds))
+            line = "    %r: (%s, [\n        %s])," % (name, ctype(result, structs), ", ".join(kinds))
         out.append(line)
     out += ["}", "", "# name: struct, for the layout test", "STRUCTS = {"]
     out += ["    %r: %s," % (name, name) for name in structs]
     out += ["}", "CONSTANTS = ["] + ["    %r," % name for name, _ in api.constants] + ["]", ""]
     return "\n".join(out)
+
+
+# Structs that the library fills in, and what they are called in Python.
+RECORDS = {
+    "plr_codec": "Codec", "plr_model_info": "ModelInfo", "plr_frame_info": "FrameInfo", "plr_link_stats": "LinkStats",
+    "plr_job_info": "JobInfo", "plr_stage_stats": "StageStats", "plr_ledger_summary": "LedgerSummary",
+    "plr_model_totals": "ModelTotals", "plr_balance": "Balance",
+}
+PLAIN = {"float": "float", "double": "float"}
+
+
+def record_field(struct, field, kind, length):
+    """(type, expression) of a field of a record."""
+    base = kind.replace("const ", "").strip()
+    if base in RECORDS:
+        return RECORDS[base], "%s.of(c.%s)" % (RECORDS[base], field)
+    if base == "plr_units":
+        return "int", "c.%s.lo | c.%s.hi << 64" % (field, field)
+    if base == "plr_hash" or (base == "uint8_t" and length):
+        return "bytes", "bytes(c.%s)" % field
+    if length or base not in SCALARS:
+        raise SystemExit("%s.%s: a record cannot hold a %s" % (struct, field, kind))
+    return PLAIN.get(base, "int"), "c.%s" % field
+
+
+def records_module(api):
+    out = ['"""What the library reports, as named tuples; generated from include/pluralis by bindings/generate.py."""',
+           "# pylint: skip-file", "from typing import NamedTuple"]
+    structs = dict(api.structs)
+    for struct, name in RECORDS.items():
+        fields = [(field, *record_field(struct, field, kind, length)) for field, kind, length in structs[struct]
+                  if field not in ("struct_size", "reserved")]
+        out += ["", "", "class %s(NamedTuple):" % name,
+                '    """%s of <pluralis/%s>, which says what the fields mean."""' % (struct, api.origin[struct]), ""]
+        out += ["    %s: %s" % (field, kind) for field, kind, _ in fields]
+        out += ["", "    @classmethod", "    def of(cls, c):", "        return cls("]
+        out += ["            %s," % expression for _, _, expression in fields] + ["        )"]
+    return "\n".join(out) + "\n"
 
 
 def layout(api):
@@ -102,7 +141,9 @@ def layout(api):
 
 def outputs():
     api = headers.read()
-    return {os.path.join("bindings", "python", "pluralis", "_abi.py"): python_module(api),
+    package = os.path.join("bindings", "python", "pluralis")
+    return {os.path.join(package, "_abi.py"): python_module(api),
+            os.path.join(package, "_records.py"): records_module(api),
             os.path.join("tests", "abi", "layout.txt"): layout(api)}
 
 

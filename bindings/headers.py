@@ -18,6 +18,7 @@ class Api:
         self.status = []     # (name, value, text)
         self.structs = []    # (name, [(field, type, array length or 0)])
         self.handles = []    # opaque struct names
+        self.origin = {}     # struct: name of its header
         self.functions = []  # (name, return type, [(parameter, type, is array)], comment)
 
 
@@ -139,5 +140,6 @@ def read():
                 api.handles.append(match.group(1))
             else:
                 read_struct(match.group(1), match.group(2), api)
+                api.origin[match.group(1)] = name
         read_functions(raw, api)
     return api

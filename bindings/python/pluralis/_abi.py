@@ -124,6 +124,8 @@ PLR_STAGE_ENTRY = 7
 PLR_STAGE_ROOT = 8
 PLR_STAGE_STOPPED = 9
 PLR_STAGE_FAILED = 10
+PLR_STAGE_REFUSED = 11
+PLR_STAGE_IDLE = 12
 
 
 class plr_error(Structure):
@@ -153,7 +155,7 @@ class plr_allocator(Structure):
         ('free', plr_allocator_free_fn),
     ]
 
-plr_logger_write_fn = CFUNCTYPE(None, c_void_p, c_uint32, c_char_p, c_char_p, c_size_t)
+plr_logger_write_fn = CFUNCTYPE(None, c_void_p, c_uint32, c_void_p, c_void_p, c_size_t)
 
 
 class plr_logger(Structure):
@@ -774,4 +776,6 @@ CONSTANTS = [
     'PLR_STAGE_ROOT',
     'PLR_STAGE_STOPPED',
     'PLR_STAGE_FAILED',
+    'PLR_STAGE_REFUSED',
+    'PLR_STAGE_IDLE',
 ]

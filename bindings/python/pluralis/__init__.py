@@ -1,0 +1,34 @@
+"""Protocol models: shard execution, compressed activation exchange, and a contribution ledger.
+
+    ctx = pluralis.Context()
+    model = pluralis.Model(ctx, {...})                  as its designer describes it
+    shard = pluralis.Shard(ctx, model, 0, 2)            consecutive blocks of it
+    frame = pluralis.Encoder(ctx, "int4+zstd", ...)     a tensor in few bytes
+    link, stage                                         a pipeline over any byte stream
+    ledger = pluralis.Ledger(ctx, ...)                  who did what, and who is owed what
+
+A ctypes package over libpluralis, without dependencies. Every object is a context manager with close(), may be closed
+in any order, and is used by one thread at a time (Context, Identity, Model and Corpus by any number): InUse says when
+it was not. Failures are exceptions of pluralis.errors. The headers in include/pluralis are the manual.
+"""
+from . import entries, errors, io, log
+from ._abi import PLR_VERSION_MAJOR, PLR_VERSION_MINOR, PLR_VERSION_PATCH
+from ._load import LibraryError, path as library_path
+from ._records import (Balance, Codec, FrameInfo, JobInfo, LedgerSummary, LinkStats, ModelInfo, ModelTotals,
+                       StageStats)
+from .context import Context, profile_hash, sha256, status_message, status_name, version
+from .errors import (CallerError, Closed, DataError, EnvironmentFault, FatalError, InUse, PluralisError, ShapeError,
+                     TryAgain)
+from .exchange import (Decoder, Encoder, codec, decode_control, decode_tokens, encode_control, encode_tokens,
+                       frame_info)
+from .identity import Identity, account_id, verify
+from .io import Sink, Source
+from .ledger import Appended, Ledger, verify_ledger
+from .link import NEVER, Link, LinkEvent
+from .model import Corpus, Model
+from .shard import Shard, sample, weight_root
+from .stage import Feeder, Job, Stage, StageEvent
+from .tensor import Tensor
+
+__version__ = "%d.%d.%d" % (PLR_VERSION_MAJOR, PLR_VERSION_MINOR, PLR_VERSION_PATCH)
+__all__ = [name for name in dir() if not name.startswith("_") and not name.startswith("PLR_")]

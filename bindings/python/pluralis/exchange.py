@@ -1,0 +1,203 @@
+"""Compressed activation exchange: a tensor becomes a frame of few bytes, and back."""
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Union
+
+from . import _abi
+from ._buffer import reading, writing
+from ._handle import U32, Handle, create, integer, need, new_error, sized, text, u32, u64
+from ._load import C
+from ._records import Codec, FrameInfo
+from .context import Context
+from .errors import BufferTooSmall, ShapeError, failure
+from .shard import tokens_of
+from .tensor import Tensor
+
+ROLES = {"activation": _abi.PLR_ROLE_ACTIVATION, "gradient": _abi.PLR_ROLE_GRADIENT, "tokens": _abi.PLR_ROLE_TOKENS,
+         "delta": _abi.PLR_ROLE_DELTA, "state": _abi.PLR_ROLE_STATE, "control": _abi.PLR_ROLE_CONTROL}
+FRAME_HEADER = _abi.PLR_FRAME_HEADER
+ERROR_SIZE = ctypes.sizeof(_abi.plr_error)
+
+
+def codec(name: str) -> Codec:
+    """The codec of a name: "raw", "bf16", "int8", "int4" (groups of 32), each with "+zstd" if wanted."""
+    out = _abi.plr_codec()
+    status = C.plr_codec_from_name(text(name, "codec"), out)
+    if status:
+        raise failure(status, "codec %r" % name)
+    return Codec.of(out)
+
+
+def codec_in(value: Union[Codec, str], what: str) -> _abi.plr_codec:
+    if isinstance(value, str):
+        value = codec(value)
+    need(value, Codec, what)
+    limits = dict.fromkeys(Codec._fields, 255)
+    limits["group"] = 65535
+    return _abi.plr_codec(*[integer(number, limits[name], "%s.%s" % (what, name))
+                            for name, number in zip(Codec._fields, value)])
+
+
+def _info(role, stream, step, micro_batch, seed):
+    """What the caller says of a frame. Checked by hand, as ctypes would cut a number to its width."""
+    info = _abi.plr_frame_info()
+    if not (0 <= stream <= U32 and 0 <= step <= U32 and 0 <= micro_batch <= U32):
+        for value, what in ((stream, "stream"), (step, "step"), (micro_batch, "micro_batch")):
+            u32(value, what)
+    info.role, info.stream, info.step, info.micro_batch = role, stream, step, micro_batch
+    if seed:
+        info.seed = u64(seed, "seed")
+    return info
+
+
+def frame_info(context: Context, frame: Any) -> FrameInfo:
+    """What a whole frame says of itself; header, extensions and length are checked, not the chunks' checksums."""
+    need(context, Context, "context")
+    argument, length, _keep = reading(frame, "frame")
+    info, error = sized(_abi.plr_frame_info), new_error()
+    status = context._read(C.plr_frame_parse, argument, length, info, error)
+    if status:
+        raise failure(status, "frame", error)
+    return FrameInfo.of(info)
+
+
+class Encoder(Handle):
+    """Makes frames of tensors up to max_rows x max_cols by one codec (a Codec or its name)."""
+
+    __slots__ = ("bound", "codec")
+
+    def __init__(self, context: Context, codec_: Union[Codec, str], max_rows: int, max_cols: int):
+        need(context, Context, "context")
+        parts = codec_in(codec_, "codec")
+        rows, cols = u32(max_rows, "max_rows"), u32(max_cols, "max_cols")
+        self._make(C.plr_encoder_destroy, (context,),
+                   lambda c: create(C.plr_encoder_create, "Encoder", c, parts, rows, cols))
+        self.codec = Codec.of(parts)
+        self.bound = self._read(C.plr_encoder_bound)  # bytes of the largest frame
+
+    def encode(self, x: Any, role: str = "activation", *, stream: int = 0, step: int = 0, micro_batch: int = 0,
+               seed: int = 0) -> bytes:
+        """The frame of x: rows x cols float32; rows may be apart, columns may not. role: "activation", "gradient",
+        "delta" or "state"."""
+        buffer = ctypes.create_string_buffer(self.bound)
+        length = self.encode_into(buffer, x, role, stream=stream, step=step, micro_batch=micro_batch, seed=seed)
+        return buffer.raw[:length]
+
+    def encode_into(self, out: Any, x: Any, role: str = "activation", *, stream: int = 0, step: int = 0,
+                    micro_batch: int = 0, seed: int = 0) -> int:
+        """The same into a writable buffer (a Tensor of uint8 is fastest; `bound` bytes are always enough). Returns the
+        frame's length."""
+        if out.__class__ is Tensor and out.dtype == "uint8" and out.contiguous and not out.readonly:
+            address, capacity, _keep = out.address, out.size, out
+        else:
+            address, capacity, _keep = writing(out, "out")
+        if x.__class__ is not Tensor:
+            x = Tensor.of(x, "x")
+        if x.dtype != "float32" or len(x.shape) != 2:
+            raise ShapeError("rows x cols of float32 are needed, not %r" % x, "x")
+        if role not in ROLES:
+            raise ValueError("role %r is not one of %s" % (role, ", ".join(ROLES)))
+        length = ctypes.c_size_t()
+        status = self._call(C.plr_encoder_encode, _info(ROLES[role], stream, step, micro_batch, seed), x._ref,
+                            address, capacity, ctypes.byref(length))
+        if status == _abi.PLR_ERR_BUFFER_TOO_SMALL:
+            raise BufferTooSmall("%d bytes are needed, there are %d" % (length.value, capacity), "Encoder.encode")
+        if status:
+            raise failure(status, "Encoder.encode")
+        return length.value
+
+
+class Decoder(Handle):
+    """Turns tensor frames of any codec up to max_rows x max_cols back into tensors."""
+
+    __slots__ = ("_context", "_most")
+
+    def __init__(self, context: Context, max_rows: int, max_cols: int):
+        need(context, Context, "context")
+        rows, cols = u32(max_rows, "max_rows"), u32(max_cols, "max_cols")
+        self._make(C.plr_decoder_destroy, (context,),
+                   lambda c: create(C.plr_decoder_create, "Decoder", c, rows, cols))
+        self._context, self._most = context, (rows, cols)
+
+    def decode(self, frame: Any, out: Any = None) -> Tensor:
+        """The tensor of a frame: rows x cols float32, in `out` if given, which then has to be of that shape. When this
+        fails the contents of out are unspecified. frame_info() says what else the frame says of itself."""
+        if out is None:
+            info = frame_info(self._context, frame)
+            fits = info.rows <= self._most[0] and info.cols <= self._most[1]
+            out = Tensor((info.rows, info.cols) if fits else (1, 1))  # else the decoder says what does not fit
+        elif out.__class__ is not Tensor:
+            out = Tensor.of(out, "out")
+        if out.dtype != "float32" or len(out.shape) != 2 or out.readonly:
+            raise ShapeError("writable rows x cols of float32 are needed, not %r" % out, "out")
+        argument, length, _keep = reading(frame, "frame")
+        error = _abi.plr_error(ERROR_SIZE)
+        status = self._call(C.plr_decoder_decode, argument, length, out._ref, None, error)
+        if status:
+            raise failure(status, "Decoder.decode", error)
+        return out
+
+
+def _write_frame(where, first, call):
+    """The frame that call(buffer, &length) writes, with a second try in the size it asks for."""
+    capacity = first
+    while True:
+        buffer = bytearray(capacity)
+        length = ctypes.c_size_t(capacity)
+        status = call(writing(buffer, "frame")[0], ctypes.byref(length))
+        if status == _abi.PLR_ERR_BUFFER_TOO_SMALL and length.value > capacity:
+            capacity = length.value
+            continue
+        if status:
+            raise failure(status, where)
+        return bytes(memoryview(buffer)[:length.value])
+
+
+def encode_tokens(context: Context, tokens: Any, vocab: int, *, rows: int = 1, stream: int = 0, step: int = 0,
+                  micro_batch: int = 0, seed: int = 0) -> bytes:
+    """A frame of token ids (rows x cols, each below vocab), packed to ceil(log2 vocab) bits or less. A flat sequence is
+    cut into `rows`."""
+    need(context, Context, "context")
+    tokens = tokens_of(tokens)
+    if len(tokens.shape) == 2:
+        rows = tokens.shape[0]
+    if not u32(rows, "rows") or tokens.size % rows:
+        raise ShapeError("%d ids are not %d rows" % (tokens.size, rows), "tokens")
+    cols, info = u32(tokens.size // rows, "tokens"), _info(ROLES["tokens"], stream, step, micro_batch, seed)
+    return _write_frame("encode_tokens", FRAME_HEADER + 64 + 4 * tokens.size, lambda out, length: context._read(
+        C.plr_tokens_encode, info, tokens.address, rows, cols, u32(vocab, "vocab"), out, length))
+
+
+def decode_tokens(context: Context, frame: Any, capacity: int = 1 << 20) -> Tensor:
+    """The ids of a token frame: rows x cols, int32, each below frame_info(frame).vocab. capacity: ids at most; a few
+    bytes from a peer can say that they are very many."""
+    info = frame_info(context, frame)
+    argument, length, _keep = reading(frame, "frame")
+    fits = info.rows * info.cols <= capacity
+    out = Tensor((info.rows, info.cols) if fits else (1, 1), "int32")  # else the library says what does not fit
+    error = new_error()
+    status = context._read(C.plr_tokens_decode, argument, length, out.address, out.size, None, error)
+    if status:
+        raise failure(status, "decode_tokens", error)
+    return out
+
+
+def encode_control(payload: Any, *, stream: int = 0, step: int = 0, micro_batch: int = 0, seed: int = 0) -> bytes:
+    """Opaque bytes as a frame."""
+    argument, length, _keep = reading(payload, "payload")
+    info, length = _info(ROLES["control"], stream, step, micro_batch, seed), u32(length, "payload")
+    return _write_frame("encode_control", FRAME_HEADER + 64 + length, lambda out, size: C.plr_control_encode(
+        info, argument, length, out, size))
+
+
+def decode_control(context: Context, frame: Any) -> bytes:
+    """The payload of a control frame."""
+    need(context, Context, "context")
+    argument, length, _keep = reading(frame, "frame")
+    payload, size, error = ctypes.c_void_p(), ctypes.c_uint32(), new_error()
+    status = context._read(C.plr_control_decode, argument, length, ctypes.byref(payload), ctypes.byref(size), None,
+                           error)
+    if status:
+        raise failure(status, "decode_control", error)
+    return ctypes.string_at(payload, size.value) if size.value else b""

@@ -1,0 +1,220 @@
+"""A shard: consecutive blocks of a model on one device, trained or used for inference."""
+from __future__ import annotations
+
+import ctypes
+import math
+from array import array
+from typing import Any, Optional, Sequence
+
+from . import _abi
+from ._handle import Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, text, u32, u64
+from ._load import C
+from .context import Context
+from .errors import InvalidArgument, ShapeError, failure
+from .io import Readable, Writable, reading_from, sink_for
+from .model import Model
+from .tensor import Tensor, fit, row_major
+
+
+def tokens_of(value: Any, what: str = "tokens") -> Tensor:
+    """Ids as an int32 tensor: of an int32 tensor or buffer without a copy, else of bytes or a sequence of integers."""
+    if isinstance(value, Tensor):
+        tensor = value
+    elif isinstance(value, (bytes, bytearray, list, tuple, range)):
+        try:
+            tensor = Tensor.of(array("i", value), what)
+        except OverflowError as error:
+            raise InvalidArgument(str(error), what) from None
+    else:
+        tensor = Tensor.of(value, what)
+    if tensor.dtype != "int32" or not tensor.contiguous:
+        raise ShapeError("contiguous int32 is needed, not %s with strides %r" % (tensor.dtype, tensor.strides), what)
+    return tensor
+
+
+def _key(shape, dtype="float32"):
+    return dtype, shape, row_major(shape)
+
+
+class Shard(Handle):
+    """Blocks [first_block, end_block) of a model; end_block None: to the end.
+
+    N = micro_batch * seq_len token rows, w = boundary_width, V = vocab of the model. What crosses a boundary is N x w
+    float32. Tensors may be a Tensor or anything Tensor.of takes; a Tensor is the fastest.
+
+    slots           micro-batches in flight
+    inference_only  no gradients and optimizer state
+    """
+
+    __slots__ = ("model", "first_block", "end_block", "slots", "is_first", "is_last", "_context", "_wire", "_tokens")
+
+    def __init__(self, context: Context, model: Model, first_block: int = 0, end_block: Optional[int] = None, *,
+                 slots: int = 1, inference_only: bool = False, device: str = "cpu"):
+        need(context, Context, "context")
+        need(model, Model, "model")
+        info = model.info
+        options = initialised(_abi.plr_shard_options, C.plr_shard_options_init)
+        options.first_block = u32(first_block, "first_block")
+        options.end_block = info.blocks if end_block is None else u32(end_block, "end_block")
+        options.slots, options.inference_only = u32(slots, "slots"), bool(inference_only)
+        options.device = text(device, "device")
+        self._make(C.plr_shard_destroy, (context, model),
+                   lambda c, m: create(C.plr_shard_create, "Shard", c, m, options))
+        self._context, self.model, self.slots = context, model, slots
+        self.first_block, self.end_block = options.first_block, options.end_block
+        self.is_first, self.is_last = self.first_block == 0, self.end_block == info.blocks
+        self._wire = _key((info.micro_batch * info.seq_len, info.boundary_width))
+        self._tokens = _key((info.micro_batch, info.seq_len + 1), "int32")
+
+    def _ids(self, tokens):
+        """micro_batch x (seq_len + 1) ids, in any shape."""
+        if tokens.__class__ is not Tensor or tokens._key != self._tokens:
+            tokens = tokens_of(tokens)
+            _count(tokens, math.prod(self._tokens[1]), "tokens")
+        return tokens
+
+    def _cross(self, tensor, what, written=False):
+        """A tensor that crosses a boundary, checked; None stays None."""
+        if tensor.__class__ is Tensor and tensor._key == self._wire and not (written and tensor.readonly):
+            return tensor
+        return fit(tensor, what, "float32", self._wire[1], written)
+
+    def forward(self, slot: int, tokens: Any, x: Any = None, out: Any = None) -> Any:
+        """Training forward of one micro-batch into a slot.
+
+        tokens: micro_batch x (seq_len + 1) ids. x: N x w, what the shard before gave; None on the first shard.
+        Returns out (N x w, made when None), or on the last shard the sum of the cross-entropy over N rows, in nats."""
+        tokens = self._ids(tokens)
+        if not 0 <= slot < self.slots:
+            raise InvalidArgument("slot %r is not in 0 .. %d" % (slot, self.slots - 1), "Shard.forward")
+        if x is not None:
+            x = self._cross(x, "x")
+        if out is not None:
+            out = self._cross(out, "out", True)
+        elif not self.is_last:
+            out = Tensor(self._wire[1])
+        loss = ctypes.c_double()
+        status = self._call(C.plr_shard_forward, slot, tokens.address, x if x is None else x._ref,
+                            out if out is None else out._ref, ctypes.byref(loss))
+        if status:
+            raise failure(status, "Shard.forward")
+        return loss.value if out is None else out
+
+    def backward(self, slot: int, grad_out: Any = None, out: Any = None) -> Optional[Tensor]:
+        """Backward of the micro-batch in a slot, which becomes free; in micro-batch order.
+
+        grad_out: N x w, the gradient of what forward returned; None on the last shard. Returns the gradient of x
+        (N x w, written to `out` if given), None on the first shard."""
+        if not 0 <= slot < self.slots:
+            raise InvalidArgument("slot %r is not in 0 .. %d" % (slot, self.slots - 1), "Shard.backward")
+        if grad_out is not None:
+            grad_out = self._cross(grad_out, "grad_out")
+        if out is not None:
+            out = self._cross(out, "out", True)
+        elif not self.is_first:
+            out = Tensor(self._wire[1])
+        status = self._call(C.plr_shard_backward, slot, grad_out if grad_out is None else grad_out._ref,
+                            out if out is None else out._ref)
+        if status:
+            raise failure(status, "Shard.backward")
+        return out
+
+    def step(self) -> None:
+        """Applies the optimizer to the accumulated gradients, clears them and counts the step."""
+        status = self._call(C.plr_shard_step)
+        if status:
+            raise failure(status, "Shard.step")
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done since the seeded start."""
+        return self._read(C.plr_shard_steps)
+
+    def infer(self, tokens: Any, x: Any = None, out: Any = None, rows: int = 1) -> Tensor:
+        """Forward only. tokens: rows x seq ids (a flat sequence is cut into `rows`), seq <= seq_len, rows * seq <= N.
+        x: rows*seq x w, None on the first shard. Returns rows*seq x w, on the last shard the logits rows*seq x V."""
+        tokens, rows = tokens_of(tokens), u32(rows, "rows")
+        count = tokens.size
+        if len(tokens.shape) == 2:
+            rows = tokens.shape[0]
+        if not rows or not count or count % rows:
+            raise ShapeError("%d ids are not %d rows" % (count, rows), "tokens")
+        width = self.model.info.vocab if self.is_last else self.model.info.boundary_width
+        if x is not None:
+            x = fit(x, "x", "float32", (count, self.model.info.boundary_width))
+        shape = (count, width)
+        if out is None and count <= self._wire[1][0]:
+            out = Tensor(shape)
+        elif out is not None:
+            out = fit(out, "out", "float32", shape, True)
+        status = self._call(C.plr_shard_infer, tokens.address, rows, u32(count // rows, "tokens"),
+                            x if x is None else x._ref, out if out is None else out._ref)
+        if status:
+            raise failure(status, "Shard.infer")
+        return out
+
+    def loss(self, logits: Any, labels: Any) -> float:
+        """Cross-entropy of logits (rows x V, overwritten) against rows labels, summed in nats. Last shard only."""
+        logits, labels = Tensor.of(logits, "logits"), tokens_of(labels, "labels")
+        if len(logits.shape) != 2:
+            raise ShapeError("rank is %d, 2 is needed" % len(logits.shape), "logits")
+        logits = fit(logits, "logits", "float32", (logits.shape[0], self.model.info.vocab), True)
+        _count(labels, logits.shape[0], "labels")
+        total = ctypes.c_double()
+        status = self._call(C.plr_shard_loss, logits._ref, labels.address, ctypes.byref(total))
+        if status:
+            raise failure(status, "Shard.loss")
+        return total.value
+
+    def save(self, target: Writable) -> None:
+        """Writes a snapshot (weights, optimizer state, step) to a path, a binary file object or a Sink."""
+        sink, error = sink_for(self._context, target), new_error()
+        self._owner.pointer  # a closed shard raises before the sink is taken
+        with sink:
+            sink.check(self._call(lambda pointer: C.plr_shard_save(pointer, sink.take(), error)), "Shard.save", error)
+
+    def load(self, origin: Readable) -> None:
+        """Restores a snapshot of the same model and blocks from a path, bytes, a binary file object or a Source."""
+        error = new_error()
+        with reading_from(self._context, origin) as source:
+            source.check(self._call(C.plr_shard_load, source.struct, error), "Shard.load", error)
+
+    def leaves(self) -> list:
+        """Hash of each of the shard's blocks: weights, moments and step."""
+        count = self.end_block - self.first_block
+        array_ = (_abi.plr_hash * count)()
+        status = self._call(C.plr_shard_leaves, array_, count)
+        if status:
+            raise failure(status, "Shard.leaves")
+        return hashes_out(array_, count)
+
+
+def _count(tensor, count, what):
+    if tensor.size != count:
+        raise ShapeError("%d ids are needed, not %d" % (count, tensor.size), what)
+
+
+def weight_root(leaves: Sequence[bytes]) -> bytes:
+    """Weight root of a whole model from the leaves of all its blocks in order (RFC 6962 tree)."""
+    array_, count = hashes_in(leaves, "leaves")
+    out = _abi.plr_hash()
+    status = C.plr_weight_root(array_, count, out)
+    if status:
+        raise failure(status, "weight_root")
+    return bytes(out)
+
+
+def sample(logits: Any, *, temperature: float = 0.0, top_k: int = 0, seed: int = 0, position: int = 0) -> int:
+    """Draws one token from V logits (float32, one row) by Philox(seed, position). temperature 0: the largest. top_k 0:
+    all."""
+    logits = Tensor.of(logits, "logits")
+    if logits.dtype != "float32" or not logits.contiguous or max(logits.shape) != logits.size:
+        raise ShapeError("one row of contiguous float32 is needed, not %s of shape %r" % (logits.dtype, logits.shape),
+                         "logits")
+    token = ctypes.c_int32()
+    status = C.plr_sample(logits.address, logits.size, temperature, u32(top_k, "top_k"), u64(seed, "seed"),
+                          u64(position, "position"), ctypes.byref(token))
+    if status:
+        raise failure(status, "sample")
+    return token.value
+
