@@ -15,7 +15,8 @@ typedef struct plr_device_vtable {
   uint32_t struct_size;
   uint32_t api_version; /* PLR_DEVICE_API */
   const char *name;     /* "cpu", "cuda" */
-  void *(*alloc)(plr_device *, size_t size); /* 64-byte aligned (256 on a GPU), zeroed; NULL on failure */
+  void *(*alloc)(plr_device *,
+                 size_t size); /* 64-byte aligned (256 on a GPU), zeroed; NULL on failure */
   void (*free)(plr_device *, void *ptr);
   plr_status (*write)(plr_device *, void *dst, const void *host_src, size_t size);
   plr_status (*read)(plr_device *, void *host_dst, const void *src, size_t size);

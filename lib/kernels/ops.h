@@ -32,6 +32,8 @@ typedef enum plr_op_id {
   PLR_OP_SUMSQ,        /* plr_sumsq_args */
   PLR_OP_ADAMW,        /* plr_adamw_args */
   PLR_OP_GAUSSIAN,     /* plr_gaussian_args */
+  PLR_OP_QUANTISE,     /* plr_quantise_args */
+  PLR_OP_DEQUANTISE,   /* plr_quantise_args */
   PLR_OP_COUNT
 } plr_op_id;
 
@@ -171,5 +173,19 @@ typedef struct plr_gaussian_args {
   uint32_t stream;
   float std;
 } plr_gaussian_args;
+
+/* Block integers as the exchange's frames have them (lib/exchange/FRAME.md): n values in groups that share a bf16 scale
+ * (two little-endian bytes), bits 8 or 4, two 4-bit values a byte, the first in the low half. group is even.
+ * quantise reads x, writes scales and q, and adds 1 to the bits of not_finite (which starts at 0) when a value
+ * is not finite; what it then wrote means nothing. dequantise reads scales and q, and writes y. Of devices with
+ * memory of their own: on the CPU the exchange does this while it packs a frame. */
+typedef struct plr_quantise_args {
+  const float *x;
+  float *y;
+  uint8_t *scales, *q;
+  uint32_t *not_finite;
+  int64_t n;
+  uint32_t group, bits;
+} plr_quantise_args;
 
 #endif
