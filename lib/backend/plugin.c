@@ -107,8 +107,8 @@ static plr_status load_default(const plr_device_plugin **out, plr_error *err) {
   for (size_t i = 0; i < count; i++) {
     plr_status st = load_file(tried[i], out, err);
     if (st != PLR_ERR_NOT_FOUND) return st;
-    size_t used = strlen(list);
-    snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", tried[i]);
+    const size_t used = strlen(list);
+    snprintf(list + used, sizeof list - used, "%s%.90s", i ? ", " : "", tried[i]);
   }
   return plr__fail(err, PLR_ERR_NOT_FOUND, "device", "no CUDA plugin: tried %s", list);
 }

@@ -69,12 +69,12 @@ plr_status plr__cpu_swiglu_bwd(plr_context *ctx, const plr_swiglu_args *a) {
   return PLR_OK;
 }
 
-void plr__f32_to_bf16(plr_context *ctx, const float *x, uint16_t *y, int64_t n) {
+void plr__bf16_pack(plr_context *ctx, const float *x, uint16_t *y, int64_t n) {
   plr_bf16_args a = {.from_f32 = x, .bf16 = y};
   plr__partition(ctx, n, 32, 1, plr__vec(ctx)->to_bf16, &a);
 }
 
-void plr__bf16_to_f32(plr_context *ctx, const uint16_t *x, float *y, int64_t n) {
+void plr__bf16_unpack(plr_context *ctx, const uint16_t *x, float *y, int64_t n) {
   plr_bf16_args a = {.from_bf16 = x, .f32 = y};
   plr__partition(ctx, n, 32, 1, plr__vec(ctx)->from_bf16, &a);
 }

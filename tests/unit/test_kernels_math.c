@@ -224,9 +224,9 @@ static void bf16_rounds_to_nearest_even(void **state) {
   uint16_t y[N];
   memcpy(x, in, sizeof in);
   for (int c = 0; c < CONTEXTS; c++) {
-    plr__f32_to_bf16(ctx[c], x, y, N);
+    plr__bf16_pack(ctx[c], x, y, N);
     assert_memory_equal(y, out, sizeof out);
-    plr__bf16_to_f32(ctx[c], y, back, N);
+    plr__bf16_unpack(ctx[c], y, back, N);
     for (int i = 0; i < N; i++) {
       uint32_t b;
       memcpy(&b, back + i, 4);

@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static plr_cuda_device *cuda(plr_device *device) {
   return (plr_cuda_device *)device;
