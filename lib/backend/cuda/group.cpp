@@ -4,6 +4,7 @@
 #include "nccl_api.h"
 
 #include <dlfcn.h>
+#include <string.h>
 
 #ifndef PLR_NCCL_LIBRARY
 #define PLR_NCCL_LIBRARY "libnccl.so.2"
