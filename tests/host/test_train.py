@@ -149,11 +149,10 @@ class Train(unittest.TestCase):
         out = self.path("out")
         model = [{"1ms": "40ms"}.get(word, word) for word in host.MODEL]
         status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "2", "--steps", "6",
-                                          "--eval-every", "6",
-                                          "--compress", "1", "--rate", "2mbit", *model)
+                                          "--eval-every", "6", "--compress", "1", "--rate", "2mbit", *model)
         self.assertEqual(status, 0, said + errors)
         with open(os.path.join(out, "dense", "record.tsv"), encoding="ascii") as f:
-            last = [line.split("\t") for line in f if line.startswith("point\t12\t")][0]
+            last = [line.split("\t") for line in f if line.startswith("point\t6\t")][0]
         # A step: two activations follow each other down, then the second gradient comes up behind the first;
         # token ids go in and the loss comes out over three more hops.
         frame = 4 * 32 * 64 * 2 * 8 / 2e6
