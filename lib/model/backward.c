@@ -117,21 +117,13 @@ static void attention_rule(plr_graph *g, const plr_node *f) {
   for (int i = 0; i < 3; i++) n->arg[7 + i] = plr__ref_value(d[i]);
 }
 
-static uint32_t readers(const plr_graph *g, uint32_t v) {
-  uint32_t count = 0, producer = g->values[v].producer;
-  for (uint32_t i = producer + 1; i < g->forward_count; i++)
-    for (uint32_t j = 0; j < plr__op_args(g->forward[i].op); j++)
-      count += g->forward[i].arg[j].kind == PLR_REF_VALUE && g->forward[i].arg[j].index == v;
-  return count;
-}
-
 static void swiglu_rule(plr_graph *g, const plr_node *f) {
   uint32_t dh = incoming(g, value_arg(f, 2));
   if (g->failed != PLR_OK) return;
   for (int i = 0; i < 2; i++) {
     plr_value *v = &g->values[value_arg(f, i)];
-    if (v->grad != PLR_NO_VALUE || v->cheap || v->producer == PLR_NO_NODE ||
-        readers(g, value_arg(f, i)) != 1)
+    /* named by its producer and by this node, nobody else */
+    if (v->grad != PLR_NO_VALUE || v->cheap || v->producer == PLR_NO_NODE || v->uses != 2)
       plr__graph_fail(g, PLR_ERR_INTERNAL);
     v->grad = value_arg(f, i);
   }
@@ -198,7 +190,14 @@ static void rule(plr_graph *g, const plr_node *f) {
   }
 }
 
+static void count_uses(plr_graph *g) {
+  for (uint32_t i = 0; i < g->forward_count; i++)
+    for (uint32_t j = 0; j < plr__op_args(g->forward[i].op); j++)
+      if (g->forward[i].arg[j].kind == PLR_REF_VALUE) g->values[g->forward[i].arg[j].index].uses++;
+}
+
 void plr__graph_derive_backward(plr_graph *g) {
+  count_uses(g);
   uint32_t d = g->output; /* logits: XENT leaves their gradient in them */
   if (g->loss == PLR_NO_VALUE) d = plr__graph_value(g, g->values[g->output].cols);
   if (g->failed != PLR_OK) return;

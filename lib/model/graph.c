@@ -26,7 +26,7 @@ uint32_t plr__graph_value(plr_graph *g, int64_t cols) {
   void *array = g->values;
   if (!reserve(g, &array, g->value_count, &g->value_cap, sizeof *g->values)) return 0;
   g->values = array;
-  plr_value v = {cols, PLR_NO_NODE, PLR_NO_VALUE, 0, 0};
+  plr_value v = {.cols = cols, .producer = PLR_NO_NODE, .grad = PLR_NO_VALUE};
   g->values[g->value_count] = v;
   return g->value_count++;
 }

@@ -49,6 +49,7 @@ typedef struct plr_value {
   uint32_t grad;     /* value that holds its gradient; PLR_NO_VALUE when there is none */
   uint32_t cheap;    /* computed again for backward instead of being kept */
   uint32_t redone;   /* the backward list already computes it again */
+  uint32_t uses;     /* operands of the forward list that name it; counted for backward */
 } plr_value;
 
 #define PLR_NO_VALUE 0xffffffffu
