@@ -7,6 +7,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("PLR_BUILD", os.path.join(ROOT, "build", "release"))
 TRAIN = os.path.join(BUILD, "examples", "pluralis-train")
+SIM_JOB = os.path.join(BUILD, "tests", "sim_job")
 CHECKS = os.path.join(BUILD, "examples", "host_checks")
 
 WORDS = ("in the beginning was word and with people they said unto him that he should go up to "

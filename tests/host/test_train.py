@@ -135,6 +135,29 @@ class Train(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("verifier key", errors)
 
+    def test_over_tcp_as_in_one_process(self):
+        """Processes, sockets and clocks change nothing: snapshots are the bytes a simulated run ends with."""
+        out = self.path("out")
+        status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "4", "--steps", "8",
+                                          "--compress", "8", *host.MODEL)
+        self.assertEqual(status, 0, said + errors)
+        codec = self.codec(out, "ours")
+        simulated = subprocess.run([host.SIM_JOB, os.path.join(out, "ours", "manifest.json"), self.text, codec, "4",
+                                    "8"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+                                   check=False)
+        self.assertEqual(simulated.returncode, 0, simulated.stdout)
+        said = dict(re.findall(r"^(root|stage-\d) ([0-9a-f]{64})$", simulated.stdout, re.M))
+        snapshots = self.snapshots(out, "ours", 8)
+        self.assertEqual(len(snapshots), 4)
+        for stage in range(4):
+            self.assertEqual(snapshots["stage-%d-8.plr" % stage], said["stage-%d" % stage])
+
+    @staticmethod
+    def codec(out, run):
+        """Name of the codec, from the first line of the record."""
+        with open(os.path.join(out, run, "record.tsv"), encoding="ascii") as f:
+            return f.readline().rstrip("\n").replace("%20", " ").rsplit(" ", 1)[1]
+
     def test_one_stage(self):
         out = self.path("out")
         status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "1", "--steps", "6",

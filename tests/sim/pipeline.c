@@ -42,14 +42,18 @@ char *pipe_text(size_t len) {
   return text;
 }
 
-static plr_model *make_model(plr_context *ctx, int subspace) {
-  char json[1024];
+static plr_model *read_model(plr_context *ctx, const char *json) {
   plr_model *model = NULL;
   plr_error err = {.struct_size = sizeof err};
-  pipe_manifest(json, sizeof json, subspace);
   if (plr_model_from_json(ctx, json, strlen(json), &model, &err) != PLR_OK)
     fail_msg("%s: %s", err.where, err.message);
   return model;
+}
+
+static plr_model *make_model(plr_context *ctx, int subspace) {
+  char json[1024];
+  pipe_manifest(json, sizeof json, subspace);
+  return read_model(ctx, json);
 }
 
 /* ---- snapshots in memory ---------------------------------------------------------------------- */
@@ -286,11 +290,14 @@ void pipe_open(pipeline *p, const pipe_config *config) {
   p->config = *config;
   p->feeder = config->stages;
   assert_int_equal(plr_context_create(config->context, &p->ctx, NULL), PLR_OK);
-  p->model = make_model(p->ctx, config->subspace);
+  p->model = config->manifest ? read_model(p->ctx, config->manifest)
+                              : make_model(p->ctx, config->subspace);
   p->info.struct_size = sizeof p->info;
   assert_int_equal(plr_model_get_info(p->model, &p->info), PLR_OK);
-  p->text = pipe_text(TEXT_BYTES);
-  assert_int_equal(plr_corpus_create(p->ctx, p->text, TEXT_BYTES, &p->corpus, NULL), PLR_OK);
+  p->text = config->text ? NULL : pipe_text(TEXT_BYTES);
+  assert_int_equal(plr_corpus_create(p->ctx, config->text ? config->text : p->text,
+                                     config->text ? config->text_len : TEXT_BYTES, &p->corpus, NULL),
+                   PLR_OK);
   p->net = sim_create(&hooks);
   assert_non_null(p->net);
   for (uint32_t i = 0; i <= config->stages; i++) {

@@ -35,6 +35,9 @@ typedef struct pipe_config {
   const uint8_t *const *snapshots; /* one a stage, to start from; NULL: seeded weights */
   const size_t *snapshot_lens;
   const plr_context_options *context; /* NULL: defaults */
+  const char *manifest;               /* JSON of another model than the little one; then subspace is not looked at */
+  const char *text;                   /* another text, borrowed until close */
+  size_t text_len;
 } pipe_config;
 
 typedef struct pipe_receipt {
