@@ -159,8 +159,8 @@ static void put_links(struct strbuf *out, const struct report *r) {
   strbuf_puts(
       out,
       "<section><h2>Bytes on each link</h2><div class=\"sub\">Both directions, everything counted: "
-      "frames with headers, token ids, signatures, control. The feeder's links carry token ids and "
-      "losses only.</div>\n");
+      "frames with headers, token ids, signatures, control. The feeder's links carry token ids, "
+      "losses and receipts.</div>\n");
   run_legend(out, r,
              find_run(r, 0)
                  ? "<span><span class=\"swatch\" style=\"background:var(--ghost)\"></span>"
