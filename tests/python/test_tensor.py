@@ -26,7 +26,7 @@ class TensorTest(unittest.TestCase):
         t = Tensor((3, 4))
         self.assertEqual((t.shape, t.strides, t.dtype, t.size, t.readonly, t.contiguous),
                          ((3, 4), (4, 1), "float32", 12, False, True))
-        self.assertEqual(t.address % 64, 0)
+        self.assertEqual((t.address % 64, t.itemsize, Tensor(1, "bfloat16").itemsize), (0, 4, 2))
         self.assertEqual(t.tolist(), [[0.0] * 4] * 3)
         t.flat[:] = array("f", range(12))
         self.assertEqual(t.data[2, 1], 9.0)

@@ -131,6 +131,11 @@ class Tensor:
         return cls._make(*_dlpack.take(value, what), what)
 
     @property
+    def itemsize(self) -> int:
+        """Bytes an element."""
+        return C.plr_dtype_size(DTYPES[self.dtype])
+
+    @property
     def contiguous(self) -> bool:
         return self.strides == row_major(self.shape)
 
