@@ -1,18 +1,15 @@
 """DLPack (github.com/dmlc/dlpack, dlpack.h 1.1) in and out, legacy and versioned capsules, by ctypes alone.
 
-Two things cannot be done the way a C extension does them:
-
-  - A capsule that nobody took is usually freed by its destructor. That runs while the consumer's exception is being
-    raised, and a ctypes callback may not be entered then. Our capsules have no destructor; a capsule that is not
-    referenced from outside any more is freed at the next export.
-  - The deleter is called at a moment of the consumer's choice. numpy saves a pending exception around it. Where a
-    consumer does not, and drops its last reference in the middle of an expression that raises, that exception
-    becomes a SystemError; the memory is released all the same. Tensor.numpy() and Tensor.torch() share memory
-    without a deleter.
+What a C extension does in the capsule's destructor and in the deleter cannot be done in Python: a consumer may call
+them while an exception is being raised, or without the interpreter's lock, or after its end. So no Python runs there.
+Our capsules have no destructor, and the deleter is a function of the C library that only leaves a mark: sigemptyset,
+which sets its argument to zero. Marked tensors, and those in capsules that nobody took, are given up at the next
+export or garbage collection.
 """
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 
 from .errors import ShapeError, Unsupported
@@ -67,38 +64,51 @@ _set_name.argtypes, _set_name.restype = [ctypes.py_object, ctypes.c_char_p], cty
 
 # ---- out ----------------------------------------------------------------------------------------
 
-# Address of the managed struct: [capsule, name, everything that must live until the consumer is done]. The deleter
-# is the dictionary's own pop, since a Python function would not run while an exception is pending.
+_increment, _decrement = ctypes.pythonapi.Py_IncRef, ctypes.pythonapi.Py_DecRef
+for _function in (_increment, _decrement):
+    _function.argtypes, _function.restype = [ctypes.py_object], None
+
+_mark = ctypes.cast(ctypes.CDLL(None).sigemptyset, _Deleter)
+ROOM = 256  # sigset_t is 128 bytes
+
+# Address of the managed struct: [capsule, name, memory, everything that must live until the consumer is done]. Each
+# entry has a reference to itself, so that it outlives this module when a consumer does.
 exported: dict = {}
-_pop = _Deleter(exported.pop)
-ctypes.pythonapi.Py_IncRef(ctypes.py_object(_pop))  # consumers may outlive this module
 
 
-def _sweep():
-    """Frees what was exported and never taken."""
-    for address, entry in list(exported.items()):
-        # References to the capsule: the entry's and getrefcount's own argument.
-        if sys.getrefcount(entry[0]) == 2 and _is_valid(entry[0], entry[1]):
-            exported.pop(address, None)
+def sweep(_phase=None, _information=None, _exported=exported, _valid=_is_valid, _refs=sys.getrefcount,
+          _word=ctypes.c_uint64.from_address, _let_go=_decrement):
+    """Gives up what consumers are done with, and what was exported and never taken."""
+    for address, entry in list(_exported.items()):
+        # References to a capsule nobody took: the entry's, and getrefcount's own argument.
+        done = _word(address).value == 0 or (_refs(entry[0]) == 2 and _valid(entry[0], entry[1]))
+        if done and _exported.pop(address, None) is not None:
+            _let_go(entry)
 
 
 def capsule(tensor, address, dtype, shape, strides, readonly, versioned):
     """A capsule that shares the memory of `tensor`, which lives until the consumer is done with it."""
-    _sweep()
+    if sweep not in gc.callbacks:
+        gc.callbacks.append(sweep)
+    sweep()
+    if readonly and not versioned:
+        raise BufferError("a read-only tensor cannot be exported without versioned DLPack")
     name = VERSIONED if versioned else LEGACY
-    managed = STRUCTS[name]()
+    memory = ctypes.create_string_buffer(ROOM)
+    managed = STRUCTS[name].from_buffer(memory)
     if versioned:
         managed.major, managed.minor, managed.flags = 1, 1, READ_ONLY if readonly else 0
-    elif readonly:
-        raise BufferError("a read-only tensor cannot be exported without versioned DLPack")
-    managed.deleter = _pop
+    managed.deleter = _mark
     count = len(shape)
     sizes, steps = (ctypes.c_int64 * count)(*shape), (ctypes.c_int64 * count)(*strides)
     code, bits = DTYPES[dtype]
-    managed.tensor = _Tensor(address, _Device(CPU, 0), count, _DataType(code, bits, 1), sizes, steps, 0)
-    key = ctypes.addressof(managed)
+    # Not NULL even when it is empty: zero is the mark.
+    managed.tensor = _Tensor(address or ctypes.addressof(sizes), _Device(CPU, 0), count, _DataType(code, bits, 1),
+                             sizes, steps, 0)
+    key = ctypes.addressof(memory)
     made = _new(key, name, None)
-    exported[key] = [made, name, managed, sizes, steps, tensor]
+    entry = exported[key] = [made, name, memory, managed, sizes, steps, tensor]
+    _increment(entry)
     return made
 
 

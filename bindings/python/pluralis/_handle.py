@@ -250,7 +250,7 @@ def hash_out(function, *arguments) -> bytes:
 def hashes_in(values, what):
     """(array, count) of 32-byte hashes."""
     raw = b"".join(octets(value, 32, "%s[%d]" % (what, i)) for i, value in enumerate(values))
-    return ctypes.cast(raw, ctypes.POINTER(_abi.plr_hash)), len(raw) // 32
+    return (_abi.plr_hash * (len(raw) // 32)).from_buffer_copy(raw), len(raw) // 32
 
 
 def hashes_out(array, count) -> list:

@@ -107,5 +107,6 @@ def profile_hash() -> bytes:
 
 
 def sha256(data) -> bytes:
+    """SHA-256 of bytes or of anything with the buffer protocol."""
     argument, length, _keep = reading(data, "data")
     return hash_out(C.plr_sha256, argument, length)

@@ -67,9 +67,10 @@ class Source:
 
     def _from_file(self, file):
         lock = threading.Lock()
-        self.struct.size = file.seek(0, os.SEEK_END)
+        size = self.struct.size = file.seek(0, os.SEEK_END)
 
         def read(offset, address, length):
+            _within(offset, length, size)
             target = memoryview((ctypes.c_char * length).from_address(address)).cast("B")
             with lock:
                 file.seek(offset)
@@ -88,8 +89,7 @@ class Source:
         size = self.struct.size
 
         def read(offset, address, length, _view=view):
-            if offset > size or length > size - offset:
-                raise EOFError("read of %d bytes at %d of %d" % (length, offset, size))
+            _within(offset, length, size)
             ctypes.memmove(address, start + offset, length)
 
         self._callbacks(read)
@@ -138,6 +138,11 @@ class Source:
     def __del__(self):
         self.close()
         let_go(self._keep)
+
+
+def _within(offset, length, size):
+    if offset > size or length > size - offset:
+        raise EOFError("read of %d bytes at %d of %d" % (length, offset, size))
 
 
 class Sink:

@@ -22,7 +22,7 @@ def tokens_of(value: Any, what: str = "tokens") -> Tensor:
         tensor = value
     elif isinstance(value, (bytes, bytearray, list, tuple, range)):
         try:
-            tensor = Tensor.of(array("i", value), what)
+            tensor = Tensor.of(array("i", list(value)), what)  # of bytes, array would take the memory
         except OverflowError as error:
             raise InvalidArgument(str(error), what) from None
     else:

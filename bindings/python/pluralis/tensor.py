@@ -16,7 +16,7 @@ MAX_DIMS = _abi.PLR_MAX_DIMS
 DTYPES = {"float32": _abi.PLR_DTYPE_F32, "float16": _abi.PLR_DTYPE_F16, "bfloat16": _abi.PLR_DTYPE_BF16,
           "int32": _abi.PLR_DTYPE_I32, "uint8": _abi.PLR_DTYPE_U8}
 SIZES = {name: C.plr_dtype_size(number) for name, number in DTYPES.items()}
-FORMATS = {"float32": "f", "float16": "e", "bfloat16": "H", "int32": "i", "uint8": "B"}  # of struct and memoryview
+FORMATS = {"float32": "f", "float16": "H", "bfloat16": "H", "int32": "i", "uint8": "B"}  # memoryview casts to these
 BY_FORMAT = {"f": "float32", "e": "float16", "i": "int32", "B": "uint8"}
 TYPESTR = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint8": "|u1"}  # of numpy
 ALIGNMENT = 64
@@ -116,12 +116,14 @@ class Tensor:
         if dtype is None or SIZES[dtype] != b.itemsize:
             raise ShapeError("dtype of the buffer (format %r, %d bytes) is not one of %s"
                              % (form, b.itemsize, ", ".join(BY_FORMAT.values())), what)
-        shape = tuple(b.shape[:b.ndim]) if b.ndim else ()
-        steps = tuple(b.strides[:b.ndim]) if b.ndim else ()
-        if any(step % b.itemsize for step in steps):
-            raise ShapeError("strides %r (bytes) are not whole elements" % (steps,), what)
-        return cls._make(view, b.buf or 0, dtype, shape, tuple(step // b.itemsize for step in steps),
-                         bool(b.readonly), what)
+        shape = tuple(b.shape[:b.ndim]) if b.shape else (b.len // b.itemsize,)
+        strides = None
+        if b.strides:  # NULL: contiguous. Arrays of ctypes say so even when asked for strides
+            steps = tuple(b.strides[:b.ndim])
+            if any(step % b.itemsize for step in steps):
+                raise ShapeError("strides %r (bytes) are not whole elements" % (steps,), what)
+            strides = tuple(step // b.itemsize for step in steps)
+        return cls._make(view, b.buf or 0, dtype, shape, strides, bool(b.readonly), what)
 
     @classmethod
     def from_dlpack(cls, value: Any, what: str = "tensor") -> "Tensor":
@@ -129,12 +131,17 @@ class Tensor:
         return cls._make(*_dlpack.take(value, what), what)
 
     @property
+    def itemsize(self) -> int:
+        """Bytes an element."""
+        return C.plr_dtype_size(DTYPES[self.dtype])
+
+    @property
     def contiguous(self) -> bool:
         return self.strides == row_major(self.shape)
 
     @property
     def data(self) -> memoryview:
-        """The numbers as a memoryview of this shape (format "f", "e", "i", "B"; bfloat16 as "H")."""
+        """The numbers as a memoryview of this shape (format "f", "i", "B"; of the 16-bit ones "H", the bits)."""
         flat = self.flat
         return flat if len(self.shape) == 1 or 0 in self.shape else flat.cast("B").cast(FORMATS[self.dtype], self.shape)
 
@@ -159,7 +166,8 @@ class Tensor:
         return (_dlpack.CPU, 0)
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
-        """A capsule of DLPack: versioned when the consumer asks for 1.0 or later. Never copies."""
+        """A capsule of DLPack: versioned when the consumer asks for 1.0 or later. Never copies. The memory is given up at
+        the next export or garbage collection after the consumer is done with it."""
         if stream is not None:
             raise BufferError("a tensor in the processor's memory has no stream")
         if dl_device is not None and tuple(dl_device) != (_dlpack.CPU, 0):

@@ -1,0 +1,171 @@
+"""Frames: tensors, tokens, control."""
+import math
+import random
+import unittest
+from array import array
+
+import support  # noqa: F401  # pylint: disable=unused-import
+
+import pluralis
+from pluralis import errors
+from pluralis import Tensor
+
+ROWS, COLS = 32, 64
+
+
+def values():
+    draw = random.Random(1)
+    t = Tensor((ROWS, COLS))
+    t.flat[:] = array("f", [draw.gauss(0, 1) for _ in range(ROWS * COLS)])
+    return t
+
+
+def snr(a, b):
+    signal = sum(x * x for x in a.flat)
+    noise = sum((x - y) ** 2 for x, y in zip(a.flat, b.flat))
+    return math.inf if noise == 0 else 10 * math.log10(signal / noise)
+
+
+class ExchangeTest(unittest.TestCase):
+    def setUp(self):
+        self.ctx = pluralis.Context()
+        self.x = values()
+        self.decoder = pluralis.Decoder(self.ctx, ROWS, COLS)
+
+    def test_codecs(self):
+        sizes = {}
+        for name, least in (("raw", math.inf), ("bf16", 45), ("int8", 38), ("int4", 15), ("raw+zstd", math.inf),
+                            ("int4+zstd", 15)):
+            with pluralis.Encoder(self.ctx, name, ROWS, COLS) as encoder:
+                frame = encoder.encode(self.x, "gradient", stream=3, step=7, micro_batch=2, seed=2 ** 63 + 5)
+                self.assertLessEqual(len(frame), encoder.bound)
+                self.assertEqual(encoder.codec, pluralis.codec(name))
+            info = pluralis.frame_info(self.ctx, frame)
+            self.assertEqual((info.role, info.stream, info.step, info.micro_batch, info.seed, info.rows, info.cols),
+                             (2, 3, 7, 2, 2 ** 63 + 5, ROWS, COLS))
+            self.assertEqual(info.codec, pluralis.codec(name))
+            for again in (frame, bytearray(frame), memoryview(frame)):
+                self.assertGreaterEqual(snr(self.x, self.decoder.decode(again)), least)
+            sizes[name] = len(frame)
+        self.assertLess(sizes["int4"] * 6, sizes["raw"])
+        with self.assertRaises(errors.NotFound):
+            pluralis.codec("mp3")
+        with self.assertRaises(errors.PluralisError):
+            pluralis.Encoder(self.ctx, pluralis.Codec(9, 9, 9, 9, 9, 9, 9), ROWS, COLS)
+        with self.assertRaises(errors.InvalidArgument):
+            pluralis.Encoder(self.ctx, pluralis.Codec(256, 0, 0, 0, 1, 0, 0), ROWS, COLS)
+
+    def test_into_memory_that_is_there(self):
+        encoder = pluralis.Encoder(self.ctx, "int8", ROWS, COLS)
+        frame, out = encoder.encode(self.x), Tensor((ROWS, COLS))
+        for buffer in (bytearray(encoder.bound), Tensor(encoder.bound, "uint8"), array("B", bytes(encoder.bound))):
+            length = encoder.encode_into(buffer, self.x)
+            data = buffer.flat if isinstance(buffer, Tensor) else memoryview(buffer)
+            self.assertEqual(bytes(data[:length]), frame)
+        self.assertIs(self.decoder.decode(frame, out), out)
+        plain = array("f", bytes(4 * ROWS * COLS))
+        self.decoder.decode(frame, memoryview(plain).cast("B").cast("f", (ROWS, COLS)))
+        self.assertEqual(plain.tolist(), list(out.flat))
+        with self.assertRaises(errors.BufferTooSmall) as caught:
+            encoder.encode_into(bytearray(10), self.x)
+        self.assertIn(str(encoder.bound), str(caught.exception))
+        with self.assertRaises(errors.ShapeError):
+            encoder.encode_into(bytes(encoder.bound), self.x)  # not writable
+
+    def test_strided_rows(self):
+        encoder = pluralis.Encoder(self.ctx, "raw", ROWS, COLS)
+        half = Tensor._make(self.x, self.x.address, "float32", (ROWS, COLS // 2), (COLS, 1), False, "half")
+        decoded = self.decoder.decode(encoder.encode(half))
+        self.assertEqual(decoded.tolist(), [row[:COLS // 2] for row in self.x.tolist()])
+        transposed = Tensor._make(self.x, self.x.address, "float32", (COLS, ROWS), (1, COLS), False, "transposed")
+        with self.assertRaises(errors.ShapeError):
+            pluralis.Encoder(self.ctx, "raw", COLS, COLS).encode(transposed)
+
+    def test_wrong_tensors(self):
+        encoder = pluralis.Encoder(self.ctx, "int8", ROWS, COLS)
+        frame = encoder.encode(self.x)
+        for bad in (Tensor((ROWS + 1, COLS)), Tensor((ROWS, COLS), "float16"), Tensor(ROWS), Tensor((0, COLS))):
+            with self.assertRaises(errors.ShapeError):
+                encoder.encode(bad)
+            with self.assertRaises(errors.ShapeError):
+                self.decoder.decode(frame, bad)
+        with self.assertRaises(errors.ShapeError):
+            self.decoder.decode(frame, memoryview(bytes(4 * ROWS * COLS)).cast("f", (ROWS, COLS)))
+        for bad in ("x", None, 5):
+            with self.assertRaises(TypeError):
+                encoder.encode(bad)
+            with self.assertRaises(TypeError):
+                self.decoder.decode(bad)
+        self.x.flat[3] = math.inf
+        with self.assertRaises(errors.NonFinite):
+            encoder.encode(self.x)
+        with self.assertRaises(ValueError):
+            encoder.encode(self.x, "weights")
+        for bad in (dict(step=-1), dict(step=2 ** 32), dict(stream=2 ** 32), dict(seed=2 ** 64), dict(seed=-1)):
+            with self.assertRaises(errors.InvalidArgument):
+                encoder.encode(self.x, **bad)
+
+    def test_damaged_frames(self):
+        frame = pluralis.Encoder(self.ctx, "int4+zstd", ROWS, COLS).encode(self.x)
+        for cut in (0, 1, 63, 64, len(frame) - 1):
+            with self.assertRaises(errors.DataError):
+                self.decoder.decode(frame[:cut])
+        for at in range(0, len(frame), 17):
+            bad = bytearray(frame)
+            bad[at] ^= 0x10
+            with self.assertRaises(errors.PluralisError) as caught:
+                self.decoder.decode(bad)
+            self.assertTrue(caught.exception.where)
+        with self.assertRaises(errors.LimitExceeded) as caught:
+            pluralis.Decoder(self.ctx, ROWS - 1, COLS).decode(frame)
+        self.assertEqual(caught.exception.offset, 16)
+
+    def test_tokens(self):
+        ids = [[1, 2, 3], [255, 0, 9]]
+        for value, rows in ((sum(ids, []), 2), (array("i", sum(ids, [])), 2),
+                            (Tensor.of(memoryview(array("i", sum(ids, []))).cast("B").cast("i", (2, 3))), 1)):
+            frame = pluralis.encode_tokens(self.ctx, value, 256, rows=rows, step=4)
+            self.assertEqual(pluralis.decode_tokens(self.ctx, frame).tolist(), ids)
+        info = pluralis.frame_info(self.ctx, frame)
+        self.assertEqual((info.role, info.rows, info.cols, info.vocab, info.step), (3, 2, 3, 256, 4))
+        draw = random.Random(1)
+        many = [draw.randrange(50000) for _ in range(3000)]
+        frame = pluralis.encode_tokens(self.ctx, many, 50000)
+        self.assertEqual(list(pluralis.decode_tokens(self.ctx, frame).flat), many)
+        for bad in ([256], [-1]):
+            with self.assertRaises(errors.InvalidArgument):
+                pluralis.encode_tokens(self.ctx, bad, 256)
+        with self.assertRaises(errors.ShapeError):
+            pluralis.encode_tokens(self.ctx, [1, 2, 3], 256, rows=2)
+        with self.assertRaises(errors.PluralisError):
+            pluralis.encode_tokens(self.ctx, [], 256)
+        with self.assertRaises(errors.BufferTooSmall):
+            pluralis.decode_tokens(self.ctx, frame, capacity=2999)
+        with self.assertRaises(errors.DataError):
+            pluralis.decode_tokens(self.ctx, frame[:-1])
+        with self.assertRaises(errors.DataError):
+            self.decoder.decode(frame)
+
+    def test_control(self):
+        for payload in (b"", b"hello", bytearray(70000)):
+            frame = pluralis.encode_control(payload, step=9)
+            self.assertEqual(pluralis.decode_control(self.ctx, frame), bytes(payload))
+        self.assertEqual(pluralis.frame_info(self.ctx, frame).step, 9)
+        with self.assertRaises(errors.DataError):
+            pluralis.decode_control(self.ctx, frame[:-1])
+        with self.assertRaises(TypeError):
+            pluralis.encode_control("text")
+
+    def test_no_allocation_once_made(self):
+        encoder = pluralis.Encoder(self.ctx, "int4+zstd", ROWS, COLS)
+        out = Tensor((ROWS, COLS))
+        frame = encoder.encode(self.x)
+        before = self.ctx.memory.allocations
+        for _ in range(5):
+            encoder.encode(self.x)
+            self.decoder.decode(frame, out)
+        self.assertEqual(self.ctx.memory.allocations, before)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,216 @@
+"""Shards: split training gives the bits of the whole, tensors are checked, snapshots go anywhere."""
+import io
+import os
+import tempfile
+import unittest
+from array import array
+
+from support import MANIFEST, TEXT, manifest
+
+import pluralis
+from pluralis import errors
+
+N, W = 16, 4  # token rows, boundary width of MANIFEST
+
+
+class ShardTest(unittest.TestCase):
+    def setUp(self):
+        self.ctx = pluralis.Context()
+        self.model = pluralis.Model(self.ctx, MANIFEST)
+        self.corpus = pluralis.Corpus(self.ctx, TEXT)
+
+    def shard(self, first=0, end=None, **options):
+        return pluralis.Shard(self.ctx, self.model, first, end, **options)
+
+    def tokens(self, index=0):
+        return self.corpus.batch("train", 3, index, 2, 8)
+
+    def train(self, shards, steps=2):
+        losses = []
+        for step in range(steps):
+            total = 0
+            for micro in range(4):
+                tokens = self.tokens(step * 4 + micro)
+                x = None
+                for shard in shards:
+                    x = shard.forward(0, tokens, x)
+                total += x
+                gradient = None
+                for shard in reversed(shards):
+                    gradient = shard.backward(0, gradient)
+                self.assertIsNone(gradient)
+            for shard in shards:
+                shard.step()
+            losses.append(total)
+        return losses, pluralis.weight_root([leaf for shard in shards for leaf in shard.leaves()])
+
+    def test_split_equals_whole(self):
+        whole = self.train([self.shard()])
+        split = self.train([self.shard(0, 1), self.shard(1, 3), self.shard(3)])
+        self.assertEqual(whole, split)
+        self.assertLess(whole[0][1], whole[0][0] * 1.05)
+
+    def test_attributes(self):
+        shard = self.shard(1, 3, slots=2)
+        self.assertEqual((shard.first_block, shard.end_block, shard.slots, shard.is_first, shard.is_last),
+                         (1, 3, 2, False, False))
+        self.assertEqual(shard.steps, 0)
+
+    def test_infer_loss_and_sample(self):
+        first, last = self.shard(0, 2, inference_only=True), self.shard(2, inference_only=True)
+        logits = last.infer(b"the Word", first.infer(b"the Word"))
+        self.assertEqual(logits.shape, (8, 256))
+        row = logits.data[7, 0], logits.flat[7 * 256:]
+        self.assertEqual(row[0], row[1][0])
+        best = pluralis.sample(logits.flat[7 * 256:])
+        values = list(logits.flat[7 * 256:])
+        self.assertEqual(best, values.index(max(values)))
+        draws = {pluralis.sample(values_, temperature=1.0, top_k=5, seed=1, position=p)
+                 for values_ in [array("f", values)] for p in range(50)}
+        self.assertTrue(1 < len(draws) <= 5)
+        self.assertGreater(last.loss(logits, b"he Word "), 0)
+        two = first.infer([1, 2, 3, 4], rows=2)
+        self.assertEqual(two.shape, (4, W))
+        for bad in (dict(temperature=float("nan")), dict(top_k=-1), dict(seed=-1)):
+            with self.assertRaises(errors.PluralisError):
+                pluralis.sample(array("f", values), **bad)
+        with self.assertRaises(errors.ShapeError):
+            pluralis.sample(array("i", [1, 2]))
+
+    def test_tokens_are_taken_from_many_types(self):
+        shard = self.shard()
+        tokens = self.tokens()
+        flat = list(tokens.flat)
+        losses = set()
+        for value in (tokens, flat, tuple(flat), bytes(flat), array("i", flat), memoryview(array("i", flat))):
+            losses.add(shard.forward(0, value))
+            shard.backward(0)
+        self.assertEqual(len(losses), 1)
+
+    def test_wrong_tokens(self):
+        shard = self.shard()
+        for bad, kind in (([1] * 17, errors.ShapeError), ([1] * 19, errors.ShapeError), ([256] * 18, ValueError),
+                          ([-1] * 18, ValueError), ([2 ** 31] * 18, ValueError), (array("f", [1] * 18), ValueError),
+                          (array("l", [1] * 18), errors.ShapeError), (["a"] * 18, TypeError), (None, TypeError),
+                          (5, TypeError)):
+            with self.assertRaises(kind, msg=repr(bad)[:40]):
+                shard.forward(0, bad)
+        shard.forward(0, self.tokens())  # still as good as new
+
+    def test_wrong_tensors_are_named(self):
+        shard, tokens = self.shard(2), self.tokens()
+        good = pluralis.Tensor((N, W))
+
+        def refused(x, *words):
+            with self.assertRaises(errors.ShapeError) as caught:
+                shard.forward(0, tokens, x)
+            for word in ("x",) + words:
+                self.assertIn(word, str(caught.exception))
+
+        refused(pluralis.Tensor((N, W), "float16"), "float16", "float32")
+        refused(pluralis.Tensor((N, W + 1)), "16 x 5", "16 x 4")
+        refused(pluralis.Tensor((N * W,)), "rank is 1")
+        refused(pluralis.Tensor((2, 8, W)), "rank is 3")
+        refused(array("d", [0.0] * N * W), "'d'")
+        wide = pluralis.Tensor((N, 2 * W))
+        strided = pluralis.Tensor._make(wide, wide.address, "float32", (N, W), (2 * W, 1), False, "x")
+        refused(strided, "strides")
+        with self.assertRaises(TypeError):
+            shard.forward(0, tokens, "text")
+        with self.assertRaises(errors.ShapeError):
+            shard.forward(0, tokens)  # the last shard of two needs an input
+        with self.assertRaises(errors.ShapeError):
+            shard.forward(0, tokens, good, good)  # and gives a loss, not a tensor
+        first = self.shard(0, 2)
+        frozen = pluralis.Tensor.of(memoryview(bytes(N * W * 4)).cast("f", (N, W)))
+        with self.assertRaises(errors.ShapeError) as caught:
+            first.forward(0, tokens, None, frozen)
+        self.assertIn("read-only", str(caught.exception))
+
+    def test_slots_and_state(self):
+        shard = self.shard(slots=2)
+        for bad in (-1, 2, 2 ** 32):
+            with self.assertRaises(errors.InvalidArgument):
+                shard.forward(bad, self.tokens())
+        with self.assertRaises((TypeError, Exception)):
+            shard.forward("0", self.tokens())
+        with self.assertRaises(errors.InvalidState):
+            shard.backward(0)
+        shard.forward(0, self.tokens())
+        with self.assertRaises(errors.InvalidState):
+            shard.forward(0, self.tokens())
+        with self.assertRaises(errors.InvalidState):
+            shard.step()
+        with self.assertRaises(errors.InvalidState):
+            shard.save(io.BytesIO())
+        shard.backward(0)
+        shard.step()
+        self.assertEqual(shard.steps, 1)
+
+    def test_non_finite_input(self):
+        shard, bad = self.shard(2), pluralis.Tensor((N, W))
+        bad.flat[5] = float("nan")
+        with self.assertRaises(errors.NonFinite):
+            shard.forward(0, self.tokens(), bad)
+
+    def test_wrong_blocks_and_device(self):
+        for first, end in ((0, 5), (3, 2), (1, 1)):
+            with self.assertRaises(errors.InvalidArgument):
+                self.shard(first, end)
+        with self.assertRaises(errors.NotFound):
+            self.shard(device="abacus")
+        with self.assertRaises(TypeError):
+            pluralis.Shard(self.ctx, self.corpus)
+        with self.assertRaises(errors.InvalidArgument):
+            self.shard(device="c\0pu")
+
+    def test_snapshots(self):
+        shard = self.shard()
+        before = self.train([shard])[1]
+        memory = io.BytesIO()
+        shard.save(memory)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "a.plr")
+            shard.save(path)
+            with open(path, "rb") as f:
+                self.assertEqual(f.read(), memory.getvalue())
+                other = self.shard()
+                other.load(f)
+            self.assertEqual((pluralis.weight_root(other.leaves()), other.steps), (before, 2))
+            for origin in (path, memory.getvalue(), bytearray(memory.getvalue()), io.BytesIO(memory.getvalue())):
+                other = self.shard()
+                other.load(origin)
+                self.assertEqual(pluralis.weight_root(other.leaves()), before)
+            with pluralis.Source(self.ctx, path) as source:
+                self.assertEqual(source.size, len(memory.getvalue()))
+                self.assertEqual(source.read_at(0, 8), memory.getvalue()[:8])
+                other.load(source)
+                other.load(source)  # not closed by the call
+        self.assertEqual(self.train([other])[0], self.train([shard])[0])
+
+    def test_damaged_snapshots(self):
+        shard = self.shard()
+        memory = io.BytesIO()
+        shard.save(memory)
+        data, root = memory.getvalue(), pluralis.weight_root(shard.leaves())
+        flipped = bytearray(data)
+        flipped[-1] ^= 1
+        for bad in (b"", data[:100], data[:-1], bytes(flipped), b"x" * 1000):
+            with self.assertRaises(errors.DataError):
+                shard.load(bad)
+            self.assertEqual(pluralis.weight_root(shard.leaves()), root)
+        other = pluralis.Shard(self.ctx, pluralis.Model(self.ctx, manifest(seed=2)))
+        with self.assertRaises(errors.Mismatch):
+            other.load(data)
+        with self.assertRaises(errors.Mismatch):
+            self.shard(0, 2).load(data)
+
+    def test_weight_root(self):
+        with self.assertRaises(errors.InvalidArgument):
+            pluralis.weight_root([b"short"])
+        with self.assertRaises(errors.PluralisError):
+            pluralis.weight_root([])
+
+
+if __name__ == "__main__":
+    unittest.main()
