@@ -14,8 +14,8 @@
 #define SEEDS 3
 
 /* (rows, width): tails of every kind, several blocks. */
-static const int64_t shapes[][2] = {{1, 1},  {3, 5},    {2, 16},   {5, 17},
-                                    {9, 31}, {1, 1030}, {33, 96},  {130, 19}};
+static const int64_t shapes[][2] = {{1, 1},  {3, 5},    {2, 16},  {5, 17},
+                                    {9, 31}, {1, 1030}, {33, 96}, {130, 19}};
 #define SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
 
 #define FOR_EACH_CASE(rows, width)                                                                 \
@@ -88,8 +88,8 @@ static void gated_activation(void **state) {
     float *gu = random_floats(n, 1, 9.0f), *dh = random_floats(rows * f, 2, 1.0f);
     float *h = floats(rows * f), *x = upload_floats(gu, n);
     plr_swiglu_args a = {gu, gu + f, h, dh, gu, gu + f, rows, f, ldg};
-    plr_swiglu_args b = {x, x + f, upload_unset(rows * f), upload_floats(dh, rows * f),
-                         x, x + f, rows, f, ldg};
+    plr_swiglu_args b = {
+        x, x + f, upload_unset(rows * f), upload_floats(dh, rows * f), x, x + f, rows, f, ldg};
     assert_int_equal(plr__ref_swiglu(&a), PLR_OK);
     assert_int_equal(plr__ref_swiglu_bwd(&a), PLR_OK); /* in place */
     run_op(PLR_OP_SWIGLU, &b);
@@ -110,8 +110,8 @@ static void norms(void **state) {
       float *gain = mode & 1 ? random_floats(d, 3, 1.0f) : NULL;
       float *dgain = random_floats(d, 4, 1.0f), *dx = random_floats(n, 5, 1.0f);
       float *y = floats(n), *inv = floats(rows);
-      plr_rmsnorm_args a = {x, gain, y, inv, dy, dx, gain ? dgain : NULL,
-                            rows, d, 1e-5f, mode & 2 ? 1u : 0u};
+      plr_rmsnorm_args a = {
+          x, gain, y, inv, dy, dx, gain ? dgain : NULL, rows, d, 1e-5f, mode & 2 ? 1u : 0u};
       plr_rmsnorm_args b = a;
       b.x = upload_floats(x, n);
       b.gain = gain ? upload_floats(gain, d) : NULL;
@@ -137,7 +137,9 @@ static void norms(void **state) {
 static void rotary_positions(void **state) {
   (void)state;
   static const int64_t cases[][5] = {/* positions, first, heads, head_dim, extra columns */
-                                     {1, 0, 1, 2, 0}, {7, 3, 2, 10, 5}, {33, 1000000, 3, 34, 0}};
+                                     {1, 0, 1, 2, 0},
+                                     {7, 3, 2, 10, 5},
+                                     {33, 1000000, 3, 34, 0}};
   for (int c = 0; c < 3; c++)
     for (int seed = 0; seed < SEEDS; seed++) {
       emulation_seed((uint64_t)seed);
@@ -153,8 +155,8 @@ static void rotary_positions(void **state) {
       assert_device(td.sin, sine, positions * half, "rope_table sin");
 
       float *x = random_floats(rows * ldx, 1, 1.0f);
-      plr_rope_args a = {x, cosine, sine, rows, positions, heads, head_dim, ldx,
-                         seed % 2 ? -1.0f : 1.0f};
+      plr_rope_args a = {
+          x, cosine, sine, rows, positions, heads, head_dim, ldx, seed % 2 ? -1.0f : 1.0f};
       plr_rope_args b = a;
       b.x = upload_floats(x, rows * ldx);
       b.cos = td.cos, b.sin = td.sin;

@@ -58,10 +58,8 @@ static void files(void **state) {
   refused("cuda:" WRONG_API_PLUGIN, PLR_ERR_UNSUPPORTED, "built for device API 2",
           "this library has 1");
   refused("cuda:" WRONG_SIZE_PLUGIN, PLR_ERR_UNSUPPORTED, "16 bytes", "");
-  refused("cuda:" NO_PLUGIN_PLUGIN, PLR_ERR_UNSUPPORTED, "not a device plugin",
-          PLR_PLUGIN_SYMBOL);
-  refused("cuda:" NO_SYMBOL_PLUGIN, PLR_ERR_UNSUPPORTED, "not a device plugin",
-          PLR_PLUGIN_SYMBOL);
+  refused("cuda:" NO_PLUGIN_PLUGIN, PLR_ERR_UNSUPPORTED, "not a device plugin", PLR_PLUGIN_SYMBOL);
+  refused("cuda:" NO_SYMBOL_PLUGIN, PLR_ERR_UNSUPPORTED, "not a device plugin", PLR_PLUGIN_SYMBOL);
 }
 
 /* Without a path the plugin is found beside the program, and the message says where it was looked for. */
@@ -96,7 +94,8 @@ static void no_driver(void **state) {
   static const struct {
     int error;
     const char *name;
-  } cases[] = {{35, "cudaErrorInsufficientDriver"}, {34, "cudaErrorStubLibrary"},
+  } cases[] = {{35, "cudaErrorInsufficientDriver"},
+               {34, "cudaErrorStubLibrary"},
                {100, "cudaErrorNoDevice"}};
   for (int i = 0; i < 3; i++) {
     emulation_break_driver(cases[i].error);
@@ -240,10 +239,10 @@ int main(int argc, char **argv) {
   assert_int_equal(argc, 2);
   plugin_path = argv[1];
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(names),       cmocka_unit_test(files),
+      cmocka_unit_test(names),         cmocka_unit_test(files),
       cmocka_unit_test(default_place), cmocka_unit_test(no_driver),
-      cmocka_unit_test(lost_device), cmocka_unit_test(fault_on_the_device),
-      cmocka_unit_test(averaging),   cmocka_unit_test(bad_groups),
+      cmocka_unit_test(lost_device),   cmocka_unit_test(fault_on_the_device),
+      cmocka_unit_test(averaging),     cmocka_unit_test(bad_groups),
   };
   return cmocka_run_group_tests(tests, open_context, close_context);
 }

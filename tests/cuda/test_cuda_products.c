@@ -34,7 +34,7 @@ static void one_product(int64_t m, int64_t n, int64_t k, uint32_t layout, uint32
 
 static void products(void **state) {
   (void)state;
-  static const int64_t sizes[][3] = {{1, 1, 1},   {1, 70, 33},  {3, 5, 16},   {64, 64, 32},
+  static const int64_t sizes[][3] = {{1, 1, 1},    {1, 70, 33},  {3, 5, 16},   {64, 64, 32},
                                      {65, 63, 17}, {70, 130, 5}, {129, 1, 40}, {17, 19, 0}};
   for (uint64_t seed = 0; seed < 2; seed++)
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
@@ -64,8 +64,9 @@ static void one_attention(const attention_case *c) {
   float *out = random_floats(rows * ldo, 5, 1.0f), *top = floats(stats), *sum = floats(stats);
   float *dq = random_floats(rows * ldq, 6, 1.0f), *dk = random_floats(rows * ldk, 7, 1.0f);
   float *dv = random_floats(rows * ldv, 8, 1.0f);
-  plr_attention_args a = {q, k, v, out, top, sum, dout, dq, dk, dv, c->batch, c->seq, c->heads,
-                          c->kv_heads, c->head_dim, ldq, ldk, ldv, ldo, 0.3f, NULL};
+  plr_attention_args a = {q,           k,   v,   out,      top,    sum,      dout,
+                          dq,          dk,  dv,  c->batch, c->seq, c->heads, c->kv_heads,
+                          c->head_dim, ldq, ldk, ldv,      ldo,    0.3f,     NULL};
   plr_attention_args d = a;
   d.q = upload_floats(q, rows * ldq), d.k = upload_floats(k, rows * ldk);
   d.v = upload_floats(v, rows * ldv), d.out = upload_floats(out, rows * ldo);
@@ -93,7 +94,7 @@ static void one_attention(const attention_case *c) {
 static void attention(void **state) {
   (void)state;
   static const attention_case cases[] = {
-      {1, 1, 1, 1, 1},  {2, 5, 2, 1, 3},    {1, 17, 4, 2, 8},
+      {1, 1, 1, 1, 1},   {2, 5, 2, 1, 3},    {1, 17, 4, 2, 8},
       {2, 33, 3, 3, 16}, {1, 130, 2, 1, 20}, {1, 19, 2, 2, 133},
   };
   for (uint64_t seed = 0; seed < 2; seed++)
@@ -118,11 +119,18 @@ static float *awkward_floats(int64_t n) {
 static void one_quantise(int64_t n, uint32_t group, uint32_t bits) {
   int64_t groups = (n + group - 1) / group, packed = (n * bits + 7) / 8;
   float *x = awkward_floats(n), *y = floats(n);
-  uint8_t *scales = (uint8_t *)allocate((size_t)groups * 2), *q = (uint8_t *)allocate((size_t)packed);
+  uint8_t *scales = (uint8_t *)allocate((size_t)groups * 2),
+          *q = (uint8_t *)allocate((size_t)packed);
   uint8_t *got = (uint8_t *)allocate((size_t)PLR_MAX(packed, groups * 2));
   uint32_t bad = 0;
-  plr_quantise_args d = {upload_floats(x, n), upload_unset(n), upload(NULL, groups * 2),
-                         upload(NULL, packed), upload(NULL, 4), n, group, bits};
+  plr_quantise_args d = {upload_floats(x, n),
+                         upload_unset(n),
+                         upload(NULL, groups * 2),
+                         upload(NULL, packed),
+                         upload(NULL, 4),
+                         n,
+                         group,
+                         bits};
   assert_int_equal(plr__block_portable.quantise(x, (size_t)n, group, bits, scales, q), 1);
   plr__block_portable.dequantise(scales, q, (size_t)n, group, bits, y);
   run_op(PLR_OP_QUANTISE, &d);

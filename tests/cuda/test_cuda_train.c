@@ -44,7 +44,8 @@ static void train_everywhere(const char *json) {
   char name[4][1024];
   for (int i = 0; i < 4; i++) snprintf(name[i], sizeof name[i], "%s", device_name(i));
   const char *cpu[4] = {NULL}, *one[1] = {name[0]};
-  const char *four[4] = {name[0], name[1], name[2], name[3]}, *mixed[4] = {name[2], NULL, name[0], NULL};
+  const char *four[4] = {name[0], name[1], name[2], name[3]},
+             *mixed[4] = {name[2], NULL, name[0], NULL};
   result want, got;
   train(json, 4, cpu, &want);
   emulation_seed(1);
