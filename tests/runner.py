@@ -119,6 +119,13 @@ def built_script(path):
     return suite
 
 
+def suite_cuda(log, result):
+    """The CUDA plugin on the emulator, the emulator's own tests, and what nvcc made of the plugin."""
+    ctest("release", log, result, ["-L", "cuda"])
+    if not result.failed:
+        script("tests/cuda/check_plugin.py", log, result, os.path.join("build", "release"))
+
+
 def valgrind(log, result):
     if not build("debug", log, result):
         return

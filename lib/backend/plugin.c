@@ -82,35 +82,36 @@ static plr_status load_file(const char *path, const plr_device_plugin **out, plr
   return st;
 }
 
-/* The folder of the library, or of the program it is linked into, with the final slash. */
-static size_t own_folder(char folder[MAX_PATH]) {
+/* The folder of the library, or of the program it is linked into; 0 when it cannot be told. */
+static int own_folder(char folder[MAX_PATH]) {
   Dl_info info;
   if (!dladdr(&host, &info) || !info.dli_fname) return 0;
   const char *slash = strrchr(info.dli_fname, '/');
-  size_t len = slash ? (size_t)(slash - info.dli_fname) + 1 : 0;
-  if (len >= MAX_PATH) return 0;
-  memcpy(folder, info.dli_fname, len);
-  folder[len] = '\0';
-  return len;
+  if (!slash || slash - info.dli_fname >= MAX_PATH) return 0;
+  memcpy(folder, info.dli_fname, (size_t)(slash - info.dli_fname));
+  folder[slash - info.dli_fname] = '\0';
+  return 1;
+}
+
+static plr_status load_from(const char *folder, const char *below, const plr_device_plugin **out,
+                            plr_error *err) {
+  char path[MAX_PATH + 64];
+  snprintf(path, sizeof path, "%s%s/%s", folder, below, PLUGIN_FILE);
+  return load_file(path, out, err);
 }
 
 /* The first place that has the file: one that is there but refused ends the search. */
 static plr_status load_default(const plr_device_plugin **out, plr_error *err) {
-  char folder[MAX_PATH] = "", tried[3][MAX_PATH + 64];
-  size_t found = own_folder(folder), count = 0;
-  if (found) {
-    snprintf(tried[count++], sizeof tried[0], "%spluralis/%s", folder, PLUGIN_FILE);
-    snprintf(tried[count++], sizeof tried[0], "%s%s", folder, PLUGIN_FILE);
-  }
-  snprintf(tried[count++], sizeof tried[0], "%s/%s", PLR_PLUGIN_DIR, PLUGIN_FILE);
-  char list[200] = "";
-  for (size_t i = 0; i < count; i++) {
-    plr_status st = load_file(tried[i], out, err);
-    if (st != PLR_ERR_NOT_FOUND) return st;
-    const size_t used = strlen(list);
-    snprintf(list + used, sizeof list - used, "%s%.90s", i ? ", " : "", tried[i]);
-  }
-  return plr__fail(err, PLR_ERR_NOT_FOUND, "device", "no CUDA plugin: tried %s", list);
+  char folder[MAX_PATH];
+  plr_status st = PLR_ERR_NOT_FOUND;
+  int known = own_folder(folder);
+  if (known) st = load_from(folder, "/pluralis", out, err);
+  if (known && st == PLR_ERR_NOT_FOUND) st = load_from(folder, "", out, err);
+  if (st == PLR_ERR_NOT_FOUND) st = load_from(PLR_PLUGIN_DIR, "", out, err);
+  if (st != PLR_ERR_NOT_FOUND) return st;
+  if (!known) return plr__fail(err, st, "device", "no " PLUGIN_FILE " in %.190s", PLR_PLUGIN_DIR);
+  return plr__fail(err, st, "device", "no " PLUGIN_FILE " in %.90s (and pluralis below it), %.90s",
+                   folder, PLR_PLUGIN_DIR);
 }
 
 plr_status plr__plugin_load(const char *name, const plr_device_plugin **out, uint32_t *ordinal,

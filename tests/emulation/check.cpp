@@ -57,7 +57,7 @@ std::string source_line(const void *pc) {
       (unsigned long)(static_cast<const char *>(pc) - static_cast<const char *>(info.dli_fbase)) -
       1;
   char text[600];
-  snprintf(text, sizeof text, "addr2line -s -e '%s' 0x%lx 2>&1", info.dli_fname, offset);
+  snprintf(text, sizeof text, "addr2line -s -e '%s' 0x%lx 2>/dev/null", info.dli_fname, offset);
   std::string line;
   if (FILE *pipe = popen(text, "r")) {
     if (fgets(text, sizeof text, pipe)) line = text;

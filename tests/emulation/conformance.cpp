@@ -18,13 +18,13 @@ SAME(cudaDriverGetVersion, cudaError_t (*)(int *));
 SAME(cudaRuntimeGetVersion, cudaError_t (*)(int *));
 SAME(cudaGetDeviceCount, cudaError_t (*)(int *));
 SAME(cudaSetDevice, cudaError_t (*)(int));
-static_assert(std::is_convertible<decltype((static_cast<cudaError_t (*)(void **, size_t)>(
-                                      &cudaMalloc))),
-                                  cudaError_t (*)(void **, size_t)>::value,
-              "cudaMalloc");
+static_assert(
+    std::is_convertible<decltype((static_cast<cudaError_t (*)(void **, size_t)>(&cudaMalloc))),
+                        cudaError_t (*)(void **, size_t)>::value,
+    "cudaMalloc");
 SAME(cudaFree, cudaError_t (*)(void *));
-SAME(cudaMemcpyAsync, cudaError_t (*)(void *, const void *, size_t, enum cudaMemcpyKind,
-                                      cudaStream_t));
+SAME(cudaMemcpyAsync,
+     cudaError_t (*)(void *, const void *, size_t, enum cudaMemcpyKind, cudaStream_t));
 SAME(cudaMemsetAsync, cudaError_t (*)(void *, int, size_t, cudaStream_t));
 SAME(cudaStreamCreateWithFlags, cudaError_t (*)(cudaStream_t *, unsigned int));
 SAME(cudaStreamSynchronize, cudaError_t (*)(cudaStream_t));
@@ -56,8 +56,8 @@ static_assert(std::is_same<decltype(launch(nullptr, nullptr)), cudaError_t>::val
 static_assert(sizeof(ncclUniqueId) == 128 && ncclSuccess == 0 && ncclFloat32 == 7, "NCCL numbers");
 SAME(ncclGetUniqueId, ncclResult_t (*)(ncclUniqueId *));
 SAME(ncclCommInitRank, ncclResult_t (*)(ncclComm_t *, int, ncclUniqueId, int));
-SAME(ncclAllGather, ncclResult_t (*)(const void *, void *, size_t, ncclDataType_t, ncclComm_t,
-                                     cudaStream_t));
+SAME(ncclAllGather,
+     ncclResult_t (*)(const void *, void *, size_t, ncclDataType_t, ncclComm_t, cudaStream_t));
 SAME(ncclCommDestroy, ncclResult_t (*)(ncclComm_t));
 SAME(ncclGetErrorString, const char *(*)(ncclResult_t));
 static_assert(sizeof(ncclResult_t) == sizeof(int) && sizeof(ncclDataType_t) == sizeof(int),

@@ -313,5 +313,4 @@ int gather_with_other_count(int bug) {
   cudaSetDevice(0);
   return ok[0] && ok[1];
 }
-
 }

@@ -11,7 +11,7 @@ dim3 blockDim, gridDim;
 
 namespace emulation {
 
-thread *self;
+thread_local thread *self;
 block_state block;
 const operation *current;
 

@@ -31,7 +31,7 @@ struct variable {
   size_t offset, size;
 };
 std::vector<variable> variables; /* of the running block */
-size_t shared_used, shared_asked, shared_dirty;
+size_t shared_used, shared_asked, shared_dirty = red_zone;
 
 void reserve() {
   if (arena) return;

@@ -44,7 +44,7 @@ struct block_state {
   unsigned linear, epoch; /* epoch: __syncthreads()s passed */
 };
 
-extern thread *self; /* the CUDA thread that runs now; NULL outside kernels */
+extern thread_local thread *self; /* the CUDA thread that runs now on this host thread; NULL outside kernels */
 extern block_state block;
 
 /* One launch, memory copy or collective, as the checker names it. */

@@ -41,8 +41,7 @@ static const fault_case cases[] = {
     {"copy past the end", copy_past_end, "cudaMemcpyAsync: the source covers bytes 0 to 136",
      "cudaMemcpyAsync: the source covers bytes 0 to 136"},
     {"stream used without waiting for another", streams_without_wait, "on another stream", NULL},
-    {"ranks disagree", gather_with_other_count, "disagree on the count",
-     "disagree on the count"},
+    {"ranks disagree", gather_with_other_count, "disagree on the count", "disagree on the count"},
     {"two threads write one byte", bytes_of_one_word, "race on device memory", NULL},
 };
 #define CASES (sizeof cases / sizeof cases[0])

@@ -28,6 +28,9 @@ typedef struct row {
   int32_t *tokens;
 } row;
 
+/* Where new shards go: the name of a device; NULL: the CPU. */
+static const char *shard_device;
+
 static inline plr_context *context_with(uint32_t threads, uint32_t isa) {
   plr_context_options o;
   plr_context_options_init(&o, sizeof o);
@@ -44,6 +47,7 @@ static inline plr_shard *new_shard(plr_context *ctx, plr_model *model, uint32_t 
   plr_shard_options_init(&o, sizeof o);
   o.first_block = first;
   o.end_block = end;
+  if (shard_device) o.device = shard_device;
   plr_shard *shard = NULL;
   plr_error err;
   plr_error_init(&err, sizeof err);

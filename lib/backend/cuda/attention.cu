@@ -20,7 +20,7 @@ __device__ static inline float largest_score(attention_matrix q, attention_matri
   return lanes_max(top);
 }
 
-__global__ __launch_bounds__(plr_block) static void attention_kernel(plr_attention_args a) {
+__global__ __launch_bounds__(plr_block, 2) static void attention_kernel(plr_attention_args a) {
   PLR_SHARED(attention_row_slice, rows, );
   PLR_SHARED(attention_column_slice, columns, );
   PLR_SHARED(attention_weights, weight, );

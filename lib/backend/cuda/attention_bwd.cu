@@ -37,8 +37,8 @@ __device__ static inline float score_gradient(const plr_attention_args &a, atten
   return p * (g - s.delta) * a.scale;
 }
 
-__global__ __launch_bounds__(plr_block) static void attention_dq_kernel(plr_attention_args a,
-                                                                        const float *delta) {
+__global__ __launch_bounds__(plr_block, 2) static void attention_dq_kernel(plr_attention_args a,
+                                                                           const float *delta) {
   PLR_SHARED(attention_row_slice, rows, );
   PLR_SHARED(attention_column_slice, columns, );
   PLR_SHARED(attention_weights, gradient, );

@@ -11,7 +11,10 @@
 #endif
 
 /* Values gathered at once: bounds the memory a group needs to ranks times this. */
-constexpr int64_t chunk = (int64_t)1 << 20;
+#ifndef PLR_GROUP_CHUNK
+#define PLR_GROUP_CHUNK 1048576
+#endif
+constexpr int64_t chunk = PLR_GROUP_CHUNK;
 
 struct nccl {
   plr_nccl_get_unique_id *get_unique_id;
