@@ -280,6 +280,7 @@ def main():
     started = time.monotonic()
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # what is made durable here need not be
     with tempfile.TemporaryDirectory(dir=memory) as folder, open(sys.argv[4], "w", encoding="ascii") as progress:
+        os.chdir(folder)  # junk is taken for file names too
         world = World(number, folder)
         for done in range(count):
             os.pwrite(progress.fileno(), b"%-10d" % done, 0)

@@ -60,11 +60,10 @@ class ShardTest(unittest.TestCase):
         first, last = self.shard(0, 2, inference_only=True), self.shard(2, inference_only=True)
         logits = last.infer(b"the Word", first.infer(b"the Word"))
         self.assertEqual(logits.shape, (8, 256))
-        row = logits.data[7, 0], logits.flat[7 * 256:]
-        self.assertEqual(row[0], row[1][0])
-        best = pluralis.sample(logits.flat[7 * 256:])
-        values = list(logits.flat[7 * 256:])
-        self.assertEqual(best, values.index(max(values)))
+        values = logits[-1].tolist()
+        self.assertEqual(values, list(logits.flat[7 * 256:]))
+        for row in (logits[-1], logits.flat[7 * 256:], array("f", values)):
+            self.assertEqual(pluralis.sample(row), values.index(max(values)))
         draws = {pluralis.sample(values_, temperature=1.0, top_k=5, seed=1, position=p)
                  for values_ in [array("f", values)] for p in range(50)}
         self.assertTrue(1 < len(draws) <= 5)

@@ -40,6 +40,17 @@ class TensorTest(unittest.TestCase):
             with self.assertRaises(MemoryError):
                 Tensor(shape)
 
+    def test_rows(self):
+        t = Tensor((3, 2, 4))
+        t.flat[:] = array("f", range(24))
+        self.assertEqual((len(t), t[1].shape, t[-1][1].tolist(), t[0][1][2]), (3, (2, 4), [20, 21, 22, 23], 6.0))
+        t[2].flat[0] = -5
+        self.assertEqual(t.flat[16], -5)
+        self.assertEqual(sum(1 for _ in t), 3)
+        for bad, kind in ((3, IndexError), (-4, IndexError), ("a", TypeError), (slice(2), TypeError)):
+            with self.assertRaises(kind):
+                t[bad]
+
     def test_buffers_are_shared(self):
         a = array("f", range(6))
         t = Tensor.of(a)

@@ -130,6 +130,19 @@ class Tensor:
         """The same through DLPack alone: an object with __dlpack__, or a capsule."""
         return cls._make(*_dlpack.take(value, what), what)
 
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, index: int):
+        """Row `index`, a view with one dimension less; of one dimension the number."""
+        row = range(self.shape[0])[index]
+        if isinstance(row, range):
+            raise TypeError("a tensor is indexed by one integer; .data and .numpy() know slices")
+        if len(self.shape) == 1:
+            return self.flat[row]
+        return Tensor._make(self, self.address + row * self.strides[0] * self.itemsize, self.dtype, self.shape[1:],
+                            self.strides[1:], self.readonly, "tensor")
+
     @property
     def itemsize(self) -> int:
         """Bytes an element."""
