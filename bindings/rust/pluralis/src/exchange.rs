@@ -1,0 +1,378 @@
+//! Compressed activation exchange: a tensor becomes a frame of few bytes, and back.
+//!
+//! A codec is four choices: predict, transform, quantise, entropy-code. A frame says which in its
+//! header, so a decoder needs no options. Frames are byte-identical on every machine.
+use std::mem::size_of;
+use std::ptr::{null, NonNull};
+use std::str::FromStr;
+
+use crate::error::{call, check, Error, Result, Status};
+use crate::ffi::{c_text, codes, create, u32_len, FromC};
+use crate::tensor::{Matrix, MatrixMut};
+use crate::{sys, Context};
+
+codes! {
+    /// What a frame holds.
+    Role {
+        /// What a shard put out.
+        ACTIVATION = PLR_ROLE_ACTIVATION,
+        /// The gradient of an activation.
+        GRADIENT = PLR_ROLE_GRADIENT,
+        /// Token ids.
+        TOKENS = PLR_ROLE_TOKENS,
+        /// A change of weights.
+        DELTA = PLR_ROLE_DELTA,
+        /// Weights or optimizer state.
+        STATE = PLR_ROLE_STATE,
+        /// Opaque bytes.
+        CONTROL = PLR_ROLE_CONTROL,
+    }
+}
+
+/// How a tensor is coded. The ids are `PLR_PREDICT_*`, `PLR_TRANSFORM_*`, `PLR_QUANT_*` and
+/// `PLR_ENTROPY_*` of [`crate::sys`]; all zero but `dtype` is raw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Codec {
+    /// Predictor.
+    pub predict: u8,
+    /// Transform.
+    pub transform: u8,
+    /// Quantiser.
+    pub quant: u8,
+    /// Entropy coder.
+    pub entropy: u8,
+    /// Of the raw values: [`crate::Dtype::F32`] or `BF16`.
+    pub dtype: u8,
+    /// Of block integers: 4 or 8; else 0.
+    pub bits: u8,
+    /// Values a scale: 32, 64 or 128; else 0.
+    pub group: u16,
+}
+
+impl FromC<sys::plr_codec> for Codec {
+    #[inline]
+    fn from_c(c: sys::plr_codec) -> Codec {
+        Codec {
+            predict: c.predict,
+            transform: c.transform,
+            quant: c.quant,
+            entropy: c.entropy,
+            dtype: c.dtype,
+            bits: c.bits,
+            group: c.group,
+        }
+    }
+}
+
+impl Codec {
+    #[inline]
+    pub(crate) fn to_c(self) -> sys::plr_codec {
+        sys::plr_codec {
+            predict: self.predict,
+            transform: self.transform,
+            quant: self.quant,
+            entropy: self.entropy,
+            dtype: self.dtype,
+            bits: self.bits,
+            group: self.group,
+        }
+    }
+}
+
+impl FromStr for Codec {
+    type Err = Error;
+
+    /// `raw`, `bf16`, `int8`, `int4` (groups of 32), each with `+zstd` if wanted; else `NOT_FOUND`.
+    fn from_str(name: &str) -> Result<Codec> {
+        let text = c_text("codec", name)?;
+        // Safety: all zero is a valid value; the text is read, `raw` written.
+        let mut raw: sys::plr_codec = unsafe { std::mem::zeroed() };
+        check(unsafe { sys::plr_codec_from_name(text.as_ptr(), &mut raw) })?;
+        Ok(Codec::from_c(raw))
+    }
+}
+
+/// What a frame says of itself. To encode, give role, stream, step, micro_batch and seed; the rest is
+/// filled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameInfo {
+    /// What it holds.
+    pub role: Role,
+    /// Chosen by the host.
+    pub stream: u32,
+    /// Training step.
+    pub step: u32,
+    /// Micro-batch within the step.
+    pub micro_batch: u32,
+    /// Of closed-loop state; 0 when stateless.
+    pub generation: u32,
+    /// Of whatever is random in the codec.
+    pub seed: u64,
+    /// Rows of the tensor or of token ids; 1 for control.
+    pub rows: u32,
+    /// Columns of the tensor or of token ids; bytes of a control payload.
+    pub cols: u32,
+    /// Token ids are below it; else 0.
+    pub vocab: u32,
+    /// Pieces the payload is cut into.
+    pub chunks: u32,
+    /// Bytes after the header.
+    pub payload_len: u32,
+    /// How it is coded.
+    pub codec: Codec,
+}
+
+impl FrameInfo {
+    /// Of a frame to be encoded.
+    pub fn new(role: Role) -> FrameInfo {
+        // Safety: all zero is a valid value.
+        let mut raw: sys::plr_frame_info = unsafe { std::mem::zeroed() };
+        raw.role = role.0;
+        FrameInfo::from_c(raw)
+    }
+
+    #[inline]
+    fn to_c(self) -> sys::plr_frame_info {
+        sys::plr_frame_info {
+            struct_size: size_of::<sys::plr_frame_info>() as u32,
+            role: self.role.0,
+            stream: self.stream,
+            step: self.step,
+            micro_batch: self.micro_batch,
+            generation: self.generation,
+            seed: self.seed,
+            rows: self.rows,
+            cols: self.cols,
+            vocab: self.vocab,
+            chunks: self.chunks,
+            payload_len: self.payload_len,
+            codec: self.codec.to_c(),
+        }
+    }
+}
+
+impl FromC<sys::plr_frame_info> for FrameInfo {
+    #[inline]
+    fn from_c(c: sys::plr_frame_info) -> FrameInfo {
+        FrameInfo {
+            role: Role(c.role),
+            stream: c.stream,
+            step: c.step,
+            micro_batch: c.micro_batch,
+            generation: c.generation,
+            seed: c.seed,
+            rows: c.rows,
+            cols: c.cols,
+            vocab: c.vocab,
+            chunks: c.chunks,
+            payload_len: c.payload_len,
+            codec: Codec::from_c(c.codec),
+        }
+    }
+}
+
+/// Calls a function that fills a frame info.
+#[inline]
+fn with_info(
+    function: impl FnOnce(*mut sys::plr_frame_info, *mut sys::plr_error) -> sys::plr_status,
+) -> Result<FrameInfo> {
+    // Safety: a struct with a struct_size, for which 0 means this version.
+    let mut raw: sys::plr_frame_info = unsafe { std::mem::zeroed() };
+    call(|err| function(&mut raw, err))?;
+    Ok(FrameInfo::from_c(raw))
+}
+
+/// Calls a function that writes a frame to where there is room for `*len` bytes, or says in `*len` how
+/// much it needs. `out` keeps its room, so that the second frame is written without allocating.
+#[inline]
+fn write_frame(
+    out: &mut Vec<u8>,
+    mut function: impl FnMut(*mut u8, *mut usize) -> sys::plr_status,
+) -> Result<()> {
+    out.clear();
+    loop {
+        let room = out.capacity();
+        let mut len = room;
+        match function(out.as_mut_ptr(), &mut len) {
+            sys::PLR_OK => {
+                assert!(len <= room);
+                // Safety: the function has written `len` bytes.
+                unsafe { out.set_len(len) };
+                return Ok(());
+            }
+            sys::PLR_ERR_BUFFER_TOO_SMALL if len > room => {
+                if out.try_reserve(len).is_err() {
+                    let text = format!("a frame of {len} bytes");
+                    return Err(Error::new(Status::NO_MEMORY, "frame", text));
+                }
+            }
+            status => return check(status),
+        }
+    }
+}
+
+/// Reads and checks the header, the extensions and the length of a whole frame, not the checksums of
+/// its chunks. `TRUNCATED`, `MALFORMED`, `CHECKSUM`, `VERSION`, `UNSUPPORTED`, `LIMIT`, with the byte in
+/// `offset`.
+pub fn parse_frame(context: &Context, frame: &[u8]) -> Result<FrameInfo> {
+    // Safety: a live context; the frame is read.
+    with_info(|info, err| unsafe {
+        sys::plr_frame_parse(context.as_ptr(), frame.as_ptr().cast(), frame.len(), info, err)
+    })
+}
+
+/// Makes frames of tensors. Used by one thread at a time.
+pub struct Encoder {
+    ptr: NonNull<sys::plr_encoder>,
+    bound: usize,
+    _context: Context,
+}
+
+// Safety: <pluralis/base.h>: used by one thread at a time, any of them.
+unsafe impl Send for Encoder {}
+
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        // Safety: a live encoder.
+        unsafe { sys::plr_encoder_destroy(self.ptr.as_ptr()) }
+    }
+}
+
+impl Encoder {
+    /// For tensors up to max_rows x max_cols; all its memory is taken here. `UNSUPPORTED`, `LIMIT`,
+    /// `INVALID_ARGUMENT`.
+    pub fn new(context: &Context, codec: Codec, max_rows: u32, max_cols: u32) -> Result<Encoder> {
+        let codec = codec.to_c();
+        // Safety: a live context; the codec is read.
+        let ptr = create(|out, err| unsafe {
+            sys::plr_encoder_create(context.as_ptr(), &codec, max_rows, max_cols, out, err)
+        })?;
+        Ok(Encoder {
+            ptr,
+            // Safety: a live encoder.
+            bound: unsafe { sys::plr_encoder_bound(ptr.as_ptr()) },
+            _context: context.clone(),
+        })
+    }
+
+    /// Largest frame it can make, in bytes.
+    pub fn bound(&self) -> usize {
+        self.bound
+    }
+
+    /// Puts the frame of `x` into `out`, in place of what was there; nothing is allocated when `out` has
+    /// room for [`Encoder::bound`] bytes. `SHAPE`; `INVALID_ARGUMENT` (role); `NON_FINITE` (lossy
+    /// codecs).
+    #[inline]
+    pub fn encode(&mut self, info: &FrameInfo, x: &Matrix<'_>, out: &mut Vec<u8>) -> Result<()> {
+        let info = info.to_c();
+        // Safety: a live encoder; `*len` is the room at `to`.
+        write_frame(out, |to, len| unsafe {
+            let cap = *len;
+            sys::plr_encoder_encode(self.ptr.as_ptr(), &info, x.as_ptr(), to.cast(), cap, len)
+        })
+    }
+}
+
+/// Reads frames of tensors, of any codec. Used by one thread at a time.
+pub struct Decoder {
+    ptr: NonNull<sys::plr_decoder>,
+    _context: Context,
+}
+
+// Safety: <pluralis/base.h>: used by one thread at a time, any of them.
+unsafe impl Send for Decoder {}
+
+impl Drop for Decoder {
+    fn drop(&mut self) {
+        // Safety: a live decoder.
+        unsafe { sys::plr_decoder_destroy(self.ptr.as_ptr()) }
+    }
+}
+
+impl Decoder {
+    /// For frames up to max_rows x max_cols; all its memory is taken here. `LIMIT`, `INVALID_ARGUMENT`.
+    pub fn new(context: &Context, max_rows: u32, max_cols: u32) -> Result<Decoder> {
+        // Safety: a live context.
+        let ptr = create(|out, err| unsafe {
+            sys::plr_decoder_create(context.as_ptr(), max_rows, max_cols, out, err)
+        })?;
+        Ok(Decoder { ptr, _context: context.clone() })
+    }
+
+    /// Decodes a frame into `x`, which has its shape. On failure the contents of `x` are unspecified.
+    /// Errors of [`parse_frame`], and `SHAPE`, `LIMIT`, `CHECKSUM`, `NON_FINITE`.
+    #[inline]
+    pub fn decode(&mut self, frame: &[u8], x: &mut MatrixMut<'_>) -> Result<FrameInfo> {
+        // Safety: a live decoder; the frame is read, the view written within its shape.
+        with_info(|info, err| unsafe {
+            let (data, len) = (frame.as_ptr().cast(), frame.len());
+            sys::plr_decoder_decode(self.ptr.as_ptr(), data, len, x.as_mut_ptr(), info, err)
+        })
+    }
+}
+
+/// Puts a frame of rows x cols token ids, each below `vocab`, into `out`, in place of what was there.
+/// `info` gives stream, step, micro_batch and seed. `SHAPE`, `INVALID_ARGUMENT`.
+pub fn encode_tokens(
+    context: &Context,
+    info: &FrameInfo,
+    tokens: &[i32],
+    rows: u32,
+    vocab: u32,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if rows == 0 || tokens.len() % rows as usize != 0 {
+        let text = format!("{} tokens are not {rows} rows", tokens.len());
+        return Err(Error::new(Status::SHAPE, "token frame", text));
+    }
+    let cols = u32_len("token frame", tokens.len() / rows as usize)?;
+    let info = info.to_c();
+    // Safety: a live context; there are rows x cols tokens, and `*len` is the room at `to`.
+    write_frame(out, |to, len| unsafe {
+        let (ctx, tokens) = (context.as_ptr(), tokens.as_ptr());
+        sys::plr_tokens_encode(ctx, &info, tokens, rows, cols, vocab, to.cast(), len)
+    })
+}
+
+/// Decodes a token frame into `tokens`, from its beginning: rows x cols ids, each below `vocab` of the
+/// result. `BUFFER_TOO_SMALL` when there are more than `tokens` has room for; errors of
+/// [`parse_frame`], and `CHECKSUM`.
+pub fn decode_tokens(context: &Context, frame: &[u8], tokens: &mut [i32]) -> Result<FrameInfo> {
+    // Safety: a live context; the frame is read, at most the given number of ids written.
+    with_info(|info, err| unsafe {
+        let (data, len) = (frame.as_ptr().cast(), frame.len());
+        let (out, capacity) = (tokens.as_mut_ptr(), tokens.len());
+        sys::plr_tokens_decode(context.as_ptr(), data, len, out, capacity, info, err)
+    })
+}
+
+/// Puts a frame of opaque bytes into `out`, in place of what was there. `info` gives stream, step,
+/// micro_batch and seed.
+pub fn encode_control(info: &FrameInfo, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    let payload_len = u32_len("control frame", payload.len())?;
+    let info = info.to_c();
+    // Safety: the payload is read, and `*len` is the room at `to`.
+    write_frame(out, |to, len| unsafe {
+        sys::plr_control_encode(&info, payload.as_ptr().cast(), payload_len, to.cast(), len)
+    })
+}
+
+/// The payload of a control frame, which is a part of the frame. Errors of [`parse_frame`], and
+/// `CHECKSUM`.
+pub fn decode_control<'f>(context: &Context, frame: &'f [u8]) -> Result<(&'f [u8], FrameInfo)> {
+    let mut payload = null();
+    let mut payload_len = 0;
+    // Safety: a live context; the frame is read.
+    let info = with_info(|info, err| unsafe {
+        let (data, len) = (frame.as_ptr().cast(), frame.len());
+        let ctx = context.as_ptr();
+        sys::plr_control_decode(ctx, data, len, &mut payload, &mut payload_len, info, err)
+    })?;
+    if payload_len == 0 {
+        return Ok((&[], info));
+    }
+    // Safety: bytes inside the frame.
+    let payload = unsafe { std::slice::from_raw_parts(payload, payload_len as usize) };
+    Ok((payload, info))
+}
