@@ -126,6 +126,12 @@ def suite_cuda(log, result):
         script("tests/cuda/check_plugin.py", log, result, os.path.join("build", "release"))
 
 
+def suite_abi(log, result):
+    """The symbols of a release, the types of a build with debug information."""
+    if build("release", log, result, ["pluralis"]) and build("debug", log, result, ["pluralis"]):
+        script("tests/abi/check.py", log, result)
+
+
 def valgrind(log, result):
     if not build("debug", log, result):
         return
@@ -146,7 +152,7 @@ SUITES = {
     "unit": (True, lambda log, r: ctest("release", log, r, ["-L", "unit"])),
     "sim": (True, lambda log, r: ctest("release", log, r, ["-L", "sim"])),
     "fuzz": (True, lambda log, r: ctest("release", log, r, ["-L", "fuzz"])),
-    "abi": (True, built_script("tests/abi/check.py")),
+    "abi": (True, suite_abi),
     "install": (True, built_script("tests/install/check.py")),
     "docs": (True, built_script("tests/docs/readme.py")),
     "host": (True, suite_host),

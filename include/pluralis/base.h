@@ -16,6 +16,8 @@
  *   - children keep a reference to their context, so handles may be destroyed in any order;
  *   - option structs start with struct_size and are filled by their `_init` function first. A struct larger
  *     than the library knows is accepted while its unknown tail is zero, else PLR_ERR_UNSUPPORTED;
+ *   - structs that the library fills (what a thing is, what it counted) start with struct_size too, set by the
+ *     caller: so many bytes are written, those that the library does not know are zero;
  *   - a context may be shared by threads; any other handle is used by one thread at a time; functions that
  *     take a const handle may run at the same time as each other;
  *   - `plr_error *err` may be NULL; it is only on cold functions and is written on failure only;
@@ -57,7 +59,7 @@ PLR_API const char *plr_status_message(plr_status status);
  * offset: byte offset in the input, when there is one; else 0.
  * message: one line, NUL-terminated, UTF-8. Never allocated. */
 typedef struct plr_error {
-  uint32_t struct_size; /* set by plr_error_init; 0 is taken as the size of this version */
+  uint32_t struct_size; /* set by plr_error_init; 0 stands for the size in 0.1 */
   int32_t status;
   uint64_t offset;
   char where[64];

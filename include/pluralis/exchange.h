@@ -48,8 +48,7 @@ typedef struct plr_codec {
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 
 /* What a frame says of itself. For tensors shape is rows x cols; tokens: rows x cols ids below `vocab`; control:
- * rows = 1, cols = payload bytes. struct_size: sizeof(plr_frame_info), or 0 for the size of this version; a function
- * that fills an info sets it. */
+ * rows = 1, cols = payload bytes. struct_size: sizeof(plr_frame_info), or 0 for the size in 0.1. */
 typedef struct plr_frame_info {
   uint32_t struct_size;
   uint32_t role;
@@ -62,6 +61,7 @@ typedef struct plr_frame_info {
   uint32_t chunks;
   uint32_t payload_len; /* bytes after the header */
   plr_codec codec;
+  uint32_t reserved;    /* 0 */
 } plr_frame_info;
 
 /* Reads and checks the header, the extensions and the length of a whole frame (not the chunks' checksums).

@@ -50,6 +50,7 @@ typedef struct plr_model_info {
   uint32_t seq_len, micro_batch, micro_batches, steps, warmup_steps, schedule;
   float norm_eps, init_std, embed_std, anchor_std;
   float lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip; /* clip: per block gradient norm; 0 = off */
+  uint32_t reserved;
   double rope_theta;
   uint64_t seed, boundary_seed, data_seed;
   uint64_t parameters; /* trainable numbers in the whole model */

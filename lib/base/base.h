@@ -51,6 +51,11 @@ plr_status plr__options_read(void *out, uint32_t known_size, const void *options
 /* Writes min(struct_size, known_size) bytes of defaults to a caller's struct and sets its
  * struct_size. */
 void plr__options_init(void *options, uint32_t struct_size, void *defaults, uint32_t known_size);
+/* Fills a caller's struct of any version from `full`: as many bytes as its struct_size says, zero past
+ * what we know. A struct_size of 0 stands for first_size, that of the struct's first version, and
+ * becomes it. INVALID_ARGUMENT, and nothing written, when struct_size cannot be one. */
+plr_status plr__record_write(void *record, const void *full, uint32_t known_size,
+                             uint32_t first_size);
 
 /* ---- log ------------------------------------------------------------------------------------- */
 

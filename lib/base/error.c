@@ -10,9 +10,12 @@ void plr_error_init(plr_error *err, uint32_t struct_size) {
   if (err) plr__options_init(err, struct_size, &none, (uint32_t)sizeof none);
 }
 
+/* Size of plr_error in 0.1, which a struct_size of 0 stands for. */
+#define ERROR_FIRST_SIZE 320u
+
 /* Copies the fields that fit: a caller built against another version has another size. */
 static void error_write(plr_error *err, const plr_error *full) {
-  uint32_t size = err->struct_size ? err->struct_size : (uint32_t)sizeof *full;
+  uint32_t size = err->struct_size ? err->struct_size : ERROR_FIRST_SIZE;
   size_t skip = sizeof full->struct_size;
   size_t end = PLR_MIN((size_t)size, sizeof *full);
   if (end > skip) memcpy((uint8_t *)err + skip, (const uint8_t *)full + skip, end - skip);

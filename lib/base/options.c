@@ -31,6 +31,18 @@ plr_status plr__options_read(void *out, uint32_t known_size, const void *options
   return PLR_OK;
 }
 
+plr_status plr__record_write(void *record, const void *full, uint32_t known_size,
+                             uint32_t first_size) {
+  uint32_t size;
+  memcpy(&size, record, sizeof size);
+  if (size == 0) size = first_size;
+  if (size < sizeof size || size > PLR_MAX_OPTIONS_SIZE) return PLR_ERR_INVALID_ARGUMENT;
+  memset(record, 0, size);
+  memcpy(record, full, PLR_MIN(size, known_size));
+  memcpy(record, &size, sizeof size);
+  return PLR_OK;
+}
+
 void plr__options_init(void *options, uint32_t struct_size, void *defaults, uint32_t known_size) {
   if (!options || struct_size < sizeof struct_size) return;
   memset(options, 0, struct_size);

@@ -42,6 +42,5 @@ plr_status plr_control_decode(plr_context *ctx, const void *frame, size_t len,
   PLR_TRY(plr__chunk_done(&r, err));
   *payload = chunk.payload;
   *payload_len = chunk.payload_len;
-  plr__frame_info_write(info, &f.info);
-  return PLR_OK;
+  return plr__frame_info_write(info, &f.info, err);
 }

@@ -116,6 +116,6 @@ plr_status plr_decoder_decode(plr_decoder *d, const void *frame, size_t len, plr
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = decode_chunks(d, &f, x, err);
   plr__fpenv_leave(saved);
-  if (st == PLR_OK) plr__frame_info_write(info, &f.info);
-  return st;
+  PLR_TRY(st);
+  return plr__frame_info_write(info, &f.info, err);
 }

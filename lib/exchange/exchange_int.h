@@ -113,7 +113,7 @@ void plr__frame_write_header(uint8_t *out, const plr_frame_info *info);
 
 /* Copies between a caller's info and ours, as its struct_size says. */
 plr_status plr__frame_info_read(plr_frame_info *out, const plr_frame_info *in);
-void plr__frame_info_write(plr_frame_info *out, const plr_frame_info *in);
+plr_status plr__frame_info_write(plr_frame_info *out, const plr_frame_info *in, plr_error *err);
 
 uint64_t plr__frame_raw_len(const plr_frame_info *info); /* rows x cols x size, exact */
 

@@ -9,6 +9,9 @@ static const uint8_t magic[4] = {'P', 'L', 'R', 'X'};
 static const char where_header[] = "frame header";
 static const char where_extension[] = "frame extension";
 
+/* Size of plr_frame_info in 0.1, which a struct_size of 0 stands for. */
+#define INFO_FIRST_SIZE 64u
+
 plr_hash plr__frame_hash(const void *frame, size_t len) {
   plr_hash h;
   plr_sha256(frame, len, &h);
@@ -18,17 +21,19 @@ plr_hash plr__frame_hash(const void *frame, size_t len) {
 plr_status plr__frame_info_read(plr_frame_info *out, const plr_frame_info *in) {
   memset(out, 0, sizeof *out);
   if (in && in->struct_size == 0) {
-    *out = *in;
-    return PLR_OK;
+    memcpy(out, in, INFO_FIRST_SIZE);
+  } else {
+    PLR_TRY(plr__options_read(out, (uint32_t)sizeof *out, in, "frame info", NULL));
   }
-  return plr__options_read(out, (uint32_t)sizeof *out, in, "frame info", NULL);
+  return out->reserved ? PLR_ERR_INVALID_ARGUMENT : PLR_OK;
 }
 
-void plr__frame_info_write(plr_frame_info *out, const plr_frame_info *in) {
-  if (!out) return;
-  /* No smaller struct than this version's was ever published, and a larger one keeps its tail. */
-  memcpy(out, in, sizeof *out);
-  out->struct_size = (uint32_t)sizeof *out;
+plr_status plr__frame_info_write(plr_frame_info *out, const plr_frame_info *in, plr_error *err) {
+  plr_status st =
+      out ? plr__record_write(out, in, (uint32_t)sizeof *in, INFO_FIRST_SIZE) : PLR_OK;
+  if (st == PLR_OK) return st;
+  return plr__fail(err, st, "frame info", "struct_size is %u; set it before the call",
+                   (unsigned)out->struct_size);
 }
 
 uint64_t plr__frame_raw_len(const plr_frame_info *info) {
@@ -238,6 +243,5 @@ plr_status plr_frame_parse(plr_context *ctx, const void *frame, size_t len, plr_
                            plr_error *err) {
   plr__frame f;
   PLR_TRY(plr__frame_open(ctx, frame, len, &f, err));
-  plr__frame_info_write(info, &f.info);
-  return PLR_OK;
+  return plr__frame_info_write(info, &f.info, err);
 }

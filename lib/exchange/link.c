@@ -62,7 +62,6 @@ plr_status plr_link_create(plr_context *ctx, const plr_identity *identity,
   link->options = o;
   link->pool.ctx = ctx;
   link->pool.keep = 4 * o.window;
-  link->stats.struct_size = (uint32_t)sizeof link->stats;
   plr_error_init(&link->closed, (uint32_t)sizeof link->closed);
   write_hello(link);
   *out = link;
@@ -223,9 +222,9 @@ plr_status plr_link_next_event(plr_link *link, plr_link_event *event) {
 
 plr_status plr_link_get_stats(const plr_link *link, plr_link_stats *stats) {
   if (!link || !stats) return PLR_ERR_INVALID_ARGUMENT;
-  *stats = link->stats;
-  stats->queued_bytes = link->tx.queued_bytes;
-  return PLR_OK;
+  plr_link_stats full = link->stats;
+  full.queued_bytes = link->tx.queued_bytes;
+  return plr__record_write(stats, &full, sizeof full, 48);
 }
 
 void plr_link_peer_key(const plr_link *link, uint8_t out[32]) {

@@ -190,6 +190,5 @@ plr_status plr_tokens_decode(plr_context *ctx, const void *frame, size_t len, in
     if (st != PLR_OK) return plr__chunk_fail(err, st, &f, i, &chunk, why);
   }
   PLR_TRY(plr__chunk_done(&r, err));
-  plr__frame_info_write(info, &f.info);
-  return PLR_OK;
+  return plr__frame_info_write(info, &f.info, err);
 }

@@ -257,9 +257,5 @@ plr_status plr_stage_submit(plr_stage *s, const void *entry, size_t len) {
 
 plr_status plr_stage_get_stats(const plr_stage *s, plr_stage_stats *stats) {
   if (!s || !stats) return PLR_ERR_INVALID_ARGUMENT;
-  uint32_t size = stats->struct_size;
-  plr_stage_stats full = s->stats;
-  full.struct_size = size;
-  memcpy(stats, &full, size == 0 || size > sizeof full ? sizeof full : size);
-  return PLR_OK;
+  return plr__record_write(stats, &s->stats, sizeof s->stats, 80);
 }

@@ -14,12 +14,8 @@ void plr__event(plr_stage *s, const plr_stage_event *e, const char *message) {
     plr__stage_fail(s, st, "an event could not be kept: %s", plr_status_message(st));
 }
 
-static void give(plr_stage_event *out, const plr_stage_event *e) {
-  uint32_t size = out->struct_size;
-  if (size == 0 || size > sizeof *out) size = sizeof *out;
-  uint32_t callers = out->struct_size;
-  memcpy(out, e, size);
-  out->struct_size = callers;
+static plr_status give(plr_stage_event *out, const plr_stage_event *e) {
+  return plr__record_write(out, e, sizeof *e, 96);
 }
 
 plr_status plr_stage_next_event(plr_stage *s, plr_stage_event *event) {
@@ -34,15 +30,15 @@ plr_status plr_stage_next_event(plr_stage *s, plr_stage_event *event) {
     memcpy(&e, p, sizeof e);
     if (is_text) e.message = (const char *)(p + sizeof e), e.len = 0;
     if (!is_text && e.len) e.data = p + sizeof e;
+    PLR_TRY(give(event, &e));
     s->event_shown = 1;
-    give(event, &e);
     return PLR_OK;
   }
   if (s->failed == PLR_OK || s->failure_reported) return PLR_ERR_AGAIN;
   memset(&e, 0, sizeof e);
   e.type = PLR_STAGE_FAILED, e.status = s->failed, e.message = s->failure;
   e.step = s->role == PLR_STAGE_FEEDER ? s->feeder.steps_done : s->step;
+  PLR_TRY(give(event, &e));
   s->failure_reported = 1;
-  give(event, &e);
   return PLR_OK;
 }

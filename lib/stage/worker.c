@@ -295,10 +295,8 @@ plr_status plr_stage_next_job(plr_stage *s, plr_job **out) {
 
 void plr_job_get_info(const plr_job *job, plr_job_info *info) {
   if (!job || !info) return;
-  plr_job_info full = {.struct_size = info->struct_size, .kind = job->kind};
-  full.step = job->step, full.micro_batch = job->micro_batch;
-  uint32_t size = info->struct_size;
-  memcpy(info, &full, size == 0 || size > sizeof full ? sizeof full : size);
+  plr_job_info full = {.kind = job->kind, .step = job->step, .micro_batch = job->micro_batch};
+  plr__record_write(info, &full, sizeof full, 24);
 }
 
 /* ---- what a job brings ------------------------------------------------------------------------ */

@@ -45,7 +45,7 @@ static void test_round_trip(void **state) {
         else
           assert_true(fabsf(y[j] - want) < 0.6f);
       }
-      plr_frame_info info;
+      plr_frame_info info = {.struct_size = sizeof info};
       assert_int_equal(plr_frame_parse(ctx, f.data, f.len, &info, &err), PLR_OK);
       assert_int_equal(info.rows, rows);
       assert_int_equal(info.cols, cols);

@@ -10,7 +10,7 @@ static plr_context *context(void) {
 static plr_status decode_any(plr_context *ctx, const void *frame, size_t len, plr_error *err) {
   static float values[64 * 4096];
   static int32_t ids[64 * 4096];
-  plr_frame_info info;
+  plr_frame_info info = {.struct_size = sizeof info};
   const uint8_t *payload;
   uint32_t payload_len;
   PLR_TRY(plr_frame_parse(ctx, frame, len, &info, err));
@@ -79,7 +79,7 @@ static void test_tokens(void **state) {
       for (size_t i = 0; i < n; i++) ids[i] = (int32_t)(test_random(&seed) % spread);
       ids[n / 2] = (int32_t)(vocabs[v] - 1);
       size_t need = 0, len;
-      plr_frame_info info = test_info(0), got;
+      plr_frame_info info = test_info(0), got = {0};
       assert_int_equal(plr_tokens_encode(ctx, &info, ids, rows, cols, vocabs[v], &need, &need),
                        PLR_ERR_BUFFER_TOO_SMALL);
       uint8_t *frame = malloc(need);
@@ -148,7 +148,7 @@ static void test_tokens_on_threads(void **state) {
 static void test_control(void **state) {
   (void)state;
   plr_context *ctx = context();
-  plr_frame_info info = test_info(0), got;
+  plr_frame_info info = test_info(0), got = {0};
   uint8_t payload[3000], frame[4000];
   uint64_t seed = 8;
   for (size_t i = 0; i < sizeof payload; i++) payload[i] = (uint8_t)test_random(&seed);

@@ -78,7 +78,7 @@ static test_frame golden_encode(plr_context *ctx, const golden *g) {
 /* Decodes by role and hashes what came out, little-endian. */
 static plr_status decode_hash(plr_context *ctx, const void *frame, size_t len, plr_hash *out,
                               plr_error *err) {
-  plr_frame_info info;
+  plr_frame_info info = {.struct_size = sizeof info};
   const uint8_t *payload;
   uint32_t payload_len;
   PLR_TRY(plr_frame_parse(ctx, frame, len, &info, err));
@@ -198,7 +198,7 @@ static int write_goldens(plr_context *ctx) {
   for (size_t i = 0; i < PLR_COUNT_OF(goldens); i++) {
     const golden *g = &goldens[i];
     test_frame f = golden_encode(ctx, g);
-    plr_frame_info info;
+    plr_frame_info info = {.struct_size = sizeof info};
     plr_hash h = plr__frame_hash(f.data, f.len), values;
     char frame_hex[65], hex[65];
     bad |= decode_hash(ctx, f.data, f.len, &values, NULL) != PLR_OK;

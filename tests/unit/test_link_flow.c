@@ -81,7 +81,7 @@ static void check_credit(test_pair *p) {
     assert_true(from->tx.unacked <= p->side[1 - i].options.window);
     assert_true(to->rx.used <= from->tx.unacked);
     assert_true(from->tx.queued_cost <= p->side[i].options.window);
-    plr_link_stats s;
+    plr_link_stats s = {.struct_size = sizeof s};
     assert_int_equal(plr_link_get_stats(from, &s), PLR_OK);
     assert_true(s.queued_bytes <= p->side[i].options.window);
   }
@@ -116,7 +116,7 @@ static void test_twenty_thousand_frames(void **state) {
   plr_context_memory(ctx, NULL, &peak, NULL);
   assert_true(peak - before < 8 * (40000 + 24000));
   for (int i = 0; i < 2; i++) {
-    plr_link_stats s;
+    plr_link_stats s = {.struct_size = sizeof s};
     assert_int_equal(plr_link_get_stats(p.side[i].link, &s), PLR_OK);
     assert_int_equal(s.frames_sent, 10000);
     assert_int_equal(s.frames_received, 10000);
@@ -259,7 +259,7 @@ static void test_credit(void **state) {
   for (int i = 0; i < 10; i++)
     assert_int_equal(plr_link_send(p.side[0].link, frame, sizeof frame, 1), PLR_OK);
   assert_int_equal(test_settle(&p), PLR_OK);
-  plr_link_stats s;
+  plr_link_stats s = {.struct_size = sizeof s};
   assert_int_equal(plr_link_get_stats(p.side[0].link, &s), PLR_OK);
   assert_int_equal(s.frames_sent, 4); /* the window, to the byte */
   assert_int_equal(s.queued_bytes, 6000);
@@ -549,7 +549,7 @@ static void test_close(void **state) {
   plr_link_close(p.side[0].link, PLR_ERR_CLOSED);
   assert_int_equal(plr_link_transmit(p.side[0].link, p.now, buf, sizeof buf, &n), PLR_OK);
   assert_int_equal(n, 0);
-  plr_link_stats s;
+  plr_link_stats s = {.struct_size = sizeof s};
   assert_int_equal(plr_link_get_stats(p.side[0].link, &s), PLR_OK);
   assert_int_equal(s.queued_bytes, 0);
   test_pair_end(&p);

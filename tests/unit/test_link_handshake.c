@@ -24,7 +24,7 @@ static void test_ready(void **state) {
     plr_link_peer_key(p.side[i].link, key);
     plr_identity_public_key(p.side[1 - i].identity, want);
     assert_memory_equal(key, want, 32);
-    plr_link_stats s;
+    plr_link_stats s = {.struct_size = sizeof s};
     assert_int_equal(plr_link_get_stats(p.side[i].link, &s), PLR_OK);
     assert_int_equal(s.bytes_sent, 2 * PLR_MSG_HEADER + PLR_HELLO_BYTES + PLR_AUTH_BYTES);
     assert_int_equal(s.bytes_received, s.bytes_sent);

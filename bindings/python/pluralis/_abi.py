@@ -69,6 +69,7 @@ PLR_LOG_INFO = 3
 PLR_LOG_DEBUG = 4
 PLR_ISA_PORTABLE = 0
 PLR_ISA_AVX2 = 1
+PLR_ISA_AVX512 = 2
 PLR_ISA_BEST = 4294967295
 PLR_MAX_DIMS = 4
 PLR_DTYPE_F32 = 1
@@ -228,6 +229,7 @@ class plr_frame_info(Structure):
         ('chunks', c_uint32),
         ('payload_len', c_uint32),
         ('codec', plr_codec),
+        ('reserved', c_uint32),
     ]
 
 plr_source_read_at_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t)
@@ -449,6 +451,7 @@ class plr_model_info(Structure):
         ('eps', c_float),
         ('weight_decay', c_float),
         ('clip', c_float),
+        ('reserved', c_uint32),
         ('rope_theta', c_double),
         ('seed', c_uint64),
         ('boundary_seed', c_uint64),
@@ -721,6 +724,7 @@ CONSTANTS = [
     'PLR_LOG_DEBUG',
     'PLR_ISA_PORTABLE',
     'PLR_ISA_AVX2',
+    'PLR_ISA_AVX512',
     'PLR_ISA_BEST',
     'PLR_MAX_DIMS',
     'PLR_DTYPE_F32',
