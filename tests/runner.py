@@ -155,6 +155,7 @@ SUITES = {
     "abi": (True, suite_abi),
     "install": (True, built_script("tests/install/check.py")),
     "docs": (True, built_script("tests/docs/readme.py")),
+    "cuda": (True, suite_cuda),
     "host": (True, suite_host),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
     "asan": (True, lambda log, r: ctest("asan", log, r)),
