@@ -124,6 +124,7 @@ def suite_cuda(log, result):
     ctest("release", log, result, ["-L", "cuda"])
     if not result.failed:
         script("tests/cuda/check_plugin.py", log, result, os.path.join("build", "release"))
+        script("tests/cuda/check_train.py", log, result, os.path.join("build", "release"))
 
 
 def suite_abi(log, result):

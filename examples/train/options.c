@@ -37,6 +37,8 @@ static const struct arg_spec specs[] = {
     {"manifest", "FILE", ARG_TEXT, AT(manifest), 0, 0,
      "model to train, as JSON, instead of the model options above"},
     {"threads", "N", ARG_COUNT, AT(threads), 1, 256, "that compute, in each stage (1)"},
+    {"device", "NAME", ARG_TEXT, AT(device), 0, 0,
+     "cpu, cuda, cuda:N or cuda:PATH of a plugin, for every stage (cpu)"},
     {"eval-every", "N", ARG_COUNT, AT(eval_every), 1, 1e9, "steps between evaluations"},
     {"eval-batches", "N", ARG_COUNT, AT(eval_batches), 1, 1e6, "micro-batches of one (4)"},
     {"snapshot-every", "N", ARG_COUNT, AT(snapshot_every), 0, 1e9,
@@ -62,6 +64,7 @@ static const struct arg_spec specs[] = {
 static void set_defaults(struct options *o) {
   *o = (struct options){.out = "out",
                         .prompt = "And the ",
+                        .device = "cpu",
                         .stages = 4,
                         .threads = 1,
                         .seed = 1,

@@ -8,7 +8,7 @@
 
 struct options {
   /* the job */
-  const char *text, *out, *manifest, *prompt;
+  const char *text, *out, *manifest, *prompt, *device;
   uint64_t stages, threads, seed, steps;
   uint64_t rate, delay; /* bits a second, nanoseconds */
   double compress;

@@ -250,6 +250,7 @@ static int make_shard(struct worker *w) {
   plr_shard_options_init(&options, sizeof options);
   options.first_block = plan_first_block(w->model, &w->info, index, stages);
   options.end_block = plan_first_block(w->model, &w->info, index + 1, stages);
+  options.device = w->o->device;
   /* 1F1B: stage s is at most P - s forwards ahead of its backwards. */
   options.slots = stages - index < w->info.micro_batches ? stages - index : w->info.micro_batches;
   plr_status status = plr_shard_create(w->ctx, w->model, &options, &w->shard, &err);

@@ -116,6 +116,7 @@ static void build_arguments(struct arguments *a, const char *program, const stru
   argument(a, "origin", "%s", origin);
   argument(a, "stages", "%" PRIu64, o->stages);
   argument(a, "threads", "%" PRIu64, o->threads);
+  argument(a, "device", "%s", o->device);
   argument(a, "snapshot-every", "%" PRIu64, o->snapshot_every);
   argument(a, "start-step", "%" PRIu64, start_step);
   argument(a, "port", "%u", port);

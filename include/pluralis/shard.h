@@ -28,13 +28,15 @@ typedef struct plr_shard_options {
   uint32_t slots;                  /* micro-batches in flight, >= 1; default 1 */
   uint32_t inference_only;         /* 1: no gradients and optimizer state; default 0 */
   uint32_t reserved;
-  const char *device;              /* "cpu" (default) */
+  const char *device; /* "cpu" (default); "cuda" or "cuda:1": a device of the CUDA plugin; "cuda:PATH" or
+                         "cuda:1:PATH": of the plugin in that file */
 } plr_shard_options;
 
 PLR_API void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size);
 
 /* Creates the shard with its seeded initial weights; they depend on the model only, not on the split. The model is
- * kept by reference. Errors: INVALID_ARGUMENT (not an allowed cut), NOT_FOUND (device), NO_MEMORY. Since 0.1. */
+ * kept by reference. Errors: INVALID_ARGUMENT (not an allowed cut, name of a device), NOT_FOUND (device, plugin),
+ * UNSUPPORTED (plugin for another version), UNAVAILABLE (no driver, no such device), NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_shard_create(plr_context *ctx, const plr_model *model, const plr_shard_options *options,
                                     plr_shard **out, plr_error *err);
 PLR_API void plr_shard_destroy(plr_shard *shard);

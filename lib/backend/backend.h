@@ -10,7 +10,8 @@
 typedef struct plr_device plr_device;
 
 /* Stable within a minor release. Memory of a device is touched by the host only through read and write.
- * Operations run in the order they are given; read and synchronize wait for them. */
+ * Operations run in the order they are given; read and synchronize wait for them. Where ids and labels are seen by
+ * kernels only, one outside its table is left out, and the next read or synchronize gives INVALID_ARGUMENT. */
 typedef struct plr_device_vtable {
   uint32_t struct_size;
   uint32_t api_version; /* PLR_DEVICE_API */
@@ -32,7 +33,8 @@ struct plr_device {
   plr_context *ctx;
 };
 
-/* Opens a device by name; "cpu" is always there. Errors: NOT_FOUND, UNAVAILABLE, NO_MEMORY. */
+/* Opens a device by name: "cpu", which is always there, or one of the CUDA plugin's (plugin.h says how they are
+ * named). Errors: NOT_FOUND, UNAVAILABLE, UNSUPPORTED, INVALID_ARGUMENT, NO_MEMORY. */
 plr_status plr__device_open(plr_context *ctx, const char *name, plr_device **out, plr_error *err);
 
 #endif

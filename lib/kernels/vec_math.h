@@ -1,4 +1,4 @@
-/* exp, log and sincos of math.c in lanes: the same operations in the same order. */
+/* exp, log and sincos of math_inline.h in lanes: the same operations in the same order. */
 #ifndef PLR_KERNELS_VEC_MATH_H
 #define PLR_KERNELS_VEC_MATH_H
 

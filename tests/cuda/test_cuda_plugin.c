@@ -105,6 +105,25 @@ static void no_driver(void **state) {
   refused(device_name(EMULATION_DEVICES), PLR_ERR_UNAVAILABLE, "no CUDA device 4: there are 4", "");
 }
 
+#if defined(HARDWARE_PLUGIN)
+/* The plugin as nvcc built it: a device, or the reason why there is none. */
+static void hardware(void **state) {
+  (void)state;
+  plr_error err = {0};
+  plr_device *d = NULL;
+  plr_status st = plr__device_open(ctx, "cuda:" HARDWARE_PLUGIN, &d, &err);
+  if (st == PLR_OK) {
+    d->vt->destroy(d);
+    return;
+  }
+  print_message("%s\n", err.message);
+  assert_int_equal(st, PLR_ERR_UNAVAILABLE);
+  assert_null(d);
+  assert_non_null(strstr(err.message, "no CUDA device"));
+  assert_non_null(strstr(err.message, "the plugin was built for "));
+}
+#endif
+
 /* A device that is lost says so in every call from then on, and can be destroyed. */
 static void lost_device(void **state) {
   (void)state;
@@ -239,10 +258,17 @@ int main(int argc, char **argv) {
   assert_int_equal(argc, 2);
   plugin_path = argv[1];
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(names),         cmocka_unit_test(files),
-      cmocka_unit_test(default_place), cmocka_unit_test(no_driver),
-      cmocka_unit_test(lost_device),   cmocka_unit_test(fault_on_the_device),
-      cmocka_unit_test(averaging),     cmocka_unit_test(bad_groups),
+    cmocka_unit_test(names),
+    cmocka_unit_test(files),
+    cmocka_unit_test(default_place),
+    cmocka_unit_test(no_driver),
+#if defined(HARDWARE_PLUGIN)
+    cmocka_unit_test(hardware),
+#endif
+    cmocka_unit_test(lost_device),
+    cmocka_unit_test(fault_on_the_device),
+    cmocka_unit_test(averaging),
+    cmocka_unit_test(bad_groups),
   };
   return cmocka_run_group_tests(tests, open_context, close_context);
 }

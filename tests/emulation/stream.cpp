@@ -179,8 +179,9 @@ cudaError_t cudaMalloc(void **ptr, size_t size) {
 cudaError_t cudaFree(void *ptr) {
   std::unique_lock<std::mutex> hold(emulation::lock);
   const allocation *a = find(ptr);
-  for (size_t i = 0; i < streams.size() && a; i++)
-    if (streams[i]->device == a->device) wait_for(hold, streams[i]);
+  int device = a ? a->device : -1;
+  for (size_t i = 0; i < streams.size(); i++)
+    if (streams[i]->device == device) wait_for(hold, streams[i]);
   return result(release(ptr));
 }
 

@@ -53,7 +53,9 @@ static void *device_alloc(plr_device *device, size_t size) {
 
 static void device_free(plr_device *device, void *ptr) {
   plr_cuda_device *d = cuda(device);
-  if (ptr && enter(d) == PLR_OK) plr__cuda_status(d, cudaFree(ptr));
+  if (!ptr) return;
+  cudaSetDevice(d->ordinal);
+  plr__cuda_status(d, cudaFree(ptr));
 }
 
 /* Waits for the stream, then reports what kernels have complained about since the last time. */
@@ -120,11 +122,11 @@ static void device_destroy(plr_device *device) {
   plr_cuda_device *d = cuda(device);
   const plr_plugin_host *host = d->host;
   plr_context *ctx = d->base.ctx;
-  if (enter(d) == PLR_OK) {
-    if (d->sumsq_parts) cudaFree(d->sumsq_parts);
-    if (d->bad_input) cudaFree(d->bad_input);
-    if (d->stream) cudaStreamDestroy(d->stream);
-  }
+  cudaSetDevice(d->ordinal); /* a lost device is taken apart all the same */
+  cudaFree(d->sumsq_parts);
+  cudaFree(d->bad_input);
+  if (d->stream) cudaStreamDestroy(d->stream);
+  cudaGetLastError();
   host->free(ctx, d);
   host->context_unref(ctx);
 }
