@@ -84,7 +84,7 @@ impl<'a> VerifyOptions<'a> {
     pub fn new(origin: impl Into<String>, public_key: PublicKey) -> Self {
         VerifyOptions {
             // Safety: the `_init` function of these options.
-            raw: unsafe { defaults(sys::plr_verify_options_init) },
+            raw: unsafe { defaults(|o, size| sys::plr_verify_options_init(o, size)) },
             origin: origin.into(),
             public_key,
             progress: None,

@@ -37,8 +37,10 @@ pub struct Pipeline {
     pub log: Log,
     /// Jobs run on threads of their own.
     pub threads: bool,
-    ran: (Sender<(usize, Ran)>, Receiver<(usize, Ran)>),
+    /// Of those threads, how many are not back; what they send.
     out: usize,
+    sender: Sender<(usize, Ran)>,
+    receiver: Receiver<(usize, Ran)>,
 }
 
 pub fn key(context: &Context, number: usize) -> Identity {
@@ -80,6 +82,7 @@ impl Pipeline {
             .into_iter()
             .map(|options| Stage::new(context, &mut options.lane(1).codecs(codec, codec)).unwrap())
             .collect();
+        let (sender, receiver) = channel();
         let mut pipeline = Pipeline {
             stages,
             identities,
@@ -87,8 +90,9 @@ impl Pipeline {
             now: 0,
             log: Log { snapshots: vec![Vec::new(); count as usize], ..Log::default() },
             threads: false,
-            ran: channel(),
             out: 0,
+            sender,
+            receiver,
         };
         pipeline.connect(context);
         pipeline
@@ -146,7 +150,7 @@ impl Pipeline {
             _ => return false,
         };
         if self.threads {
-            let sender = self.ran.0.clone();
+            let sender = self.sender.clone();
             self.out += 1;
             std::thread::spawn(move || sender.send((node, job.run())).unwrap());
         } else {
@@ -178,7 +182,7 @@ impl Pipeline {
             }
             any |= self.work(node);
         }
-        while let Ok((node, ran)) = self.ran.1.try_recv() {
+        while let Ok((node, ran)) = self.receiver.try_recv() {
             self.out -= 1;
             self.complete(node, ran);
             any = true;
@@ -192,7 +196,7 @@ impl Pipeline {
         while quiet < 60 {
             quiet = if self.turn() { 0 } else { quiet + 1 };
             if quiet > 0 && self.out > 0 {
-                let (node, ran) = self.ran.1.recv().unwrap();
+                let (node, ran) = self.receiver.recv().unwrap();
                 self.out -= 1;
                 self.complete(node, ran);
                 quiet = 0;
