@@ -31,6 +31,8 @@ codes! {
         PORTABLE = PLR_ISA_PORTABLE,
         /// AVX2 with FMA.
         AVX2 = PLR_ISA_AVX2,
+        /// AVX-512 F, BW, DQ and VL.
+        AVX512 = PLR_ISA_AVX512,
         /// The best that the machine has.
         BEST = PLR_ISA_BEST,
     }
@@ -56,7 +58,7 @@ impl ContextOptions {
     /// The defaults: one thread, the best instruction set, no log, no limit of memory.
     pub fn new() -> Self {
         // Safety: the `_init` function of these options.
-        let raw = unsafe { defaults(sys::plr_context_options_init) };
+        let raw = unsafe { defaults(|o, size| sys::plr_context_options_init(o, size)) };
         ContextOptions { raw, logger: None, executor: None }
     }
 

@@ -2,9 +2,9 @@
 use std::borrow::Cow;
 use std::ffi::CStr;
 use std::fmt;
-use std::mem::MaybeUninit;
+use std::mem::{size_of, MaybeUninit};
 use std::os::raw::c_char;
-use std::ptr::addr_of_mut;
+use std::ptr::{addr_of, addr_of_mut};
 
 use crate::sys;
 
@@ -170,6 +170,8 @@ pub(crate) fn check(status: sys::plr_status) -> Result<()> {
 }
 
 /// The result of a function that takes a `plr_error`.
+///
+/// `plr_error_init` clears all of the struct, here only what is read is set: frames are decoded this way.
 #[inline]
 pub(crate) fn call(function: impl FnOnce(*mut sys::plr_error) -> sys::plr_status) -> Result<()> {
     let mut detail = MaybeUninit::<sys::plr_error>::uninit();
@@ -177,30 +179,39 @@ pub(crate) fn call(function: impl FnOnce(*mut sys::plr_error) -> sys::plr_status
     // Safety: fields are written through the pointer. The two texts need only begin with a NUL: the
     // library writes all of the struct, or nothing.
     unsafe {
-        addr_of_mut!((*at).struct_size).write(std::mem::size_of::<sys::plr_error>() as u32);
+        addr_of_mut!((*at).struct_size).write(size_of::<sys::plr_error>() as u32);
         addr_of_mut!((*at).offset).write(0);
         addr_of_mut!((*at).where_).cast::<c_char>().write(0);
         addr_of_mut!((*at).message).cast::<c_char>().write(0);
     }
-    let status = function(at);
-    if status == sys::PLR_OK {
-        return Ok(());
+    match function(at) {
+        sys::PLR_OK => Ok(()),
+        // Safety: both texts end with a NUL.
+        status => Err(unsafe { detailed(Status(status), at) }),
     }
-    // Safety: both texts end with a NUL.
-    Err(unsafe { detailed(Status(status), at) })
 }
 
+/// The same for a function that is not hot.
+pub(crate) fn call_cold(function: impl FnOnce(*mut sys::plr_error) -> sys::plr_status) -> Result<()> {
+    let mut detail = MaybeUninit::<sys::plr_error>::uninit();
+    let at = detail.as_mut_ptr();
+    // Safety: writes all of the struct.
+    unsafe { sys::plr_error_init(at, size_of::<sys::plr_error>() as u32) };
+    match function(at) {
+        sys::PLR_OK => Ok(()),
+        // Safety: both texts end with a NUL.
+        status => Err(unsafe { detailed(Status(status), at) }),
+    }
+}
+
+/// Safety: number and texts of the detail are initialised.
 #[cold]
 unsafe fn detailed(status: Status, at: *const sys::plr_error) -> Error {
     let text = |p: *const c_char| CStr::from_ptr(p).to_string_lossy().into_owned();
-    let message = text(std::ptr::addr_of!((*at).message).cast());
+    let message = text(addr_of!((*at).message).cast());
     if message.is_empty() {
         return status.into();
     }
-    Error {
-        status,
-        where_: text(std::ptr::addr_of!((*at).where_).cast()).into(),
-        offset: (*at).offset,
-        message: message.into(),
-    }
+    let where_ = text(addr_of!((*at).where_).cast()).into();
+    Error { status, where_, offset: (*at).offset, message: message.into() }
 }

@@ -4,7 +4,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::ptr::{null_mut, NonNull};
 
-use crate::error::{call, Error, Result, Status};
+use crate::error::{call, call_cold, Error, Result, Status};
 use crate::{sys, Hash};
 
 /// Calls a `plr_x_create`.
@@ -12,14 +12,14 @@ pub(crate) fn create<T>(
     function: impl FnOnce(*mut *mut T, *mut sys::plr_error) -> sys::plr_status,
 ) -> Result<NonNull<T>> {
     let mut out = null_mut();
-    call(|err| function(&mut out, err))?;
+    call_cold(|err| function(&mut out, err))?;
     NonNull::new(out).ok_or_else(|| Status::INTERNAL.into())
 }
 
 /// Fills options with their defaults.
 ///
-/// Safety: `init` is the `_init` function of `T`, which writes all of it.
-pub(crate) unsafe fn defaults<T>(init: unsafe extern "C" fn(*mut T, u32)) -> T {
+/// Safety: `init` calls the `_init` function of `T`, which writes all of it.
+pub(crate) unsafe fn defaults<T>(init: impl FnOnce(*mut T, u32)) -> T {
     let mut options = std::mem::MaybeUninit::zeroed();
     init(options.as_mut_ptr(), std::mem::size_of::<T>() as u32);
     options.assume_init()

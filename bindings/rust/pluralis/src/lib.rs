@@ -58,6 +58,86 @@ pub use shard::{sample, weight_root, Sampling, Shard, ShardOptions};
 pub use stage::{Job, JobInfo, JobKind, Ran, Side, Stage, StageEvent, StageOptions};
 pub use tensor::{Dtype, Matrix, MatrixMut};
 
+/// What must not compile, beside what does. Handles of one thread at a time:
+/// ```
+/// fn send<T: Send>() {}
+/// send::<pluralis::Shard>();
+/// send::<pluralis::Job>();
+/// ```
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<pluralis::Shard>();
+/// ```
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<pluralis::Stage>();
+/// ```
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<pluralis::Link>();
+/// ```
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<pluralis::Ledger>();
+/// ```
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<pluralis::Encoder>();
+/// ```
+/// ```compile_fail
+/// fn shared<T: Sync>() {}
+/// shared::<pluralis::Decoder>();
+/// ```
+/// An event ends with the next call:
+/// ```no_run
+/// fn read(link: &mut pluralis::Link) {
+///     let event = link.next_event();
+///     drop(event);
+///     link.next_event();
+/// }
+/// ```
+/// ```compile_fail
+/// fn read(link: &mut pluralis::Link) {
+///     let event = link.next_event();
+///     link.next_event();
+///     drop(event);
+/// }
+/// ```
+/// A job runs once:
+/// ```compile_fail
+/// fn twice(job: pluralis::Job) {
+///     job.run();
+///     job.run();
+/// }
+/// ```
+/// A link is its stage's for good, and only its byte stream is lent:
+/// ```compile_fail
+/// fn keep(stage: &mut pluralis::Stage, link: pluralis::Link) {
+///     stage.attach(pluralis::Side::Upstream, link).unwrap();
+///     drop(link);
+/// }
+/// ```
+/// ```compile_fail
+/// fn exchange(a: &mut pluralis::Stage, b: &mut pluralis::Link) {
+///     std::mem::swap(a.link(pluralis::Side::Upstream).unwrap().0, b);
+/// }
+/// ```
+/// A sink is used up, and a matrix lives as long as its numbers:
+/// ```compile_fail
+/// fn again(shard: &mut pluralis::Shard, sink: pluralis::Sink<'_>) {
+///     shard.save(sink).unwrap();
+///     shard.save(sink).unwrap();
+/// }
+/// ```
+/// ```compile_fail
+/// fn gone() -> pluralis::Matrix<'static> {
+///     let numbers = vec![0.0; 4];
+///     pluralis::Matrix::new(&numbers, 2, 2).unwrap()
+/// }
+/// ```
+#[cfg(doctest)]
+pub struct Rules;
+
 /// Version of the library that is running, as (major << 16) | (minor << 8) | patch.
 pub fn version() -> u32 {
     // Safety: a function without arguments.

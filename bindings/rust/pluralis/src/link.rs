@@ -24,7 +24,7 @@ impl LinkOptions {
     /// recorded hello worthless.
     pub fn new(model: Hash, nonce: [u8; 32]) -> Self {
         // Safety: the `_init` function of these options.
-        let mut raw = unsafe { defaults(sys::plr_link_options_init) };
+        let mut raw = unsafe { defaults(|o, size| sys::plr_link_options_init(o, size)) };
         raw.model = model.to_c();
         raw.profile = Hash::of_profile().to_c();
         raw.nonce = nonce;

@@ -34,7 +34,7 @@ impl ShardOptions {
     /// The defaults: the whole model, one slot, training, the CPU.
     pub fn new() -> Self {
         // Safety: the `_init` function of these options.
-        let raw = unsafe { defaults(sys::plr_shard_options_init) };
+        let raw = unsafe { defaults(|o, size| sys::plr_shard_options_init(o, size)) };
         ShardOptions { raw, blocks: None, device: None }
     }
 

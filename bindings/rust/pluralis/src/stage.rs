@@ -91,7 +91,7 @@ impl StageOptions {
 
     fn common(origin: String, identity: &Identity, model: Model, count: u32) -> Self {
         // Safety: the `_init` function of these options.
-        let mut raw = unsafe { defaults(sys::plr_stage_options_init) };
+        let mut raw = unsafe { defaults(|o, size| sys::plr_stage_options_init(o, size)) };
         raw.count = count;
         StageOptions { raw, origin, identity: identity.clone(), model, shard: None, corpus: None }
     }

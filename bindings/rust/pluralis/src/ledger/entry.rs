@@ -29,7 +29,7 @@ impl EntryOptions {
     /// [`Ledger::next_nonce`](super::Ledger::next_nonce).
     pub fn new(author: &Identity, origin: impl Into<String>, nonce: u64) -> Self {
         // Safety: the `_init` function of these options.
-        let mut raw = unsafe { defaults(sys::plr_entry_options_init) };
+        let mut raw = unsafe { defaults(|o, size| sys::plr_entry_options_init(o, size)) };
         raw.nonce = nonce;
         EntryOptions { raw, author: author.clone(), origin: origin.into() }
     }
@@ -87,7 +87,7 @@ impl ModelTerms {
     /// can hold (rows times length). The profile is this library's.
     pub fn new(model: Hash, costs: impl Into<Vec<u64>>, microbatch_tokens: u32) -> Self {
         // Safety: the `_init` function of these terms.
-        let mut raw = unsafe { defaults(sys::plr_model_terms_init) };
+        let mut raw = unsafe { defaults(|o, size| sys::plr_model_terms_init(o, size)) };
         raw.model = model.to_c();
         raw.profile = Hash::of_profile().to_c();
         raw.microbatch_tokens = microbatch_tokens;

@@ -42,7 +42,7 @@ pub fn verify_consistency(older: (u64, &Hash), newer: (u64, &Hash), proof: &[Has
 }
 
 /// Reads a checkpoint of the log `origin`, signed by `public_key`; signatures of others are ignored.
-/// Gives size and root. `MALFORMED`, `MISMATCH` (origin), `SIGNATURE`.
+/// Gives size and root. `MALFORMED`, `MISMATCH` (origin), `SIGNATURE` (also of another log's note).
 pub fn verify_checkpoint(note: &str, origin: &str, public_key: &PublicKey) -> Result<(u64, Hash)> {
     let origin = c_text("checkpoint", origin)?;
     let (mut size, mut root) = (0, Hash::default());
@@ -84,7 +84,7 @@ impl<'a> VerifyOptions<'a> {
     pub fn new(origin: impl Into<String>, public_key: PublicKey) -> Self {
         VerifyOptions {
             // Safety: the `_init` function of these options.
-            raw: unsafe { defaults(sys::plr_verify_options_init) },
+            raw: unsafe { defaults(|o, size| sys::plr_verify_options_init(o, size)) },
             origin: origin.into(),
             public_key,
             progress: None,

@@ -39,7 +39,7 @@ impl LedgerOptions {
     pub fn new() -> Self {
         LedgerOptions {
             // Safety: the `_init` function of these options.
-            raw: unsafe { defaults(sys::plr_ledger_options_init) },
+            raw: unsafe { defaults(|o, size| sys::plr_ledger_options_init(o, size)) },
             path: None,
             origin: None,
             currency: None,

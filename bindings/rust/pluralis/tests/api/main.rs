@@ -1,0 +1,13 @@
+//! Every function of the library, through the safe interface: what it does, and what it refuses.
+mod context;
+mod exchange;
+mod identity;
+mod io;
+mod ledger;
+mod link;
+mod model;
+mod pipeline;
+mod shard;
+mod stage;
+mod support;
+mod threads;
