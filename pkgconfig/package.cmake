@@ -1,0 +1,52 @@
+# Debian packages, one a component: `cmake --preset deb && cmake --build build/deb && (cd build/deb && cpack)`.
+# The preset installs to /usr, which makes the library folder that of the architecture.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME pluralis)
+set(CPACK_PACKAGE_VENDOR "the libpluralis authors")
+set(CPACK_PACKAGE_CONTACT "the libpluralis authors")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
+set(CPACK_PACKAGE_DIRECTORY ${PROJECT_BINARY_DIR}/packages)
+set(CPACK_COMPONENTS_ALL runtime development)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_STRIP_FILES ON)
+
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_RELEASE 1)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+# So that packages that link the library depend on its package.
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
+set(same_version "(= ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})")
+
+# Named after the SONAME, so that packages of two ABIs can be installed at once.
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME libpluralis0)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
+set(CPACK_COMPONENT_RUNTIME_DESCRIPTION "The shared library.")
+
+# pkg-config reads the .pc files of everything named in Requires.private, and the archive needs it to link.
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libpluralis-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "libpluralis0 ${same_version}, libjansson-dev, libsodium-dev, libssl-dev")
+string(APPEND CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS ", libxxhash-dev, libzstd-dev")
+if(PLR_LEDGER)
+  string(APPEND CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS ", libsqlite3-dev")
+endif()
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Headers, static library, pkg-config and CMake files.")
+
+set(packages runtime:libpluralis0 development:libpluralis-dev)
+if(PLR_CUDA_BUILT)
+  list(APPEND CPACK_COMPONENTS_ALL cuda)
+  list(APPEND packages cuda:libpluralis0-cuda)
+  set(CPACK_DEBIAN_CUDA_PACKAGE_NAME libpluralis0-cuda)
+  set(CPACK_DEBIAN_CUDA_PACKAGE_SECTION libs)
+  set(CPACK_DEBIAN_CUDA_PACKAGE_SHLIBDEPS ON)
+  set(CPACK_DEBIAN_CUDA_PACKAGE_DEPENDS "libpluralis0 ${same_version}")
+  set(CPACK_COMPONENT_CUDA_DESCRIPTION "The CUDA plugin. The driver and the libraries of CUDA are opened when they are there.")
+endif()
+foreach(package ${packages})
+  string(REPLACE ":" ";" package ${package})
+  list(GET package 0 component)
+  list(GET package 1 name)
+  install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${name} RENAME copyright COMPONENT ${component})
+endforeach()
+include(CPack)
