@@ -56,7 +56,7 @@ def python_module(api):
         for field, kind, length in fields:
             if isinstance(kind, tuple):
                 callback = "%s_%s_fn" % (name, field)
-                # Pointers come to a callback as addresses: ctypes would read a char * up to a NUL that need not be there.
+                # Pointers come to a callback as addresses: a char * need not end with the NUL ctypes would read to.
                 parameters = ["c_void_p" if p == "callback" or p.endswith("*") else ctype(p, structs)
                               for p in kind[2]]
                 out += ["", "%s = CFUNCTYPE(%s)" % (callback, ", ".join(
@@ -122,7 +122,8 @@ def records_module(api):
 def layout(api):
     """Asks the C compiler, so that the table is the truth and not this program's idea of it."""
     source = ["#include <pluralis/pluralis.h>", "#include <stdio.h>", "#include <stddef.h>", "int main(void) {"]
-    source += ['  printf("constant %s %%lld\\n", (long long)%s);' % (name, name) for name, _ in api.constants]
+    source += ['  printf("constant %s %%s%%llu\\n", %s < 0 ? "-" : "", (unsigned long long)(%s < 0 ? -%s : %s));'
+               % ((name,) * 5) for name, _ in api.constants]
     source += ['  printf("status %s %%d\\n", (int)%s);' % (name, name) for name, _, _ in api.status]
     for name, fields in api.structs:
         source += ['  printf("struct %s %%zu\\n", sizeof(%s));' % (name, name)]

@@ -46,7 +46,8 @@ def without_comments(text):
 
 def read_constants(text, api):
     values = dict(api.constants)
-    for name, raw in re.findall(r"^#define (PLR_\w+)[ \t]+([^\n\\]+)$", text, re.M):
+    text = re.sub(r"\\[ \t]*\n", " ", text)  # continued lines
+    for name, raw in re.findall(r"^[ \t]*#[ \t]*define (PLR_\w+)[ \t]+([^\n]+)$", text, re.M):
         raw = raw.strip()
         number = re.fullmatch(r"\(?(-?(?:0x[0-9a-fA-F]+|\d+))(?:[uU]?[lL]{0,2})\)?", raw)
         if number:

@@ -94,15 +94,24 @@ def script(path, log, result, *args):
         result.add(failed=1, message="%s reported nothing" % path)
 
 
-def unittests(folder, log, result):
-    status, output = command([sys.executable, "-m", "unittest", "discover", "-v", "-s", folder, "-t", folder], log)
+def unittests(folder, log, result, python=sys.executable):
+    status, output = command([python, "-m", "unittest", "discover", "-v", "-s", folder, "-t", folder], log)
     ran = re.search(r"^Ran (\d+) test", output, re.M)
     bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", output))
     skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", output))
     result.add(int(ran.group(1)) - bad - skipped if ran else 0, bad, skipped)
+    for reason in sorted(set(re.findall(r"\.\.\. (skipped .*)", output))):
+        result.add(message=reason)
     if status or not ran:
         result.failed = max(result.failed, 1)
         result.add(message=output[-6000:])
+
+
+def suite_python(log, result):
+    """With the system's own interpreter, if there is one: it sees the packages of tests/packages.txt."""
+    if build("release", log, result):
+        system = "/usr/bin/python3"
+        unittests("tests/python", log, result, system if os.access(system, os.X_OK) else sys.executable)
 
 
 def suite_host(log, result):
@@ -157,6 +166,7 @@ SUITES = {
     "install": (True, built_script("tests/install/check.py")),
     "docs": (True, built_script("tests/docs/readme.py")),
     "cuda": (True, suite_cuda),
+    "python": (True, suite_python),
     "host": (True, suite_host),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
     "asan": (True, lambda log, r: ctest("asan", log, r)),

@@ -1,7 +1,7 @@
 """Builds the wheel (PEP 517, PEP 427) with the standard library alone. The compiled library goes inside.
 
-The library is that of PLURALIS_LIBRARY, else of build/release of the checkout this folder is in. The archive is the same
-byte for byte when its contents are: names in order, times of SOURCE_DATE_EPOCH or 1980.
+The library is that of PLURALIS_LIBRARY, else of build/release of the checkout this folder is in. The archive is the
+same byte for byte when its contents are: names in order, times of SOURCE_DATE_EPOCH or 1980.
 """
 import base64
 import hashlib

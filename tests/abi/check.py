@@ -11,6 +11,7 @@ import tempfile
 
 import bite
 import gate
+import python_layout
 
 RELEASE = os.path.join(gate.ROOT, "build", "release", "lib", "libpluralis.so")
 DEBUG = os.path.join(gate.ROOT, "build", "debug", "lib", "libpluralis.so")
@@ -54,6 +55,13 @@ def table():
     return "bindings/generate.py has nothing to write"
 
 
+def python():
+    count, bad = python_layout.differences()
+    if bad:
+        raise gate.Refused("; ".join(bad[:5]))
+    return "%d constants, sizes and offsets" % count
+
+
 def changelog():
     """Whoever renewed the baseline said so."""
     def git(*argv):
@@ -73,7 +81,7 @@ def changelog():
 
 def main():
     bad = 0
-    for check in (symbols, baseline, constants, table, changelog):
+    for check in (symbols, baseline, constants, table, python, changelog):
         try:
             said = check()
             if said:

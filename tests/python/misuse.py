@@ -98,8 +98,8 @@ class World:
         """A value of the kind that a parameter of this name takes."""
         draw = self.draw
         by_name = {
-            "context": "Context", "identity": "Identity", "author": "Identity", "sequencer": "Identity", "shard": "Shard",
-            "corpus": "Corpus", "link": "Link", "job": "Job", "model": "Model"}
+            "context": "Context", "identity": "Identity", "author": "Identity", "sequencer": "Identity",
+            "shard": "Shard", "corpus": "Corpus", "link": "Link", "job": "Job", "model": "Model"}
         if name in by_name:
             return self.any_of(by_name[name])
         if name in ("x", "out", "grad_out", "logits", "value", "labels", "buffer"):
@@ -109,8 +109,9 @@ class World:
         if name in ("frame", "data", "payload", "entry", "note", "receipt", "text"):
             return self.bytes_of(self.frames) if draw.random() < 0.8 else TEXT
         if name in ("origin", "target", "origin_file", "path"):
-            return draw.choice([os.path.join(self.folder, str(draw.randrange(3))), io.BytesIO(self.bytes_of(self.files)),
-                                Broken(self.bytes_of(self.frames)), self.any_of("Source"), self.any_of("Sink"), ORIGIN,
+            path = os.path.join(self.folder, str(draw.randrange(3)))
+            return draw.choice([path, io.BytesIO(self.bytes_of(self.files)), Broken(self.bytes_of(self.frames)),
+                                self.any_of("Source"), self.any_of("Sink"), ORIGIN,
                                 ORIGIN, self.bytes_of(self.frames), None])
         if name in ("seed", "nonce", "public_key", "profile", "account", "leaf", "root", "old_root", "new_root"):
             return draw.choice([seed(1), seed(2), 1, 2])
@@ -260,7 +261,8 @@ NAMES, PARAMETERS = {}, {}
 def names_of(kind):
     if kind not in NAMES:
         NAMES[kind] = [name for name in dir(kind) if not name.startswith("_") and name not in (
-            "close", "struct", "caught", "torch", "numpy", "check", "take")] + ["__enter__"] * hasattr(kind, "__enter__")
+            "close", "struct", "caught", "torch", "numpy", "check", "take")]
+        NAMES[kind] += ["__enter__"] * hasattr(kind, "__enter__")
     return NAMES[kind]
 
 

@@ -35,8 +35,8 @@ class Pipeline:
         self.snapshots, self.waited = {}, {}
 
     def link(self, node, peer, initiator):
-        made = pluralis.Link(self.ctx, self.me[node], self.model, initiator=initiator, nonce=seed(100 + len(self.links)),
-                             peer_key=self.me[peer].public_key)
+        made = pluralis.Link(self.ctx, self.me[node], self.model, initiator=initiator,
+                             nonce=seed(100 + len(self.links)), peer_key=self.me[peer].public_key)
         self.links.append(made)
         return made
 

@@ -159,8 +159,8 @@ class DLPackTest(unittest.TestCase):
             refuse(Tensor((1,)).__dlpack__())
 
     def test_deleters_called_at_bad_moments(self):
-        """Without the interpreter's lock, and when the interpreter has ended. While an exception is raised: with numpy and
-        torch, below."""
+        """Without the interpreter's lock, and when the interpreter has ended. While an exception is raised: with numpy
+        and torch, below."""
         code = """
 import ctypes, gc, threading, pluralis
 from pluralis import _dlpack

@@ -164,13 +164,13 @@ def new_error() -> _abi.plr_error:
     return error
 
 
-def create(function, where, *arguments) -> int:
+def create(function, where, *arguments) -> ctypes.c_void_p:
     """Calls function(*arguments, &out, &err) and returns the new handle."""
     out, error = ctypes.c_void_p(), new_error()
     status = function(*arguments, ctypes.byref(out), error)
     if status:
         raise failure(status, where, error)
-    return out.value
+    return out
 
 
 def sized(kind):

@@ -11,7 +11,7 @@ from ._handle import Handle, create, hash_out, initialised, u32, u64
 from ._load import C
 from .errors import InvalidArgument
 
-ISA = {"portable": _abi.PLR_ISA_PORTABLE, "avx2": _abi.PLR_ISA_AVX2, "best": _abi.PLR_ISA_BEST}
+ISA = {name[len("PLR_ISA_"):].lower(): getattr(_abi, name) for name in _abi.CONSTANTS if name.startswith("PLR_ISA_")}
 LEVELS = {_abi.PLR_LOG_ERROR: logging.ERROR, _abi.PLR_LOG_WARN: logging.WARNING, _abi.PLR_LOG_INFO: logging.INFO,
           _abi.PLR_LOG_DEBUG: logging.DEBUG}
 
@@ -42,7 +42,7 @@ class Context(Handle):
     """One per host is enough; threads may share it.
 
     threads      threads that compute, the caller's included, 1 to 256. Results never depend on it
-    isa          "best", "avx2" or "portable": the highest instruction set to use. Results never depend on it
+    isa          "best", or "avx512", "avx2", "portable": the highest instruction set to use. Results never depend on it
     logger       a logging.Logger; lines of module m go to its child m. None: the logger "pluralis". False: no log.
                  Its level counts when the context is made
     max_memory   bytes the context may hold at once; 0: no limit

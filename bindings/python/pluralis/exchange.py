@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import ctypes
+from ctypes import byref, c_size_t
 from typing import Any, Union
 
 from . import _abi
 from ._buffer import reading, writing
-from ._handle import U32, Handle, create, integer, need, new_error, sized, text, u32, u64
+from ._handle import U32, U64, Handle, create, integer, need, new_error, sized, text, u32, u64
 from ._load import C
 from ._records import Codec, FrameInfo
 from .context import Context
@@ -17,7 +18,8 @@ from .tensor import Tensor
 ROLES = {"activation": _abi.PLR_ROLE_ACTIVATION, "gradient": _abi.PLR_ROLE_GRADIENT, "tokens": _abi.PLR_ROLE_TOKENS,
          "delta": _abi.PLR_ROLE_DELTA, "state": _abi.PLR_ROLE_STATE, "control": _abi.PLR_ROLE_CONTROL}
 FRAME_HEADER = _abi.PLR_FRAME_HEADER
-ERROR_SIZE = ctypes.sizeof(_abi.plr_error)
+_info_struct = _abi.plr_frame_info
+ERROR_SIZE, INFO_SIZE = ctypes.sizeof(_abi.plr_error), ctypes.sizeof(_abi.plr_frame_info)
 
 
 def codec(name: str) -> Codec:
@@ -39,16 +41,17 @@ def codec_in(value: Union[Codec, str], what: str) -> _abi.plr_codec:
                             for name, number in zip(Codec._fields, value)])
 
 
+def _check(stream, step, micro_batch, seed):
+    """ctypes would cut a number to its width."""
+    for value, what in ((stream, "stream"), (step, "step"), (micro_batch, "micro_batch")):
+        u32(value, what)
+    u64(seed, "seed")
+
+
 def _info(role, stream, step, micro_batch, seed):
-    """What the caller says of a frame. Checked by hand, as ctypes would cut a number to its width."""
-    info = _abi.plr_frame_info()
-    if not (0 <= stream <= U32 and 0 <= step <= U32 and 0 <= micro_batch <= U32):
-        for value, what in ((stream, "stream"), (step, "step"), (micro_batch, "micro_batch")):
-            u32(value, what)
-    info.role, info.stream, info.step, info.micro_batch = role, stream, step, micro_batch
-    if seed:
-        info.seed = u64(seed, "seed")
-    return info
+    """What the caller says of a frame."""
+    _check(stream, step, micro_batch, seed)
+    return _abi.plr_frame_info(INFO_SIZE, role, stream, step, micro_batch, 0, seed)
 
 
 def frame_info(context: Context, frame: Any) -> FrameInfo:
@@ -89,18 +92,30 @@ class Encoder(Handle):
         """The same into a writable buffer (a Tensor of uint8 is fastest; `bound` bytes are always enough). Returns the
         frame's length."""
         if out.__class__ is Tensor and out.dtype == "uint8" and out.contiguous and not out.readonly:
-            address, capacity, _keep = out.address, out.size, out
+            address, capacity, _keep = out._pointer, out.size, out
         else:
             address, capacity, _keep = writing(out, "out")
+            address = ctypes.c_void_p(address)
         if x.__class__ is not Tensor:
             x = Tensor.of(x, "x")
         if x.dtype != "float32" or len(x.shape) != 2:
             raise ShapeError("rows x cols of float32 are needed, not %r" % x, "x")
-        if role not in ROLES:
+        number = ROLES.get(role)
+        if number is None:
             raise ValueError("role %r is not one of %s" % (role, ", ".join(ROLES)))
-        length = ctypes.c_size_t()
-        status = self._call(C.plr_encoder_encode, _info(ROLES[role], stream, step, micro_batch, seed), x._ref,
-                            address, capacity, ctypes.byref(length))
+        if not (0 <= stream <= U32 and 0 <= step <= U32 and 0 <= micro_batch <= U32 and 0 <= seed <= U64):
+            _check(stream, step, micro_batch, seed)
+        info, length = _info_struct(INFO_SIZE, number, stream, step, micro_batch, 0, seed), c_size_t()
+        lock = self._lock  # as in Handle._call
+        if not lock.acquire(False):
+            raise self._in_use()
+        try:
+            if self._readers:
+                raise self._in_use()
+            status = C.plr_encoder_encode(self._owner.pointer, byref(info), x._ref, address,
+                                          c_size_t(capacity), byref(length))
+        finally:
+            lock.release()
         if status == _abi.PLR_ERR_BUFFER_TOO_SMALL:
             raise BufferTooSmall("%d bytes are needed, there are %d" % (length.value, capacity), "Encoder.encode")
         if status:
@@ -133,7 +148,8 @@ class Decoder(Handle):
             raise ShapeError("writable rows x cols of float32 are needed, not %r" % out, "out")
         argument, length, _keep = reading(frame, "frame")
         error = _abi.plr_error(ERROR_SIZE)
-        status = self._call(C.plr_decoder_decode, argument, length, out._ref, None, error)
+        status = self._call(C.plr_decoder_decode, argument if _keep is None else ctypes.c_void_p(argument),
+                            ctypes.c_size_t(length), out._ref, None, ctypes.byref(error))
         if status:
             raise failure(status, "Decoder.decode", error)
         return out

@@ -110,7 +110,8 @@ class Source:
         self._need_open()
         buffer = bytearray(u64(length, "length"))
         view = View(buffer, SIMPLE)
-        self.check(self.struct.read_at(self.struct.user, u64(offset, "offset"), view.view.buf, length), "Source.read_at")
+        status = self.struct.read_at(self.struct.user, u64(offset, "offset"), view.view.buf, length)
+        self.check(status, "Source.read_at")
         return bytes(buffer)
 
     def _need_open(self):

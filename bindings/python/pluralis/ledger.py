@@ -95,7 +95,7 @@ class Ledger(Handle):
         return index.value
 
     def append_many(self, entries: Iterable[bytes]) -> List[Appended]:
-        """Appends entries in order, in one transaction. Each has its own outcome; when this raises, none was appended."""
+        """Appends entries in order, in one transaction. Each has its own outcome; if this raises, none was appended."""
         views = [reading(entry, "entries[%d]" % i) for i, entry in enumerate(entries)]
         items = (_abi.plr_append_item * len(views))()
         for item, (argument, length, _keep) in zip(items, views):

@@ -86,8 +86,8 @@ class Link(Handle):
         return written.value
 
     def send(self, frame: Any, priority: int = 1) -> None:
-        """Queues a frame, which is copied; priority 0 is sent first, 3 last. TryAgain: the queue is full until the event
-        "writable"."""
+        """Queues a frame, which is copied; priority 0 is sent first, 3 last. TryAgain: the queue is full until there is
+        an event "writable"."""
         self._need_free("send")
         argument, length, _keep = reading(frame, "frame")
         status = self._call(C.plr_link_send, argument, length, u32(priority, "priority"))

@@ -18,8 +18,8 @@ SPLITS = {"train": _abi.PLR_SPLIT_TRAIN, "validation": _abi.PLR_SPLIT_VALIDATION
 
 
 class Model(Handle):
-    """manifest: a dict, or its JSON text; include/pluralis/model.h lists the keys, all of which are required. Immutable:
-    threads may share it."""
+    """manifest: a dict, or its JSON text; include/pluralis/model.h lists the keys, all of which are required.
+    Immutable: threads may share it."""
 
     __slots__ = ("info",)
 

@@ -13,7 +13,7 @@ from .context import Context
 from .errors import InvalidArgument, ShapeError, failure
 from .io import Readable, Writable, reading_from, sink_for
 from .model import Model
-from .tensor import Tensor, fit, row_major
+from .tensor import Tensor, fit, key_of, row_major
 
 
 def tokens_of(value: Any, what: str = "tokens") -> Tensor:
@@ -30,10 +30,6 @@ def tokens_of(value: Any, what: str = "tokens") -> Tensor:
     if tensor.dtype != "int32" or not tensor.contiguous:
         raise ShapeError("contiguous int32 is needed, not %s with strides %r" % (tensor.dtype, tensor.strides), what)
     return tensor
-
-
-def _key(shape, dtype="float32"):
-    return dtype, shape, row_major(shape)
 
 
 class Shard(Handle):
@@ -63,58 +59,82 @@ class Shard(Handle):
         self._context, self.model, self.slots = context, model, slots
         self.first_block, self.end_block = options.first_block, options.end_block
         self.is_first, self.is_last = self.first_block == 0, self.end_block == info.blocks
-        self._wire = _key((info.micro_batch * info.seq_len, info.boundary_width))
-        self._tokens = _key((info.micro_batch, info.seq_len + 1), "int32")
+        wire, tokens = (info.micro_batch * info.seq_len, info.boundary_width), (info.micro_batch, info.seq_len + 1)
+        self._wire = key_of("float32", wire, row_major(wire))
+        self._tokens = key_of("int32", tokens, row_major(tokens))
 
     def _ids(self, tokens):
         """micro_batch x (seq_len + 1) ids, in any shape."""
-        if tokens.__class__ is not Tensor or tokens._key != self._tokens:
-            tokens = tokens_of(tokens)
-            _count(tokens, math.prod(self._tokens[1]), "tokens")
+        tokens = tokens_of(tokens)
+        _count(tokens, math.prod(self._tokens[1]), "tokens")
         return tokens
 
     def _cross(self, tensor, what, written=False):
-        """A tensor that crosses a boundary, checked; None stays None."""
-        if tensor.__class__ is Tensor and tensor._key == self._wire and not (written and tensor.readonly):
-            return tensor
+        """A tensor that crosses a boundary, looked at closely."""
         return fit(tensor, what, "float32", self._wire[1], written)
+
+    def _slot(self, slot):
+        raise InvalidArgument("slot %r is not an integer in 0 .. %d" % (slot, self.slots - 1), "Shard")
 
     def forward(self, slot: int, tokens: Any, x: Any = None, out: Any = None) -> Any:
         """Training forward of one micro-batch into a slot.
 
         tokens: micro_batch x (seq_len + 1) ids. x: N x w, what the shard before gave; None on the first shard.
         Returns out (N x w, made when None), or on the last shard the sum of the cross-entropy over N rows, in nats."""
-        tokens = self._ids(tokens)
-        if not 0 <= slot < self.slots:
-            raise InvalidArgument("slot %r is not in 0 .. %d" % (slot, self.slots - 1), "Shard.forward")
-        if x is not None:
+        wire, loss = self._wire, None
+        if slot.__class__ is not int or not 0 <= slot < self.slots:
+            self._slot(slot)
+        if tokens.__class__ is not Tensor or tokens._key is not self._tokens:
+            tokens = self._ids(tokens)
+        if x is not None and (x.__class__ is not Tensor or x._key is not wire):
             x = self._cross(x, "x")
-        if out is not None:
+        if out is None:
+            if self.is_last:
+                loss = ctypes.c_double()
+            else:
+                out = Tensor(wire[1])
+        elif out.__class__ is not Tensor or out._key is not wire:
             out = self._cross(out, "out", True)
-        elif not self.is_last:
-            out = Tensor(self._wire[1])
-        loss = ctypes.c_double()
-        status = self._call(C.plr_shard_forward, slot, tokens.address, x if x is None else x._ref,
-                            out if out is None else out._ref, ctypes.byref(loss))
+        lock = self._lock  # as in Handle._call
+        if not lock.acquire(False):
+            raise self._in_use()
+        try:
+            if self._readers:
+                raise self._in_use()
+            status = C.plr_shard_forward(self._owner.pointer, slot, tokens._pointer, None if x is None else x._ref,
+                                         None if out is None else out._ref,
+                                         None if loss is None else ctypes.byref(loss))
+        finally:
+            lock.release()
         if status:
             raise failure(status, "Shard.forward")
-        return loss.value if out is None else out
+        return out if loss is None else loss.value
 
     def backward(self, slot: int, grad_out: Any = None, out: Any = None) -> Optional[Tensor]:
         """Backward of the micro-batch in a slot, which becomes free; in micro-batch order.
 
         grad_out: N x w, the gradient of what forward returned; None on the last shard. Returns the gradient of x
         (N x w, written to `out` if given), None on the first shard."""
-        if not 0 <= slot < self.slots:
-            raise InvalidArgument("slot %r is not in 0 .. %d" % (slot, self.slots - 1), "Shard.backward")
-        if grad_out is not None:
+        wire = self._wire
+        if slot.__class__ is not int or not 0 <= slot < self.slots:
+            self._slot(slot)
+        if grad_out is not None and (grad_out.__class__ is not Tensor or grad_out._key is not wire):
             grad_out = self._cross(grad_out, "grad_out")
-        if out is not None:
+        if out is None:
+            if not self.is_first:
+                out = Tensor(wire[1])
+        elif out.__class__ is not Tensor or out._key is not wire:
             out = self._cross(out, "out", True)
-        elif not self.is_first:
-            out = Tensor(self._wire[1])
-        status = self._call(C.plr_shard_backward, slot, grad_out if grad_out is None else grad_out._ref,
-                            out if out is None else out._ref)
+        lock = self._lock  # as in Handle._call
+        if not lock.acquire(False):
+            raise self._in_use()
+        try:
+            if self._readers:
+                raise self._in_use()
+            status = C.plr_shard_backward(self._owner.pointer, slot, None if grad_out is None else grad_out._ref,
+                                          None if out is None else out._ref)
+        finally:
+            lock.release()
         if status:
             raise failure(status, "Shard.backward")
         return out

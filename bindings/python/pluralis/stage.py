@@ -39,8 +39,8 @@ EVENTS = {_abi.PLR_STAGE_READY: "ready", _abi.PLR_STAGE_STEP: "step", _abi.PLR_S
 
 
 class StageEvent(NamedTuple):
-    """kind: "ready", "step", "eval", "token", "generated", "receipt", "entry", "root", "stopped", "failed", "refused" or
-    "idle"; <pluralis/stage.h> says which fields each has."""
+    """kind: "ready", "step", "eval", "token", "generated", "receipt", "entry", "root", "stopped", "failed", "refused"
+    or "idle"; <pluralis/stage.h> says which fields each has."""
 
     kind: str
     step: int = 0
@@ -228,7 +228,7 @@ class Stage(_Stage):
             return None
         if status:
             raise failure(status, "Stage.next_job")
-        self._job = job = Job(self, out.value)
+        self._job = job = Job(self, out)
         return job
 
     def complete(self, job: Job, now_ns: int) -> None:

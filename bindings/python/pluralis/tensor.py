@@ -30,6 +30,16 @@ def row_major(shape: Sequence[int]) -> tuple:
     return tuple(reversed(strides))
 
 
+_keys: dict = {}
+
+
+def key_of(dtype, shape, strides, readonly=False) -> tuple:
+    """What decides whether a tensor fits. The same object for the same contents, unless there are very many: hot calls
+    compare identities, and only look closer when they differ."""
+    key = (dtype, shape, strides, readonly)
+    return _keys.setdefault(key, key) if len(_keys) < 4096 else _keys.get(key, key)
+
+
 class Tensor:
     """A view of rows x columns (or 1 to 4 dimensions) of numbers.
 
@@ -41,12 +51,14 @@ class Tensor:
     dtype is "float32", "float16", "bfloat16", "int32" or "uint8"; strides count elements.
     """
 
-    __slots__ = ("dtype", "shape", "strides", "size", "readonly", "address", "_keep", "_key", "_ref", "__weakref__")
+    __slots__ = ("dtype", "shape", "strides", "size", "contiguous", "readonly", "address", "_keep", "_key", "_ref",
+                 "_pointer", "__weakref__")
 
     dtype: str
     shape: tuple
     strides: tuple
     size: int  # elements
+    contiguous: bool  # row-major, without gaps
     readonly: bool
     address: int
 
@@ -83,8 +95,9 @@ class Tensor:
         if status:
             raise class_of(status)(error.message.decode(), what)
         self.address, self.dtype, self.shape, self.strides, self.readonly = address, dtype, shape, strides, readonly
-        self.size = math.prod(shape)
-        self._keep, self._key, self._ref = (keep, view), (dtype, shape, strides), ctypes.byref(view)
+        self.size, self.contiguous = math.prod(shape), strides == contiguous
+        self._keep, self._ref, self._pointer = (keep, view), ctypes.byref(view), ctypes.c_void_p(address)
+        self._key = key_of(dtype, shape, strides, readonly)
 
     @classmethod
     def _make(cls, *view) -> "Tensor":
@@ -149,14 +162,12 @@ class Tensor:
         return C.plr_dtype_size(DTYPES[self.dtype])
 
     @property
-    def contiguous(self) -> bool:
-        return self.strides == row_major(self.shape)
-
-    @property
     def data(self) -> memoryview:
         """The numbers as a memoryview of this shape (format "f", "i", "B"; of the 16-bit ones "H", the bits)."""
         flat = self.flat
-        return flat if len(self.shape) == 1 or 0 in self.shape else flat.cast("B").cast(FORMATS[self.dtype], self.shape)
+        if len(self.shape) == 1 or 0 in self.shape:
+            return flat
+        return flat.cast("B").cast(FORMATS[self.dtype], self.shape)
 
     @property
     def flat(self) -> memoryview:
@@ -179,8 +190,8 @@ class Tensor:
         return (_dlpack.CPU, 0)
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
-        """A capsule of DLPack: versioned when the consumer asks for 1.0 or later. Never copies. The memory is given up at
-        the next export or garbage collection after the consumer is done with it."""
+        """A capsule of DLPack: versioned when the consumer asks for 1.0 or later. Never copies. The memory is given up
+        at the next export or garbage collection after the consumer is done with it."""
         if stream is not None:
             raise BufferError("a tensor in the processor's memory has no stream")
         if dl_device is not None and tuple(dl_device) != (_dlpack.CPU, 0):
