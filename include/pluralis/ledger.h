@@ -172,8 +172,8 @@ typedef struct plr_model_terms {
   uint8_t data_account[32]; /* gets data_bps; all zero when that is 0 */
   plr_units halving_units;
   uint64_t rate, rate_divisor;
-  const uint64_t
-      *costs; /* block_count: units per token of forward and backward of each block; none is 0 */
+  /* block_count: units per token of forward and backward of each block; none is 0 */
+  const uint64_t *costs;
 } plr_model_terms;
 
 PLR_API void plr_model_terms_init(plr_model_terms *terms, uint32_t struct_size);
