@@ -120,11 +120,12 @@ def suite_host(log, result):
         unittests("tests/host", log, result)
 
 
-def built_script(path):
-    """A script that needs the release build."""
+def built_script(*paths):
+    """Scripts that need the release build."""
     def suite(log, result):
         if build("release", log, result):
-            script(path, log, result)
+            for path in paths:
+                script(path, log, result)
     return suite
 
 
@@ -164,7 +165,7 @@ SUITES = {
     "fuzz": (True, lambda log, r: ctest("release", log, r, ["-L", "fuzz"])),
     "abi": (True, suite_abi),
     "install": (True, built_script("tests/install/check.py")),
-    "docs": (True, built_script("tests/docs/readme.py")),
+    "docs": (True, built_script("tests/docs/readme.py", "tests/docs/site.py")),
     "cuda": (True, suite_cuda),
     "python": (True, suite_python),
     "host": (True, suite_host),

@@ -39,6 +39,7 @@
 #define PLR_API
 #endif
 
+/* Version of these headers; plr_version is that of the library. */
 #define PLR_VERSION_MAJOR 0
 #define PLR_VERSION_MINOR 1
 #define PLR_VERSION_PATCH 0
@@ -55,6 +56,7 @@ PLR_API const char *plr_status_name(plr_status status);
 PLR_API const char *plr_status_message(plr_status status);
 
 /* Detail of a failure, owned by the caller and valid as long as the caller keeps it.
+ * status: as the function returned it.
  * where: what was being read or checked ("manifest.cuts[2]", "frame header", a path).
  * offset: byte offset in the input, when there is one; else 0.
  * message: one line, NUL-terminated, UTF-8. Never allocated. */
@@ -69,7 +71,7 @@ typedef struct plr_error {
 /* Clears *err. struct_size: sizeof(plr_error) as the caller compiled it. Since 0.1. */
 PLR_API void plr_error_init(plr_error *err, uint32_t struct_size);
 
-/* A SHA-256 value. */
+/* A SHA-256 value: its 32 bytes. */
 typedef struct plr_hash {
   uint8_t bytes[32];
 } plr_hash;
@@ -82,13 +84,14 @@ typedef struct plr_allocator {
   void (*free)(void *user, void *ptr, size_t size, size_t align);
 } plr_allocator;
 
+/* Levels of a log line. */
 #define PLR_LOG_ERROR 1u
 #define PLR_LOG_WARN 2u
 #define PLR_LOG_INFO 3u
 #define PLR_LOG_DEBUG 4u
 
-/* Host log. line: `len` bytes of UTF-8, no newline, not NUL-terminated; valid during the call. May be called
- * from any thread that uses the context; must not call back into the library. */
+/* Host log. write gets a line: `len` bytes of UTF-8, no newline, not NUL-terminated; valid during the call. May be
+ * called from any thread that uses the context; must not call back into the library. */
 typedef struct plr_logger {
   void *user;
   void (*write)(void *user, uint32_t level, const char *module, const char *line, size_t len);
@@ -109,6 +112,7 @@ typedef struct plr_executor {
 #define PLR_ISA_AVX512 2u /* F, BW, DQ and VL */
 #define PLR_ISA_BEST 0xffffffffu
 
+/* What a host lends the library, and the limits it sets. */
 typedef struct plr_context_options {
   uint32_t struct_size;
   uint32_t threads;   /* total threads that compute, the caller's included; default 1 = no pool. At most 256 */
@@ -122,6 +126,7 @@ typedef struct plr_context_options {
   uint64_t max_file;       /* largest file read whole (manifest, note), bytes; default 16 MiB */
 } plr_context_options;
 
+/* The host's memory, threads, log and limits, shared by everything that is made with it. */
 typedef struct plr_context plr_context;
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_context_options) as compiled. Since 0.1. */

@@ -1,8 +1,8 @@
 /* libpluralis: compressed activation exchange: a tensor becomes a frame of few bytes, and back.
  *
- * A codec is four choices: predict -> transform -> quantise -> entropy-code (EXCHANGE.md §1). A frame says which in
- * its 64-byte header (lib/exchange/FRAME.md), so a decoder needs no options and a peer may only decode. Frames are
- * byte-identical on every machine.
+ * A codec is four choices: predict -> transform -> quantise -> entropy-code. A frame says which in its 64-byte
+ * header (lib/exchange/FRAME.md), so a decoder needs no options and a peer may only decode. Frames are byte-identical
+ * on every machine.
  *
  *   plr_codec c;  plr_codec_from_name("int4+zstd", &c);
  *   plr_encoder_create(ctx, &c, max_rows, max_cols, &enc, NULL);
@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+/* Bytes of a frame's header, without its extensions. */
 #define PLR_FRAME_HEADER 64u
 
 /* Roles of a frame. */
@@ -29,7 +30,7 @@ extern "C" {
 #define PLR_ROLE_STATE 5u
 #define PLR_ROLE_CONTROL 6u
 
-/* Part ids; numbers of EXCHANGE.md, never reused. */
+/* Ids of a codec's parts, as in frames; never reused. */
 #define PLR_PREDICT_NONE 0u
 #define PLR_TRANSFORM_IDENTITY 0u
 #define PLR_QUANT_RAW 0u       /* dtype says F32 or BF16 */
@@ -37,8 +38,9 @@ extern "C" {
 #define PLR_ENTROPY_PACK 0u
 #define PLR_ENTROPY_ZSTD 5u /* byte-shuffled, then zstd */
 
+/* The four choices of a codec. */
 typedef struct plr_codec {
-  uint8_t predict, transform, quant, entropy;
+  uint8_t predict, transform, quant, entropy; /* ids of its parts, PLR_PREDICT_NONE and so on */
   uint8_t dtype; /* of the raw values: PLR_DTYPE_F32 or PLR_DTYPE_BF16 */
   uint8_t bits;  /* of block integers, else 0 */
   uint16_t group; /* values a scale, 32, 64 or 128, else 0 */
@@ -51,17 +53,17 @@ PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
  * rows = 1, cols = payload bytes. struct_size: sizeof(plr_frame_info), or 0 for the size in 0.1. */
 typedef struct plr_frame_info {
   uint32_t struct_size;
-  uint32_t role;
+  uint32_t role;        /* PLR_ROLE_* */
   uint32_t stream;      /* chosen by the host; a stage uses the number of the boundary */
-  uint32_t step, micro_batch;
+  uint32_t step, micro_batch; /* chosen by the host; a stage uses those of the training step */
   uint32_t generation;  /* of closed-loop state; 0 when stateless */
-  uint64_t seed;
-  uint32_t rows, cols;
+  uint64_t seed;        /* of codecs with a key; the others carry it unread */
+  uint32_t rows, cols;  /* shape, see above */
   uint32_t vocab;       /* tokens only */
-  uint32_t chunks;
+  uint32_t chunks;      /* pieces that are checked and decoded one by one */
   uint32_t payload_len; /* bytes after the header */
-  plr_codec codec;
-  uint32_t reserved;    /* 0 */
+  plr_codec codec;      /* what the payload is coded in */
+  uint32_t reserved;
 } plr_frame_info;
 
 /* Reads and checks the header, the extensions and the length of a whole frame (not the chunks' checksums).
@@ -70,6 +72,7 @@ typedef struct plr_frame_info {
 PLR_API plr_status plr_frame_parse(plr_context *ctx, const void *frame, size_t len, plr_frame_info *info,
                                    plr_error *err);
 
+/* Tensors to frames, and back; each keeps the scratch memory it needs. */
 typedef struct plr_encoder plr_encoder;
 typedef struct plr_decoder plr_decoder;
 

@@ -8,11 +8,12 @@
 extern "C" {
 #endif
 
+/* A key pair that can sign. */
 typedef struct plr_identity plr_identity;
 
 /* Creates an identity from a 32-byte secret seed, which is copied and wiped at destroy. The host makes the seed
  * from its own randomness and keeps it. Errors: NO_MEMORY, UNAVAILABLE (libsodium fails its self-test: it must
- * reject low-order and non-canonical points, see LEDGER.md). Since 0.1. */
+ * reject low-order and non-canonical points, see plr_verify). Since 0.1. */
 PLR_API plr_status plr_identity_create(plr_context *ctx, const uint8_t seed[32], plr_identity **out,
                                        plr_error *err);
 PLR_API void plr_identity_destroy(plr_identity *identity);

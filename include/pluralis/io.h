@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-/* read_at fills exactly len bytes from offset, or fails (TRUNCATED past the end, IO). size: total bytes. */
+/* read_at fills exactly len bytes from offset, or fails (TRUNCATED past the end, IO). size: total bytes. close
+ * releases the source. */
 typedef struct plr_source {
   void *user;
   uint64_t size;

@@ -57,12 +57,12 @@
 extern "C" {
 #endif
 
+/* A ledger: its log, its state and where they are stored. */
 typedef struct plr_ledger plr_ledger;
 
-#define PLR_ENTRY_MAX 65535u /* bytes of an entry, at most */
-#define PLR_PROOF_MAX                                                                              \
-  64u /* hashes of an inclusion proof; a consistency proof has at most one more */
-#define PLR_NO_EXPIRY UINT64_MAX
+#define PLR_ENTRY_MAX 65535u   /* bytes of an entry, at most */
+#define PLR_PROOF_MAX 64u      /* hashes of an inclusion proof; a consistency proof has at most one more */
+#define PLR_NO_EXPIRY UINT64_MAX /* an entry's valid_to_epoch: for ever */
 
 /* A count of work units, lo + hi * 2^64. The unit is whatever the model's cost table counts. */
 typedef struct plr_units {
@@ -71,26 +71,24 @@ typedef struct plr_units {
 
 /* ---- open ------------------------------------------------------------------------------------- */
 
+/* Which ledger, and what a new one is like. */
 typedef struct plr_ledger_options {
   uint32_t struct_size;
-  uint32_t
-      log_invalid; /* default 0: an entry that fails is refused and leaves no trace. 1: it is logged, with no
+  uint32_t log_invalid; /* default 0: an entry that fails is refused and leaves no trace. 1: it is logged, with no
                            effect but its nonce, if its signatures hold; its status is returned all the same */
-  const char *path; /* SQLite file, created when absent; NULL (default): kept in memory only */
-  const char *
-      origin; /* name of the log, for instance "example.org/job": 1 to 128 printable ASCII characters,
+  const char *path;     /* SQLite file, created when absent; NULL (default): kept in memory only */
+  const char *origin;   /* name of the log, for instance "example.org/job": 1 to 128 printable ASCII characters,
                            no space, no '+'. NULL: any, when the file exists. Borrowed for the call */
-  const plr_identity
-      *sequencer; /* orders entries and signs checkpoints; borrowed until destroy. NULL: the file
+  const plr_identity *sequencer; /* orders entries and signs checkpoints; borrowed until destroy. NULL: the file
                                     must exist, and entries can only be read */
   /* Genesis of a new ledger; not looked at when the file exists. */
-  const char *currency; /* default "XTS" (ISO 4217: for testing); 1 to 16 characters as in origin */
-  uint32_t decimals;    /* of the currency, 0 to 18; default 2 */
-  uint32_t
-      receipt_window; /* epochs whose receipts are accepted, the open one included: 1 (default) to 1024 */
-  uint8_t treasurer[32]; /* only account that may deposit; all zero (default): any */
+  const char *currency;    /* default "XTS" (ISO 4217: for testing); 1 to 16 characters as in origin */
+  uint32_t decimals;       /* of the currency, 0 to 18; default 2 */
+  uint32_t receipt_window; /* epochs whose receipts are accepted, the open one included: 1 (default) to 1024 */
+  uint8_t treasurer[32];   /* only account that may deposit; all zero (default): any */
 } plr_ledger_options;
 
+/* Fills *options with the defaults. struct_size: sizeof(plr_ledger_options) as compiled. Since 0.1. */
 PLR_API void plr_ledger_options_init(plr_ledger_options *options, uint32_t struct_size);
 
 /* Opens or creates a ledger. A file is locked for this handle alone and is always left consistent: entries,
@@ -99,8 +97,8 @@ PLR_API void plr_ledger_options_init(plr_ledger_options *options, uint32_t struc
  * Errors: INVALID_ARGUMENT, NOT_FOUND (read-only and absent), UNSUPPORTED (a path, in a build without SQLite),
  * UNAVAILABLE (open elsewhere), MISMATCH (other origin or sequencer), VERSION, CORRUPT (not a ledger, or damaged:
  * what and where is in err), IO, NO_SPACE, NO_MEMORY. Since 0.1. */
-PLR_API plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options,
-                                   plr_ledger **out, plr_error *err);
+PLR_API plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, plr_ledger **out,
+                                   plr_error *err);
 PLR_API void plr_ledger_destroy(plr_ledger *ledger);
 
 /* Name of the log (valid until destroy) and, unless NULL, the sequencer's public key. Since 0.1. */
@@ -115,12 +113,13 @@ PLR_API const char *plr_ledger_origin(const plr_ledger *ledger, uint8_t public_k
  * MISMATCH (units, profile, block range, tokens, author, state root); LIMIT (amounts).
  * Other errors: INVALID_STATE (read-only), IO, NO_SPACE, NO_MEMORY: nothing was appended, the call may be
  * repeated. CONSERVATION, CORRUPT, INTERNAL: fatal. Since 0.1. */
-PLR_API plr_status plr_ledger_append(plr_ledger *ledger, const void *entry, size_t len,
-                                     uint64_t *index, plr_error *err);
+PLR_API plr_status plr_ledger_append(plr_ledger *ledger, const void *entry, size_t len, uint64_t *index,
+                                     plr_error *err);
 
+/* One entry of a batch. */
 typedef struct plr_append_item {
-  const void *entry;
-  size_t len;
+  const void *entry; /* its bytes */
+  size_t len;        /* how many */
   uint64_t index;    /* out: place in the log; UINT64_MAX when it was not logged */
   int32_t status;    /* out: as plr_ledger_append would return */
   uint32_t reserved; /* 0 */
@@ -144,67 +143,68 @@ typedef struct plr_entry_options {
   uint32_t reserved;
   const plr_identity *author; /* signs */
   const char *origin;         /* of the ledger it is for: an entry is valid in that one only */
-  uint64_t nonce; /* 1 for the author's first entry, then strictly + 1; plr_ledger_next_nonce */
-  uint64_t valid_to_epoch; /* refused once a later epoch is open; default PLR_NO_EXPIRY */
+  uint64_t nonce;             /* 1 for the author's first entry, then strictly + 1; plr_ledger_next_nonce */
+  uint64_t valid_to_epoch;    /* refused once a later epoch is open; default PLR_NO_EXPIRY */
 } plr_entry_options;
 
+/* Fills *options with the defaults. struct_size: sizeof(plr_entry_options) as compiled. Since 0.1. */
 PLR_API void plr_entry_options_init(plr_entry_options *options, uint32_t struct_size);
 
 /* Each writes one signed entry to buf and its length to *len (needed length when BUFFER_TOO_SMALL; PLR_ENTRY_MAX
  * is always enough). Pure: no ledger is asked. ctx lends memory for the call. Errors: INVALID_ARGUMENT,
  * UNSUPPORTED, BUFFER_TOO_SMALL, NO_MEMORY. Since 0.1. */
-PLR_API plr_status plr_entry_account_open(plr_context *ctx, const plr_entry_options *options,
-                                          void *buf, size_t cap, size_t *len, plr_error *err);
+PLR_API plr_status plr_entry_account_open(plr_context *ctx, const plr_entry_options *options, void *buf,
+                                          size_t cap, size_t *len, plr_error *err);
 
 /* The author becomes the model's designer. Mint: the first halving_units units yield
  * halving_units * rate / rate_divisor shares, the next as many half of that, and so on; all shares there can ever
  * be must stay below 2^63. */
 typedef struct plr_model_terms {
   uint32_t struct_size;
-  uint32_t designer_bps,
-      data_bps; /* parts of the mint, 1/10000; together at most 10000; default 0 */
-  uint32_t
-      vest_epochs; /* shares vest evenly over so many epochs, at most 1024; default 0: at once */
-  uint32_t vest_cliff;        /* nothing is vested before so many epochs; default 0 */
-  uint32_t microbatch_tokens; /* most tokens a micro-batch can hold (rows times length); required */
-  uint32_t block_count, reserved; /* 1 to 4096 */
-  plr_hash model, profile;  /* hash of the manifest, and of the numeric profile work is done in */
-  uint8_t data_account[32]; /* gets data_bps; all zero when that is 0 */
-  plr_units halving_units;
-  uint64_t rate, rate_divisor;
-  /* block_count: units per token of forward and backward of each block; none is 0 */
-  const uint64_t *costs;
+  uint32_t designer_bps, data_bps; /* parts of the mint, 1/10000; together at most 10000; default 0 */
+  uint32_t vest_epochs;            /* shares vest evenly over so many epochs, at most 1024; default 0: at once */
+  uint32_t vest_cliff;             /* nothing is vested before so many epochs; default 0 */
+  uint32_t microbatch_tokens;      /* most tokens a micro-batch can hold (rows times length); required */
+  uint32_t block_count, reserved;  /* 1 to 4096 */
+  plr_hash model, profile;         /* hash of the manifest, and of the numeric profile work is done in */
+  uint8_t data_account[32];        /* gets data_bps; all zero when that is 0 */
+  plr_units halving_units;         /* the mint, see above */
+  uint64_t rate, rate_divisor;     /* the same */
+  const uint64_t *costs; /* block_count: units per token of forward and backward of each block; none is 0 */
 } plr_model_terms;
 
+/* Fills *terms with the defaults. struct_size: sizeof(plr_model_terms) as compiled. Since 0.1. */
 PLR_API void plr_model_terms_init(plr_model_terms *terms, uint32_t struct_size);
+
+/* Registers a model under these terms; as the other entries. Since 0.1. */
 PLR_API plr_status plr_entry_model_register(plr_context *ctx, const plr_entry_options *options,
                                             const plr_model_terms *terms, void *buf, size_t cap,
                                             size_t *len, plr_error *err);
 
-/* amount: smallest units of the currency, > 0. */
+/* Revenue of a model. amount: smallest units of the currency, > 0. Since 0.1. */
 PLR_API plr_status plr_entry_revenue_deposit(plr_context *ctx, const plr_entry_options *options,
                                              const plr_hash *model, uint64_t amount, void *buf,
                                              size_t cap, size_t *len, plr_error *err);
-/* amount: at most what is payable to the author; 0: all of it. */
+/* Takes what is owed. amount: at most what is payable to the author; 0: all of it. Since 0.1. */
 PLR_API plr_status plr_entry_claim(plr_context *ctx, const plr_entry_options *options,
                                    const plr_hash *model, uint64_t amount, void *buf, size_t cap,
                                    size_t *len, plr_error *err);
 
 /* ---- state ------------------------------------------------------------------------------------ */
 
-/* Set struct_size before the call that fills it. */
+/* The whole ledger in numbers. Set struct_size before the call that fills it. */
 typedef struct plr_ledger_summary {
   uint32_t struct_size, reserved;
   uint64_t entries;  /* in the log */
   uint64_t rejected; /* of these, logged without effect */
   uint64_t epoch;    /* the open one: number of EpochClose entries */
-  uint64_t accounts, models;
-  uint64_t receipts; /* accepted, the open epoch's included */
-  plr_units units;   /* in them */
-  plr_units minted;  /* shares of all models */
-  uint64_t deposited, paid;
-  plr_hash root;       /* of the log */
-  plr_hash state_root; /* in the last EpochClose; zero before the first */
+  uint64_t accounts, models; /* how many there are */
+  uint64_t receipts;     /* accepted, the open epoch's included */
+  plr_units units;       /* in them */
+  plr_units minted;      /* shares of all models */
+  uint64_t deposited, paid;  /* smallest units of the currency */
+  plr_hash root;         /* of the log */
+  plr_hash state_root;   /* in the last EpochClose; zero before the first */
 } plr_ledger_summary;
 
 /* Errors: INVALID_ARGUMENT. Since 0.1. */
@@ -213,29 +213,30 @@ PLR_API plr_status plr_ledger_summarize(const plr_ledger *ledger, plr_ledger_sum
 /* Nonce of the next entry of an account; 1 when the account is unknown. Since 0.1. */
 PLR_API uint64_t plr_ledger_next_nonce(const plr_ledger *ledger, const plr_hash *account);
 
+/* One model in numbers. Set struct_size before the call that fills it. */
 typedef struct plr_model_totals {
-  uint32_t struct_size, block_count;
-  plr_hash designer;
-  uint64_t supply; /* shares */
-  uint64_t holders;
+  uint32_t struct_size;
+  uint32_t block_count;  /* blocks of the model */
+  plr_hash designer;     /* account */
+  uint64_t supply;       /* shares */
+  uint64_t holders;      /* accounts that have a part in it */
   plr_units units;       /* verified, closed epochs */
   plr_units epoch_units; /* verified in the open epoch */
   uint64_t receipts;     /* closed epochs */
-  uint64_t deposited, paid;
-  uint64_t held; /* deposits waiting for the first share */
+  uint64_t deposited, paid; /* smallest units of the currency */
+  uint64_t held;         /* deposits waiting for the first share */
 } plr_model_totals;
 
 /* Errors: NOT_FOUND, INVALID_ARGUMENT. Since 0.1. */
-PLR_API plr_status plr_ledger_model(const plr_ledger *ledger, const plr_hash *model,
-                                    plr_model_totals *out);
+PLR_API plr_status plr_ledger_model(const plr_ledger *ledger, const plr_hash *model, plr_model_totals *out);
 
 /* What one account has in one model. This struct does not grow. */
 typedef struct plr_balance {
-  plr_hash account;
+  plr_hash account;        /* id */
   uint64_t shares, vested; /* vested <= shares */
-  uint64_t payable, paid;
-  plr_units units;   /* verified, the open epoch's included */
-  uint64_t receipts; /* the same */
+  uint64_t payable, paid;  /* smallest units of the currency; payable is what may be claimed now */
+  plr_units units;         /* verified, the open epoch's included */
+  uint64_t receipts;       /* the same */
   uint64_t reserved;
 } plr_balance;
 
@@ -270,9 +271,8 @@ PLR_API plr_status plr_ledger_prove_inclusion(plr_ledger *ledger, uint64_t index
                                               plr_hash proof[PLR_PROOF_MAX], uint32_t *count,
                                               plr_error *err);
 PLR_API plr_status plr_ledger_prove_consistency(plr_ledger *ledger, uint64_t old_size,
-                                                uint64_t new_size,
-                                                plr_hash proof[PLR_PROOF_MAX + 1], uint32_t *count,
-                                                plr_error *err);
+                                                uint64_t new_size, plr_hash proof[PLR_PROOF_MAX + 1],
+                                                uint32_t *count, plr_error *err);
 
 /* Pure verifiers, for whoever holds a checkpoint and no ledger. Threads: any. */
 
@@ -296,8 +296,8 @@ PLR_API plr_status plr_log_verify_checkpoint(const char *note, size_t len, const
 
 /* The verifier key that other tools are configured with: name+hash+key, NUL-terminated. *len without the NUL.
  * Errors: INVALID_ARGUMENT, BUFFER_TOO_SMALL (*len + 1 is needed). Since 0.1. */
-PLR_API plr_status plr_log_vkey(const char *origin, const uint8_t public_key[32], char *buf,
-                                size_t cap, size_t *len);
+PLR_API plr_status plr_log_vkey(const char *origin, const uint8_t public_key[32], char *buf, size_t cap,
+                                size_t *len);
 
 /* ---- export and verify ------------------------------------------------------------------------ */
 
@@ -307,17 +307,17 @@ PLR_API plr_status plr_log_vkey(const char *origin, const uint8_t public_key[32]
  * NO_MEMORY, those of the sink. Since 0.1. */
 PLR_API plr_status plr_ledger_export(plr_ledger *ledger, plr_sink *sink, plr_error *err);
 
+/* What an export is checked against. */
 typedef struct plr_verify_options {
   uint32_t struct_size;
-  uint32_t
-      skip_signatures; /* default 0. 1: signatures of entries are believed; the checkpoint's never is */
-  const char *origin; /* required */
-  const uint8_t
-      *public_key; /* required: 32 bytes, the sequencer's, learned from elsewhere than the file */
+  uint32_t skip_signatures;  /* default 0. 1: signatures of entries are believed; the checkpoint's never is */
+  const char *origin;        /* required */
+  const uint8_t *public_key; /* required: 32 bytes, the sequencer's, learned from elsewhere than the file */
   void (*progress)(void *user, uint64_t entries_done, uint64_t entries_total); /* may be NULL */
   void *user;
 } plr_verify_options;
 
+/* Fills *options with the defaults. struct_size: sizeof(plr_verify_options) as compiled. Since 0.1. */
 PLR_API void plr_verify_options_init(plr_verify_options *options, uint32_t struct_size);
 
 /* Reads an export and believes none of it: checks the checkpoint's signature, replays every entry from nothing

@@ -19,10 +19,13 @@
 extern "C" {
 #endif
 
+/* A deadline that does not come. */
 #define PLR_NEVER 0xffffffffffffffffull
 
+/* One end of a link. */
 typedef struct plr_link plr_link;
 
+/* Who may be at the other end, and how much may be under way. */
 typedef struct plr_link_options {
   uint32_t struct_size;
   uint32_t initiator;      /* 1 on the side that connected */
@@ -35,6 +38,7 @@ typedef struct plr_link_options {
   uint64_t timeout_ns;     /* silence, or handshake, after which the link is dead; default 20 s; 0 = never */
 } plr_link_options;
 
+/* Fills *options with the defaults. struct_size: sizeof(plr_link_options) as compiled. Since 0.1. */
 PLR_API void plr_link_options_init(plr_link_options *options, uint32_t struct_size);
 
 /* Creates a link; identity is borrowed until destroy. Errors: INVALID_ARGUMENT, NO_MEMORY. Since 0.1. */
@@ -63,17 +67,19 @@ PLR_API uint64_t plr_link_next_deadline_ns(const plr_link *link);
  * timeout_ns, also seen as PLR_LINK_CLOSED. Since 0.1. */
 PLR_API plr_status plr_link_advance(plr_link *link, uint64_t now_ns);
 
+/* Types of an event. */
 #define PLR_LINK_READY 1u    /* both hellos verified; peer_key is known */
 #define PLR_LINK_FRAME 2u    /* data, len: one whole frame */
 #define PLR_LINK_WRITABLE 3u /* after AGAIN */
 #define PLR_LINK_CLOSED 4u   /* status, message */
 
+/* What happened. Its pointers are valid until the next call on the link that is not const. Frozen. */
 typedef struct plr_link_event {
-  uint32_t type;
-  int32_t status;
-  const uint8_t *data; /* valid until the next call on the link that is not const; may be given to plr_link_send */
-  size_t len;
-  const char *message; /* static or owned by the link */
+  uint32_t type;  /* PLR_LINK_* */
+  int32_t status; /* of CLOSED: why */
+  const uint8_t *data; /* of FRAME; may be given to plr_link_send */
+  size_t len;          /* of data */
+  const char *message; /* of CLOSED: why; else NULL */
 } plr_link_event;
 
 /* Next event; AGAIN when there is none. Taking a FRAME event acknowledges it (within 25 ms, through transmit).
@@ -84,13 +90,15 @@ PLR_API plr_status plr_link_next_event(plr_link *link, plr_link_event *event);
  * message for the peer if the stream is not inside a frame. Pending events can still be read. Since 0.1. */
 PLR_API void plr_link_close(plr_link *link, plr_status why);
 
+/* What a link has counted. Set struct_size before the call that fills it. */
 typedef struct plr_link_stats {
   uint32_t struct_size, reserved;
   uint64_t bytes_sent, bytes_received;   /* on the stream, everything counted */
-  uint64_t frames_sent, frames_received;
+  uint64_t frames_sent, frames_received; /* whole ones */
   uint64_t queued_bytes;                 /* waiting to be sent */
 } plr_link_stats;
 
+/* Fills *stats. Errors: INVALID_ARGUMENT. Threads: const. Since 0.1. */
 PLR_API plr_status plr_link_get_stats(const plr_link *link, plr_link_stats *stats);
 
 /* Public key of the peer, all zero before READY. Since 0.1. */

@@ -28,31 +28,36 @@
 extern "C" {
 #endif
 
+/* A model, read and checked; it never changes. */
 typedef struct plr_model plr_model;
 
+/* Kinds of boundary. */
 #define PLR_BOUNDARY_DENSE 0u
 #define PLR_BOUNDARY_SUBSPACE 1u
 
+/* Learning rate over steps, after the warm-up. */
 #define PLR_SCHEDULE_CONSTANT 0u
 #define PLR_SCHEDULE_LINEAR 1u
 #define PLR_SCHEDULE_COSINE 2u
 
+/* Most blocks a model can have. */
 #define PLR_MAX_BLOCKS 1024u
 
-/* The manifest's fields as numbers. Only grows at the end (struct_size says how much the caller knows). */
+/* The manifest's fields as numbers. Set struct_size before the call that fills it. */
 typedef struct plr_model_info {
   uint32_t struct_size;
-  uint32_t blocks, d_model, heads, kv_heads, head_dim, d_ff, vocab;
+  uint32_t blocks, d_model, heads, kv_heads, head_dim, d_ff, vocab; /* as in the manifest */
   uint32_t cut_count;      /* see plr_model_cut */
   uint32_t boundary;       /* PLR_BOUNDARY_* */
   uint32_t boundary_width; /* values a token on the wire: d_model or rank */
   uint32_t first_full_rank; /* first block that is not held in the subspace; 0 for dense */
-  uint32_t seq_len, micro_batch, micro_batches, steps, warmup_steps, schedule;
-  float norm_eps, init_std, embed_std, anchor_std;
+  uint32_t seq_len, micro_batch, micro_batches, steps, warmup_steps; /* as in the manifest */
+  uint32_t schedule; /* PLR_SCHEDULE_* */
+  float norm_eps, init_std, embed_std, anchor_std; /* anchor_std: 0 for dense */
   float lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip; /* clip: per block gradient norm; 0 = off */
   uint32_t reserved;
-  double rope_theta;
-  uint64_t seed, boundary_seed, data_seed;
+  double rope_theta; /* base of the rotary frequencies */
+  uint64_t seed, boundary_seed, data_seed; /* of the weights, of U and the anchors, of the order of the text */
   uint64_t parameters; /* trainable numbers in the whole model */
 } plr_model_info;
 
@@ -85,8 +90,10 @@ PLR_API uint64_t plr_model_block_cost(const plr_model *model, uint32_t block);
 
 /* ---- corpus ----------------------------------------------------------------------------------- */
 
+/* A text to train and evaluate on. */
 typedef struct plr_corpus plr_corpus;
 
+/* Parts of a corpus. */
 #define PLR_SPLIT_TRAIN 0u
 #define PLR_SPLIT_VALIDATION 1u
 

@@ -19,8 +19,10 @@
 extern "C" {
 #endif
 
+/* Blocks of a model with their weights, gradients and optimizer state. */
 typedef struct plr_shard plr_shard;
 
+/* Which blocks, and what for. */
 typedef struct plr_shard_options {
   uint32_t struct_size;
   uint32_t first_block, end_block; /* blocks [first, end); both must be allowed cuts. Default: the whole model;
@@ -32,6 +34,7 @@ typedef struct plr_shard_options {
                          "cuda:1:PATH": of the plugin in that file */
 } plr_shard_options;
 
+/* Fills *options with the defaults. struct_size: sizeof(plr_shard_options) as compiled. Since 0.1. */
 PLR_API void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size);
 
 /* Creates the shard with its seeded initial weights; they depend on the model only, not on the split. The model is

@@ -33,12 +33,17 @@
 extern "C" {
 #endif
 
+/* One shard between its links, or the feeder that closes the ring. */
 typedef struct plr_stage plr_stage;
+
+/* Work a stage hands out; it belongs to the stage. */
 typedef struct plr_job plr_job;
 
+/* Roles of a stage. */
 #define PLR_STAGE_WORKER 0u
 #define PLR_STAGE_FEEDER 1u
 
+/* Which place in the pipeline, with what. */
 typedef struct plr_stage_options {
   uint32_t struct_size;
   uint32_t role;             /* PLR_STAGE_WORKER (default) or PLR_STAGE_FEEDER */
@@ -56,6 +61,7 @@ typedef struct plr_stage_options {
   plr_codec forward_codec, backward_codec; /* default raw fp32 */
 } plr_stage_options;
 
+/* Fills *options with the defaults. struct_size: sizeof(plr_stage_options) as compiled. Since 0.1. */
 PLR_API void plr_stage_options_init(plr_stage_options *options, uint32_t struct_size);
 
 /* Creates a stage with everything it will need. Errors: INVALID_ARGUMENT (what is missing, blocks that cannot be
@@ -66,6 +72,7 @@ PLR_API plr_status plr_stage_create(plr_context *ctx, const plr_stage_options *o
 /* Works in every state. A job that is out ends with its stage, so no plr_job_run may be under way. Since 0.1. */
 PLR_API void plr_stage_destroy(plr_stage *stage);
 
+/* Sides of a stage. */
 #define PLR_SIDE_UPSTREAM 0u
 #define PLR_SIDE_DOWNSTREAM 1u
 
@@ -86,20 +93,26 @@ PLR_API uint64_t plr_stage_next_deadline_ns(const plr_stage *stage);
 
 /* ---- jobs ------------------------------------------------------------------------------------- */
 
+/* Kinds of a job. */
 #define PLR_JOB_FORWARD 1u
 #define PLR_JOB_BACKWARD 2u
 #define PLR_JOB_STEP 3u
 #define PLR_JOB_INFER 4u    /* evaluation and generation */
 #define PLR_JOB_SNAPSHOT 5u /* run computes the leaf hashes; the host saves the shard as well, before complete */
 
+/* What a job is. Set struct_size before the call that fills it. */
 typedef struct plr_job_info {
-  uint32_t struct_size, kind;
-  uint64_t step;
-  uint32_t micro_batch, reserved;
+  uint32_t struct_size;
+  uint32_t kind;        /* PLR_JOB_* */
+  uint64_t step;        /* it belongs to */
+  uint32_t micro_batch; /* of that step */
+  uint32_t reserved;
 } plr_job_info;
 
 /* The next job, AGAIN when nothing can run now. One job of a stage is out at a time. Since 0.1. */
 PLR_API plr_status plr_stage_next_job(plr_stage *stage, plr_job **out);
+
+/* Fills *info. Threads: const. Since 0.1. */
 PLR_API void plr_job_get_info(const plr_job *job, plr_job_info *info);
 
 /* Computes. Any thread; touches only the shard and codecs of its stage. The status is kept in the job: complete
@@ -111,8 +124,8 @@ PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t n
 
 /* ---- events ----------------------------------------------------------------------------------- */
 
-/* `step` of an event counts steps done, except that of RECEIPT and REFUSED, which is the number of the step, from 0,
- * and whose `index` is the micro-batch. */
+/* Types of an event. `step` of an event counts steps done, except that of RECEIPT and REFUSED, which is the number of
+ * the step, from 0, and whose `index` is the micro-batch. */
 #define PLR_STAGE_READY 1u     /* both links are up */
 #define PLR_STAGE_STEP 2u      /* a step is done. Feeder: value = mean training loss (nats a token) */
 #define PLR_STAGE_EVAL 3u      /* feeder: value = mean validation loss over `index` micro-batches */
@@ -128,16 +141,19 @@ PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t n
 #define PLR_STAGE_REFUSED 11u  /* message: a receipt was refused by a neighbour, or by us; training goes on */
 #define PLR_STAGE_IDLE 12u     /* feeder: the command is finished, the pipeline empty: the next may be given */
 
+/* What happened: each type says which fields it sets, the others are 0. Its pointers are valid until the next call on
+ * the stage that is not const. */
 typedef struct plr_stage_event {
-  uint32_t struct_size, type;
-  int32_t status;
-  int32_t token;
-  uint64_t step, index;
-  double value;
-  plr_hash hash;
-  const uint8_t *data; /* valid until the next call on the stage that is not const */
-  size_t len;
-  const char *message;
+  uint32_t struct_size;
+  uint32_t type;         /* PLR_STAGE_READY and so on */
+  int32_t status;        /* plr_status */
+  int32_t token;         /* id */
+  uint64_t step, index;  /* as the type says */
+  double value;          /* a loss in nats a token */
+  plr_hash hash;         /* a root */
+  const uint8_t *data;   /* bytes of an entry or a receipt */
+  size_t len;            /* of data */
+  const char *message;   /* a line of text */
 } plr_stage_event;
 
 /* Next event; AGAIN when there is none. Set event->struct_size first. Since 0.1. */
@@ -177,14 +193,16 @@ PLR_API plr_status plr_stage_set_epoch(plr_stage *feeder, uint64_t epoch);
  * drops its oldest records, counted in the stats. Since 0.1. */
 PLR_API plr_status plr_stage_read_journal(plr_stage *stage, void *buf, size_t cap, size_t *len);
 
+/* What a stage has counted. Set struct_size before the call that fills it. */
 typedef struct plr_stage_stats {
   uint32_t struct_size, reserved;
   uint64_t steps, forwards, backwards, receipts; /* done, the last one counter-signed by both sides */
   uint64_t receipts_refused;                     /* proposals of neighbours that did not match what we saw */
   uint64_t raw_bytes, sent_bytes;                /* dense bf16 equivalent of the tensors sent; bytes of all frames */
-  uint64_t journal_records, journal_dropped;
+  uint64_t journal_records, journal_dropped;     /* written, and of these lost before they were read */
 } plr_stage_stats;
 
+/* Fills *stats. Errors: INVALID_ARGUMENT. Threads: const. Since 0.1. */
 PLR_API plr_status plr_stage_get_stats(const plr_stage *stage, plr_stage_stats *stats);
 
 #ifdef __cplusplus

@@ -44,6 +44,7 @@
   X(PLR_ERR_CONSERVATION, -301, "an accounting identity is broken")                                \
   X(PLR_ERR_INTERNAL, -302, "internal error")
 
+/* What every function that can fail returns. */
 typedef enum plr_status {
 #define PLR_STATUS_ENUM(name, number, text) name = number,
   PLR_STATUS_TABLE(PLR_STATUS_ENUM)

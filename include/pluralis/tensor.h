@@ -8,6 +8,7 @@
 extern "C" {
 #endif
 
+/* Most dimensions of a tensor. */
 #define PLR_MAX_DIMS 4
 
 /* Element types. */
@@ -17,8 +18,8 @@ extern "C" {
 #define PLR_DTYPE_I32 4u
 #define PLR_DTYPE_U8 5u
 
-/* A view: the data stays its owner's. Layout of this struct is frozen.
- * strides are in elements; ndim in 1..PLR_MAX_DIMS; unused shape and stride entries are 0. */
+/* A view: the data stays its owner's. Layout of this struct is frozen. dtype is one of PLR_DTYPE_*, shape counts
+ * elements, strides are in elements; ndim in 1..PLR_MAX_DIMS; unused shape and stride entries are 0. */
 typedef struct plr_tensor {
   void *data;
   uint32_t dtype;

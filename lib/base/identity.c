@@ -1,4 +1,4 @@
-/* Ed25519 (RFC 8032) by libsodium, with the acceptance rule of LEDGER.md. */
+/* Ed25519 (RFC 8032) by libsodium, with the acceptance rule that plr_verify states. */
 #include "base/base.h"
 
 #include <sodium.h>

@@ -371,6 +371,7 @@ pub struct plr_model_info {
     pub eps: f32,
     pub weight_decay: f32,
     pub clip: f32,
+    pub reserved: u32,
     pub rope_theta: f64,
     pub seed: u64,
     pub boundary_seed: u64,
@@ -569,6 +570,7 @@ pub struct plr_frame_info {
     pub chunks: u32,
     pub payload_len: u32,
     pub codec: plr_codec,
+    pub reserved: u32,
 }
 extern "C" {
     pub fn plr_frame_parse(

@@ -184,6 +184,7 @@ structs! {
         eps = "eps",
         weight_decay = "weight_decay",
         clip = "clip",
+        reserved = "reserved",
         rope_theta = "rope_theta",
         seed = "seed",
         boundary_seed = "boundary_seed",
@@ -222,6 +223,7 @@ structs! {
         chunks = "chunks",
         payload_len = "payload_len",
         codec = "codec",
+        reserved = "reserved",
     }
     plr_link_options {
         struct_size = "struct_size",
