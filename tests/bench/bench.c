@@ -7,7 +7,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#include "pluralis/base.h"
 
 #define MAX_SAMPLES 64
 #define MIN_SAMPLES 7
@@ -37,12 +40,13 @@ static void wait_until_idle(void) {
 
 /* ---- the rate of the processor ---------------------------------------------------------------- */
 
+static uint32_t highest_isa = PLR_ISA_BEST;
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define FMA_CHAINS 12
+#define FMA_CHAINS 12 /* they hide the latency of two FMA units */
 
-/* 12 chains hide the latency of two FMA units; 16 operations a step and chain. */
 __attribute__((target("avx2,fma"))) static double fma_loop_avx2(int64_t steps) {
   __m256 x[FMA_CHAINS];
   const __m256 scale = _mm256_set1_ps(0.999f), add = _mm256_set1_ps(0.1f);
@@ -57,15 +61,34 @@ __attribute__((target("avx2,fma"))) static double fma_loop_avx2(int64_t steps) {
   return (double)steps * FMA_CHAINS * 16;
 }
 
-static int have_avx2(void) {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+__attribute__((target("avx512f"))) static double fma_loop_avx512(int64_t steps) {
+  __m512 x[FMA_CHAINS];
+  const __m512 scale = _mm512_set1_ps(0.999f), add = _mm512_set1_ps(0.1f);
+  for (int i = 0; i < FMA_CHAINS; i++) x[i] = _mm512_set1_ps((float)i);
+  for (int64_t n = 0; n < steps; n++)
+#pragma GCC unroll 12
+    for (int i = 0; i < FMA_CHAINS; i++) x[i] = _mm512_fmadd_ps(x[i], scale, add);
+  __m512 sum = x[0];
+  for (int i = 1; i < FMA_CHAINS; i++) sum = _mm512_add_ps(sum, x[i]);
+  volatile float sink = _mm512_cvtss_f32(sum);
+  (void)sink;
+  return (double)steps * FMA_CHAINS * 32;
+}
+
+/* As the library detects it. */
+uint32_t bench_isa(void) {
+  uint32_t isa = PLR_ISA_PORTABLE;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    isa = PLR_ISA_AVX2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+      isa = PLR_ISA_AVX512;
+  }
+  return isa < highest_isa ? isa : highest_isa;
 }
 #else
-static double fma_loop_avx2(int64_t steps) {
-  return (double)steps * 0;
-}
-static int have_avx2(void) {
-  return 0;
+uint32_t bench_isa(void) {
+  return PLR_ISA_PORTABLE;
 }
 #endif
 
@@ -78,8 +101,17 @@ static double fma_loop_scalar(int64_t steps) {
   return (double)steps * 16;
 }
 
+static double fma_loop(void) {
+#if defined(__x86_64__)
+  if (bench_isa() >= PLR_ISA_AVX512) return fma_loop_avx512(150000);
+  if (bench_isa() >= PLR_ISA_AVX2) return fma_loop_avx2(150000);
+#endif
+  return fma_loop_scalar(100000);
+}
+
 const char *bench_fma_name(void) {
-  return have_avx2() ? "AVX2 FMA" : "scalar fmaf";
+  static const char *const names[] = {"scalar fmaf", "AVX2 FMA", "AVX-512 FMA"};
+  return names[bench_isa()];
 }
 
 #define FMA_ROUNDS 4
@@ -101,7 +133,7 @@ static void *fma_thread(void *arg) {
     atomic_fetch_add(&m->team->ready[round], 1);
     while (atomic_load(&m->team->ready[round]) < m->team->threads) sched_yield();
     m->start[round] = bench_seconds();
-    m->done = have_avx2() ? fma_loop_avx2(150000) : fma_loop_scalar(100000);
+    m->done = fma_loop();
     m->end[round] = bench_seconds();
   }
   return NULL;
@@ -132,6 +164,16 @@ double bench_fma_rate(uint32_t threads) {
     best = fmax(best, done / (end - start) * 1e-9);
   }
   return best;
+}
+
+uint32_t bench_options(int argc, char **argv) {
+  static const char *const names[] = {"portable", "avx2", "avx512"};
+  if (argc == 1) return highest_isa;
+  if (argc == 3 && strcmp(argv[1], "--isa") == 0)
+    for (uint32_t isa = 0; isa < 3; isa++)
+      if (strcmp(argv[2], names[isa]) == 0) return highest_isa = isa;
+  fprintf(stderr, "usage: %s [--isa portable|avx2|avx512]\n", argv[0]);
+  exit(2);
 }
 
 /* ---- turns ------------------------------------------------------------------------------------ */
