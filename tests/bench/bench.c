@@ -17,10 +17,14 @@
 #define SAMPLE_TIME 0.01 /* seconds; shorter calls are repeated */
 #define MAX_THREADS 64
 
-double bench_seconds(void) {
+static double seconds_of(clockid_t clock) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double bench_seconds(void) {
+  return seconds_of(CLOCK_MONOTONIC);
 }
 
 /* Until no thread of this program runs: some peers' threads look for work for a long while before they sleep, and
@@ -28,13 +32,10 @@ double bench_seconds(void) {
 static void wait_until_idle(void) {
   const struct timespec pause = {0, 5000000};
   for (int i = 0; i < 100; i++) {
-    struct timespec before, after;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    const double before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
     nanosleep(&pause, NULL);
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-    const double used =
-        (double)(after.tv_sec - before.tv_sec) * 1e9 + (double)(after.tv_nsec - before.tv_nsec);
-    if (used < 0.05 * (double)pause.tv_nsec) return;
+    const double used = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - before;
+    if (used < 0.05e-9 * (double)pause.tv_nsec) return;
   }
 }
 
@@ -123,7 +124,7 @@ typedef struct fma_team {
 
 typedef struct fma_member {
   fma_team *team;
-  double start[FMA_ROUNDS], end[FMA_ROUNDS], done;
+  double start[FMA_ROUNDS], end[FMA_ROUNDS], cpu[FMA_ROUNDS], done;
 } fma_member;
 
 /* Each round starts together, so that threads that had to share a processor are seen to. */
@@ -133,14 +134,16 @@ static void *fma_thread(void *arg) {
     atomic_fetch_add(&m->team->ready[round], 1);
     while (atomic_load(&m->team->ready[round]) < m->team->threads) sched_yield();
     m->start[round] = bench_seconds();
+    const double cpu = seconds_of(CLOCK_THREAD_CPUTIME_ID);
     m->done = fma_loop();
+    m->cpu[round] = seconds_of(CLOCK_THREAD_CPUTIME_ID) - cpu;
     m->end[round] = bench_seconds();
   }
   return NULL;
 }
 
 /* The best round: new threads may start on one processor and are moved apart only then. */
-double bench_fma_rate(uint32_t threads) {
+double bench_fma_rate(uint32_t threads, double *per_cpu) {
   pthread_t thread[MAX_THREADS];
   fma_member member[MAX_THREADS];
   if (threads > MAX_THREADS) threads = MAX_THREADS;
@@ -153,9 +156,10 @@ double bench_fma_rate(uint32_t threads) {
   }
   fma_thread(&member[0]);
   for (uint32_t i = 1; i < threads; i++) pthread_join(thread[i], NULL);
-  double best = 0;
+  double best = 0, best_cpu = 0;
   for (int round = 0; round < FMA_ROUNDS; round++) {
     double start = member[0].start[round], end = member[0].end[round], done = member[0].done;
+    best_cpu = fmax(best_cpu, done / member[0].cpu[round] * 1e-9);
     for (uint32_t i = 1; i < threads; i++) {
       start = fmin(start, member[i].start[round]);
       end = fmax(end, member[i].end[round]);
@@ -163,6 +167,7 @@ double bench_fma_rate(uint32_t threads) {
     }
     best = fmax(best, done / (end - start) * 1e-9);
   }
+  if (per_cpu) *per_cpu = best_cpu;
   return best;
 }
 
@@ -206,26 +211,30 @@ static int64_t calls_per_sample(bench_fn *fn, void *arg) {
 
 /* With several threads a sample comes after as long a time of the same work: threads that have slept may wake on
  * one processor, and need some milliseconds until they are spread again. */
-static double sample(bench_fn *fn, void *arg, int64_t calls, uint32_t threads) {
+static double sample(bench_fn *fn, void *arg, int64_t calls, uint32_t threads, double *cpu) {
   if (!fn) return 0;
   if (threads > 1) time_calls(fn, arg, calls);
-  return time_calls(fn, arg, calls);
+  const double before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+  const double seconds = time_calls(fn, arg, calls);
+  if (cpu) *cpu = (seconds_of(CLOCK_PROCESS_CPUTIME_ID) - before) / (double)calls;
+  return seconds;
 }
 
 void bench_run(const bench_pair *pair, bench_result *result) {
   double ours[MAX_SAMPLES], peer[MAX_SAMPLES], ratio[MAX_SAMPLES], fma[MAX_SAMPLES + 1];
+  double cpu[MAX_SAMPLES], fma_cpu[MAX_SAMPLES + 1];
   const double budget = pair->seconds > 0 ? pair->seconds : 1.0, start = bench_seconds();
   const int64_t our_calls = calls_per_sample(pair->ours, pair->ours_arg);
   const int64_t peer_calls = calls_per_sample(pair->peer, pair->peer_arg);
   uint32_t n = 0;
-  fma[0] = bench_fma_rate(pair->threads);
+  fma[0] = bench_fma_rate(pair->threads, &fma_cpu[0]);
   while (n < MAX_SAMPLES && (n < MIN_SAMPLES || bench_seconds() - start < budget)) {
-    ours[n] = sample(pair->ours, pair->ours_arg, our_calls, pair->threads);
-    peer[n] = sample(pair->peer, pair->peer_arg, peer_calls, pair->threads);
+    ours[n] = sample(pair->ours, pair->ours_arg, our_calls, pair->threads, &cpu[n]);
+    peer[n] = sample(pair->peer, pair->peer_arg, peer_calls, pair->threads, NULL);
     if (pair->peer && pair->threads > 1) wait_until_idle();
     ratio[n] = pair->peer ? peer[n] / ours[n] : 0;
     n++;
-    fma[n] = bench_fma_rate(pair->threads);
+    fma[n] = bench_fma_rate(pair->threads, &fma_cpu[n]);
   }
   result->samples = n;
   result->ours = bench_median(ours, n);
@@ -234,6 +243,8 @@ void bench_run(const bench_pair *pair, bench_result *result) {
   result->peer_best = peer[0];
   result->ratio = bench_median(ratio, n);
   result->fma = bench_median(fma, n + 1);
+  result->ours_cpu = bench_median(cpu, n);
+  result->fma_cpu = bench_median(fma_cpu, n + 1);
 }
 
 /* ---- output ----------------------------------------------------------------------------------- */

@@ -11,8 +11,9 @@
 double bench_seconds(void); /* monotonic */
 
 /* fp32 multiply-adds in registers, with the instruction set that the contexts measured here use: GFLOP/s of
- * `threads` threads together. */
-double bench_fma_rate(uint32_t threads);
+ * `threads` threads together. per_cpu, when not NULL: GFLOP a processor second, which does not depend on what else
+ * the machine does. */
+double bench_fma_rate(uint32_t threads, double *per_cpu);
 const char *bench_fma_name(void);
 
 /* Options of every benchmark: --isa portable|avx2|avx512, the highest instruction set to use (default: the best).
@@ -35,7 +36,9 @@ typedef struct bench_result {
   double ours, peer;           /* seconds per call; peer 0 without one */
   double ours_best, peer_best; /* the fastest sample: what a quiet moment gave */
   double fma;                  /* GFLOP/s around the samples */
-  double ratio;                /* median of peer time / our time of the same turn */
+  double ours_cpu,
+      fma_cpu;  /* per call, processor seconds of all threads; GFLOP a processor second */
+  double ratio; /* median of peer time / our time of the same turn */
   uint32_t samples;
 } bench_result;
 

@@ -162,9 +162,12 @@ static void measure(uint32_t threads, uint32_t isa) {
   double rate = 1e-9 * (double)flops / r.ours;
   bench_print("train/step/4x768", rate, "GFLOP/s", blas.sgemm ? "openblas products" : NULL,
               blas.sgemm ? 1e-9 * (double)flops / r.peer : 0, r.ratio,
-              "%.3f of the %s rate (%.1f GFLOP/s), %u threads, %.0f tokens/s, peak %.0f MiB, %llu "
-              "allocations after the first step; %s; peer: %s",
-              rate / r.fma, bench_fma_name(), r.fma, threads, (double)ROWS / r.ours,
+              "%.3f of the %s rate (%.1f GFLOP/s), by processor time %.3f; best of each %.1f and "
+              "%.1f; %u threads, %.0f tokens/s, peak %.0f MiB, %llu allocations after the first "
+              "step; %s; peer: %s",
+              rate / r.fma, bench_fma_name(), r.fma, 1e-9 * (double)flops / r.ours_cpu / r.fma_cpu,
+              1e-9 * (double)flops / r.ours_best,
+              blas.sgemm ? 1e-9 * (double)flops / r.peer_best : 0, threads, (double)ROWS / r.ours,
               (double)peak / 1048576.0, (unsigned long long)(after - before), where,
               blas.sgemm ? blas.name : "not found");
   close_stage(&s);
