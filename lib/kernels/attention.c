@@ -35,7 +35,7 @@ static plr_status check_sizes(const plr_attention_args *a) {
 /* Floats of the layouts of body_attention.h; each part is a multiple of 16. */
 int64_t plr__attention_slot(const plr_attention_args *a) {
   int64_t padded = (a->seq + 15) / 16 * 16, wide = (a->head_dim + 15) / 16 * 16;
-  return padded * a->head_dim + wide * a->seq + PLR_ATTENTION_QUERIES * (padded + 16);
+  return padded * a->head_dim + wide * a->seq + PLR_ATTENTION_QUERIES * (wide + padded + 16);
 }
 
 int64_t plr__attention_bwd_slot(const plr_attention_args *a) {

@@ -1,14 +1,16 @@
 /* Causal attention, a block of queries at a time against all the keys they see (EXACT.md section 6).
  *
  * Keys and values of one key/value head are laid out in the thread's slot: "lanes" [key/16][dim][16] where 16 keys
- * are the outputs (scores), "panels" [dim/16][key][16] where 16 dims are (weighted sums). A register tile is six
- * rows by 16 lanes; every element of it is one FMA chain, so block and tile sizes never show in the bits. */
+ * are the outputs (scores), "panels" [dim/16][row][16] where 16 dims are (weighted sums); the queries of a block and
+ * their gradients are panels too. A register tile is PLR_TILE_ROWS by 16 lanes; every element of it is one FMA
+ * chain, so block and tile sizes never show in the bits. */
 #ifndef PLR_KERNELS_BODY_ATTENTION_H
 #define PLR_KERNELS_BODY_ATTENTION_H
 
 #include "kernels/body_rows.h"
 
-#define PLR_ROWS6(X)    X(0) X(1) X(2) X(3) X(4) X(5)
+#define PLR_ROWS        PLR_TILE_ROWS
+#define PLR_PANEL       (16 * PLR_ATTENTION_QUERIES) /* floats of a panel of queries */
 #define PLR_ZERO_ROW(r) v16 c##r = v16_set1(0.0f);
 #define PLR_LOAD_ROW(r) v16 c##r = v16_load(c + 16 * r);
 
@@ -28,6 +30,7 @@ static attention_slot slot_layout(const plr_attention_args *a, float *p, int bac
   s.panels = panels;
   s.k_lanes = p, p += lanes;
   s.scores = p, p += block * s.lds;
+  s.q_panels = p, p += panels * PLR_PANEL;
   if (!backward) {
     s.v_panels = p;
     return s;
@@ -36,8 +39,7 @@ static attention_slot slot_layout(const plr_attention_args *a, float *p, int bac
   s.k_panels = p, p += panels * a->seq * 16;
   s.dk = p, p += panels * (a->seq + PLR_ATTENTION_ROWS) * 16;
   s.dv = p, p += panels * (a->seq + PLR_ATTENTION_ROWS) * 16;
-  s.q_panels = p, p += panels * block * 16;
-  s.dout_panels = p, p += panels * block * 16;
+  s.dout_panels = p, p += panels * PLR_PANEL;
   s.gradients = p;
   return s;
 }
@@ -62,6 +64,15 @@ static void pack_panels(const float *x, int64_t ldx, int64_t rows, int64_t dims,
       v16_store(y, load_lanes(x + r * ldx + i, PLR_TAIL(i, dims)));
 }
 
+/* n rows of a block of queries, and zeros up to the next whole tile. */
+static void pack_queries(const float *x, int64_t ldx, int64_t n, int64_t dims, float *y) {
+  for (int64_t i = 0; i < dims; i += 16, y += PLR_PANEL) {
+    int64_t r = 0;
+    for (; r < n; r++) v16_store(y + 16 * r, load_lanes(x + r * ldx + i, PLR_TAIL(i, dims)));
+    for (; r % PLR_ROWS; r++) v16_store(y + 16 * r, v16_set1(0.0f));
+  }
+}
+
 static void unpack_panels(const float *y, int64_t stride, int64_t first, int64_t last, int64_t dims,
                           float *x, int64_t ldx) {
   for (int64_t i = 0; i < dims; i += 16, y += 16 * stride)
@@ -71,22 +82,20 @@ static void unpack_panels(const float *y, int64_t stride, int64_t first, int64_t
 
 /* ---- register tiles --------------------------------------------------------------------------- */
 
-/* s[r][lane] = scale * chain over dims of row r times key `lane`. Rows from n on repeat row n - 1. */
-static inline void score_tile(const float *x, int64_t ldx, int64_t n, const float *lanes,
-                              int64_t dims, float scale, float *s, int64_t lds) {
-#define PLR_ROW(r) const float *x##r = x + (r < n ? r : n - 1) * ldx;
-  PLR_ROWS6(PLR_ROW)
-#undef PLR_ROW
-  PLR_ROWS6(PLR_ZERO_ROW)
-  for (int64_t i = 0; i < dims; i++) {
-    v16 b = v16_load(lanes + 16 * i);
-#define PLR_STEP(r) c##r = v16_fma(v16_set1(x##r[i]), b, c##r);
-    PLR_ROWS6(PLR_STEP)
+/* s[r][lane] = scale * chain over dims of row r (of the panels x) times key `lane`. */
+static inline void score_tile(const float *x, const float *lanes, int64_t dims, float scale,
+                              float *s, int64_t lds) {
+  PLR_EACH_ROW(PLR_ZERO_ROW)
+  for (int64_t i = 0; i < dims; i += 16, x += PLR_PANEL)
+    for (int64_t j = 0; j < 16 && i + j < dims; j++, lanes += 16) {
+      v16 b = v16_load(lanes);
+#define PLR_STEP(r) c##r = v16_fma(v16_set1(x[16 * r + j]), b, c##r);
+      PLR_EACH_ROW(PLR_STEP)
 #undef PLR_STEP
-  }
+    }
   v16 factor = v16_set1(scale);
 #define PLR_PUT(r) v16_store(s + r * lds, v16_mul(c##r, factor));
-  PLR_ROWS6(PLR_PUT)
+  PLR_EACH_ROW(PLR_PUT)
 #undef PLR_PUT
 }
 
@@ -94,56 +103,78 @@ static inline void score_tile(const float *x, int64_t ldx, int64_t n, const floa
  * corner under the diagonal. */
 static inline void rows_tile(const float *w, int64_t ldw, const float *panel, int64_t t0, int64_t n,
                              float *y) {
-  PLR_ROWS6(PLR_ZERO_ROW)
+  PLR_EACH_ROW(PLR_ZERO_ROW)
   int64_t j = 0;
   for (; j <= t0; j++) {
     v16 b = v16_load(panel + 16 * j);
 #define PLR_STEP(r) c##r = v16_fma(v16_set1(w[r * ldw + j]), b, c##r);
-    PLR_ROWS6(PLR_STEP)
+    PLR_EACH_ROW(PLR_STEP)
 #undef PLR_STEP
   }
-  for (; j < t0 + 6 && j < n; j++) {
+#pragma GCC unroll 16
+  for (int64_t d = 1; d < PLR_ROWS && j < n; d++, j++) { /* j = t0 + d */
     v16 b = v16_load(panel + 16 * j);
 #define PLR_STEP(r)                                                                                \
-  if (j <= t0 + r) c##r = v16_fma(v16_set1(w[r * ldw + j]), b, c##r);
-    PLR_ROWS6(PLR_STEP)
+  if (d <= r) c##r = v16_fma(v16_set1(w[r * ldw + j]), b, c##r);
+    PLR_EACH_ROW(PLR_STEP)
 #undef PLR_STEP
   }
 #define PLR_PUT(r) v16_store(y + 16 * r, c##r);
-  PLR_ROWS6(PLR_PUT)
+  PLR_EACH_ROW(PLR_PUT)
 #undef PLR_PUT
 }
 
-/* Continues c[r][lane], the chain of key j0 + r over queries t0 .. t0+n-1 that see it: w[t][r] panel[t][lane]. */
+/* Continues c[r][lane], the chain of key j0 + r over queries t0 .. t0+n-1 that see it: w[t][r] panel[t][lane]. As
+ * j0 and t0 are multiples of the tile's rows, the first query sees all of the keys or only the first. */
 static inline void keys_tile(const float *w, int64_t ldw, const float *panel, int64_t j0,
                              int64_t t0, int64_t n, float *c) {
-  PLR_ROWS6(PLR_LOAD_ROW)
-  int64_t t = j0 > t0 ? j0 - t0 : 0;
-  for (; t < n && t0 + t < j0 + 5; t++) {
-    v16 b = v16_load(panel + 16 * t);
+  PLR_EACH_ROW(PLR_LOAD_ROW)
+  int64_t t = j0 < t0 ? 0 : j0 - t0;
+  if (j0 >= t0) {
+#pragma GCC unroll 16
+    for (int64_t d = 0; d < PLR_ROWS - 1 && t < n; d++, t++) { /* t0 + t = j0 + d */
+      v16 b = v16_load(panel + 16 * t);
 #define PLR_STEP(r)                                                                                \
-  if (j0 + r <= t0 + t) c##r = v16_fma(v16_set1(w[t * ldw + r]), b, c##r);
-    PLR_ROWS6(PLR_STEP)
+  if (r <= d) c##r = v16_fma(v16_set1(w[t * ldw + r]), b, c##r);
+      PLR_EACH_ROW(PLR_STEP)
 #undef PLR_STEP
+    }
   }
   for (; t < n; t++) {
     v16 b = v16_load(panel + 16 * t);
 #define PLR_STEP(r) c##r = v16_fma(v16_set1(w[t * ldw + r]), b, c##r);
-    PLR_ROWS6(PLR_STEP)
+    PLR_EACH_ROW(PLR_STEP)
 #undef PLR_STEP
   }
 #define PLR_PUT(r) v16_store(c + 16 * r, c##r);
-  PLR_ROWS6(PLR_PUT)
+  PLR_EACH_ROW(PLR_PUT)
 #undef PLR_PUT
 }
 
-/* Scores of n queries from t0 (rows x) against keys [k0, k1), k0 a multiple of 16, where a row sees the group. */
-static void score_block(const float *x, int64_t ldx, const float *lanes, int64_t dims, float scale,
-                        int64_t t0, int64_t n, int64_t k0, int64_t k1, float *s, int64_t lds) {
+/* Row t of out, for n queries from t0: the sum over the keys it sees of w[t][j] times row j of the panels, divided by
+ * row_sum[t] unless that is NULL. */
+static void weighted_rows(const float *w, int64_t ldw, const float *panels, int64_t seq,
+                          int64_t dims, int64_t t0, int64_t n, const float *row_sum, float *out,
+                          int64_t ldo) {
+  for (int64_t t = 0; t < n; t += PLR_ROWS)
+    for (int64_t i = 0; i < dims; i += 16) {
+      float y[16 * PLR_ROWS];
+      rows_tile(w + t * ldw, ldw, panels + i * seq, t0 + t, t0 + n, y);
+      for (int64_t r = 0; r < PLR_ROWS && t + r < n; r++) {
+        v16 x = v16_load(y + 16 * r);
+        if (row_sum) x = v16_mul(x, v16_set1(1.0f / row_sum[t + r]));
+        store_lanes(out + (t + r) * ldo + i, x, PLR_TAIL(i, dims));
+      }
+    }
+}
+
+/* Scores of n queries from t0 (panels x) against keys [k0, k1), k0 a multiple of 16, where a row sees the group. */
+static void score_block(const float *x, const float *lanes, int64_t dims, float scale, int64_t t0,
+                        int64_t n, int64_t k0, int64_t k1, float *s, int64_t lds) {
   for (int64_t k = k0; k < k1; k += 16)
-    for (int64_t t = 0; t < n; t += 6)
-      if (k <= t0 + t + 5)
-        score_tile(x + t * ldx, ldx, n - t, lanes + k * dims, dims, scale, s + t * lds + k, lds);
+    for (int64_t t = 0; t < n; t += PLR_ROWS)
+      if (k < t0 + t + PLR_ROWS)
+        score_tile(x + 16 * t, lanes + k * dims, dims, scale, s + t * lds + k, lds);
 }
 
 /* ---- forward ---------------------------------------------------------------------------------- */
@@ -159,27 +190,16 @@ static void attention_block(const plr_attention_args *a, const attention_slot *s
                             int64_t head, int64_t t0, int64_t n) {
   int64_t row = b * a->seq + t0, column = head * a->head_dim;
   int64_t stats = (b * a->heads + head) * a->seq + t0;
-  score_block(a->q + row * a->ldq + column, a->ldq, s->k_lanes, a->head_dim, a->scale, t0, n, 0,
-              t0 + n, s->scores, s->lds);
+  pack_queries(a->q + row * a->ldq + column, a->ldq, n, a->head_dim, s->q_panels);
+  score_block(s->q_panels, s->k_lanes, a->head_dim, a->scale, t0, n, 0, t0 + n, s->scores, s->lds);
   for (int64_t t = 0; t < n; t++) {
     float *w = s->scores + t * s->lds;
     float max = row_max(w, t0 + t + 1);
     a->row_max[stats + t] = max;
     a->row_sum[stats + t] = row_exp_sum(w, t0 + t + 1, max, 1);
   }
-  for (int64_t p = 0; p < s->panels; p++) {
-    const float *panel = s->v_panels + p * a->seq * 16;
-    int lanes = PLR_TAIL(16 * p, a->head_dim);
-    for (int64_t t = 0; t < n; t += 6) {
-      float y[96];
-      rows_tile(s->scores + t * s->lds, s->lds, panel, t0 + t, t0 + n, y);
-      for (int64_t r = 0; r < 6 && t + r < n; r++) {
-        v16 inv = v16_set1(1.0f / a->row_sum[stats + t + r]);
-        float *out = a->out + (row + t + r) * a->ldo + column + 16 * p;
-        store_lanes(out, v16_mul(v16_load(y + 16 * r), inv), lanes);
-      }
-    }
-  }
+  weighted_rows(s->scores, s->lds, s->v_panels, a->seq, a->head_dim, t0, n, a->row_sum + stats,
+                a->out + row * a->ldo + column, a->ldo);
 }
 
 static void attention(const plr_attention_args *a, float *slot, int64_t b, int64_t head, int64_t q0,
@@ -221,40 +241,28 @@ static void gradient_block(const plr_attention_args *a, const attention_slot *s,
   const float *q = a->q + row * a->ldq + column, *dout = a->dout + row * a->ldo + column;
   const float *out = a->out + row * a->ldo + column;
   int64_t stats = (b * a->heads + head) * a->seq + t0;
-  score_block(q, a->ldq, s->k_lanes, dims, a->scale, t0, n, k0, k1, s->scores, s->lds);
-  score_block(dout, a->ldo, s->v_lanes, dims, 1.0f, t0, n, k0, k1, s->gradients, s->lds);
+  pack_queries(q, a->ldq, n, dims, s->q_panels);
+  pack_queries(dout, a->ldo, n, dims, s->dout_panels);
+  float delta
+      [PLR_ATTENTION_QUERIES]; /* all first: rows of `out` come from far, and so come together */
+  for (int64_t t = 0; t < n; t++) delta[t] = row_dot(dout + t * a->ldo, out + t * a->ldo, dims);
+  score_block(s->q_panels, s->k_lanes, dims, a->scale, t0, n, k0, k1, s->scores, s->lds);
+  score_block(s->dout_panels, s->v_lanes, dims, 1.0f, t0, n, k0, k1, s->gradients, s->lds);
   for (int64_t t = 0; t < n; t++) {
     int64_t seen = t0 + t + 1 < k1 ? t0 + t + 1 : k1;
-    float delta = row_dot(dout + t * a->ldo, out + t * a->ldo, dims);
     softmax_bwd_row(s->scores + t * s->lds, s->gradients + t * s->lds, k0, seen,
-                    a->row_max[stats + t], a->row_sum[stats + t], delta, a->scale);
+                    a->row_max[stats + t], a->row_sum[stats + t], delta[t], a->scale);
   }
 }
 
-static void query_gradients(const plr_attention_args *a, const attention_slot *s, int64_t b,
-                            int64_t head, int64_t t0, int64_t n) {
-  int64_t row = b * a->seq + t0, column = head * a->head_dim;
-  for (int64_t p = 0; p < s->panels; p++)
-    for (int64_t t = 0; t < n; t += 6) {
-      float y[96];
-      rows_tile(s->gradients + t * s->lds, s->lds, s->k_panels + p * a->seq * 16, t0 + t, t0 + n,
-                y);
-      for (int64_t r = 0; r < 6 && t + r < n; r++)
-        store_lanes(a->dq + (row + t + r) * a->ldq + column + 16 * p, v16_load(y + 16 * r),
-                    PLR_TAIL(16 * p, a->head_dim));
-    }
-}
-
-static void key_gradients(const plr_attention_args *a, const attention_slot *s, int64_t b,
-                          int64_t head, int64_t t0, int64_t n, int64_t k0, int64_t k1) {
-  int64_t row = b * a->seq + t0, column = head * a->head_dim, stride = a->seq + PLR_ATTENTION_ROWS;
-  pack_panels(a->q + row * a->ldq + column, a->ldq, n, a->head_dim, s->q_panels);
-  pack_panels(a->dout + row * a->ldo + column, a->ldo, n, a->head_dim, s->dout_panels);
-  for (int64_t p = 0; p < s->panels; p++)
-    for (int64_t j = k0; j < k1; j += 6) {
-      keys_tile(s->gradients + j, s->lds, s->q_panels + p * n * 16, j, t0, n,
+static void key_gradients(const plr_attention_args *a, const attention_slot *s, int64_t t0,
+                          int64_t n, int64_t k0, int64_t k1) {
+  int64_t stride = a->seq + PLR_ATTENTION_ROWS;
+  for (int64_t j = k0; j < k1; j += PLR_ROWS)
+    for (int64_t p = 0; p < s->panels; p++) {
+      keys_tile(s->gradients + j, s->lds, s->q_panels + p * PLR_PANEL, j, t0, n,
                 s->dk + (p * stride + j) * 16);
-      keys_tile(s->scores + j, s->lds, s->dout_panels + p * n * 16, j, t0, n,
+      keys_tile(s->scores + j, s->lds, s->dout_panels + p * PLR_PANEL, j, t0, n,
                 s->dv + (p * stride + j) * 16);
     }
 }
@@ -278,9 +286,11 @@ static void attention_bwd(const plr_attention_args *a, float *slot,
       int64_t k0 = part->want_queries ? 0 : part->k0;
       int64_t k1 = part->want_queries || part->k1 > t + n ? t + n : part->k1;
       gradient_block(a, &s, part->b, h, t, n, k0, k1);
-      if (part->want_queries) query_gradients(a, &s, part->b, h, t, n);
+      if (part->want_queries)
+        weighted_rows(s.gradients, s.lds, s.k_panels, a->seq, dims, t, n, NULL,
+                      a->dq + (row + t) * a->ldq + h * dims, a->ldq);
       if (part->want_keys)
-        key_gradients(a, &s, part->b, h, t, n, part->k0, part->k1 < t + n ? part->k1 : t + n);
+        key_gradients(a, &s, t, n, part->k0, part->k1 < t + n ? part->k1 : t + n);
     }
   if (!part->want_keys) return;
   unpack_panels(s.dk, stride, part->k0, part->k1, dims, a->dk + row * a->ldk + column, a->ldk);

@@ -129,12 +129,6 @@ size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a) {
 
 /* ---- one part --------------------------------------------------------------------------------- */
 
-/* Rows of the next tile when `left` remain: the last two are of about equal height, as a low tile wastes time. */
-static int64_t tile_rows(int64_t left, int64_t mr) {
-  if (left >= 2 * mr || left == mr) return mr;
-  return left > mr ? (left + 1) / 2 : left;
-}
-
 typedef struct part {
   int64_t row, rows, col, cols;
   float *b, *a; /* room for the packed blocks */
@@ -149,13 +143,9 @@ static void sweep(const plan *p, const part *t, plr__gemm_strip *s, int64_t k0) 
     const int64_t rows = PLR_MIN(PACK_M, t->rows - i), row = t->row + i;
     const float *a = transposed ? t->a : args->a + row * args->lda + k0;
     if (transposed)
-      for (int64_t r = 0, tile; r < rows; r += tile) {
-        tile = tile_rows(rows - r, p->kernels->mr);
-        p->kernels->pack_rows(args->a + k0 * args->lda + row + r, args->lda, s->depth, tile,
-                              t->a + r * s->depth);
-      }
+      p->kernels->pack_rows(args->a + k0 * args->lda + row, args->lda, s->depth, rows, t->a);
     for (int64_t r = 0; r < rows; r += s->rows) {
-      s->rows = tile_rows(rows - r, p->kernels->mr);
+      s->rows = plr__gemm_tile_rows(rows - r, p->kernels->mr);
       s->row_stride = transposed ? 1 : args->lda;
       s->k_stride = transposed ? s->rows : 1;
       s->a = a + r * (transposed ? s->depth : args->lda);

@@ -110,9 +110,17 @@ static void strip(const plr__gemm_strip *s) {
 /* ---- packing ---------------------------------------------------------------------------------- */
 
 static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
-  const __m256i mask = lane_mask(rows);
-  for (int64_t p = 0; p < depth; p++)
-    _mm256_maskstore_ps(to + p * rows, mask, _mm256_maskload_ps(a + p * lda, mask));
+  for (int64_t p = 0; p < depth; p++) {
+    const float *from = a + p * lda;
+    float *tile = to;
+    for (int64_t left = rows, height; left > 0; left -= height) {
+      height = plr__gemm_tile_rows(left, MR);
+      const __m256i mask = lane_mask(height);
+      _mm256_maskstore_ps(tile + p * height, mask, _mm256_maskload_ps(from, mask));
+      tile += depth * height;
+      from += height;
+    }
+  }
 }
 
 static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels) {

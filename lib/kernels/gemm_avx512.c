@@ -48,6 +48,9 @@ INLINE void tile(const int rows, const int wide, const plr__gemm_strip *s, const
   for (int64_t p = s->depth; p > 0; p--) {
     const __m512 b_left = _mm512_load_ps(b);
     const __m512 b_right = wide ? _mm512_load_ps(b + 16) : b_left;
+    /* B streams from the second-level cache: fetched 8 steps ahead, across the end of the panel too. */
+    _mm_prefetch((const char *)(b + 8 * NR), _MM_HINT_T0);
+    if (wide) _mm_prefetch((const char *)(b + 8 * NR + 16), _MM_HINT_T0);
     EACH_ROW(STEP_ROW)
     low += k_stride;
     high += k_stride;
@@ -87,9 +90,17 @@ static void strip(const plr__gemm_strip *s) {
 /* ---- packing ---------------------------------------------------------------------------------- */
 
 static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
-  const __mmask16 mask = lane_mask(rows);
-  for (int64_t p = 0; p < depth; p++)
-    _mm512_mask_storeu_ps(to + p * rows, mask, _mm512_maskz_loadu_ps(mask, a + p * lda));
+  for (int64_t p = 0; p < depth; p++) {
+    const float *from = a + p * lda;
+    float *tile = to;
+    for (int64_t left = rows, height; left > 0; left -= height) {
+      height = plr__gemm_tile_rows(left, MR);
+      const __mmask16 mask = lane_mask(height);
+      _mm512_mask_storeu_ps(tile + p * height, mask, _mm512_maskz_loadu_ps(mask, from));
+      tile += depth * height;
+      from += height;
+    }
+  }
 }
 
 static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels) {

@@ -25,7 +25,7 @@ typedef struct plr__gemm_kernels {
   int64_t mr, nr; /* the register tile: rows and columns of C */
   void (*strip)(const plr__gemm_strip *s);
 
-  /* A transposed (depth x rows <= mr, as stored) into depth x rows without gaps. */
+  /* A transposed (depth x rows, as stored): each row tile becomes depth x its height, one after the other. */
   void (*pack_rows)(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to);
 
   /* B (depth x cols, rows contiguous) or its transpose (cols x depth, as stored) into panels. */
@@ -36,6 +36,12 @@ typedef struct plr__gemm_kernels {
   void (*thin)(int64_t rows, int64_t cols, int64_t depth, const float *a, const float *b,
                int64_t ldb, float *c, int64_t ldc);
 } plr__gemm_kernels;
+
+/* Rows of the next tile when `left` remain: the last two are of about equal height, as a low tile wastes time. */
+static inline int64_t plr__gemm_tile_rows(int64_t left, int64_t mr) {
+  if (left >= 2 * mr || left == mr) return mr;
+  return left > mr ? (left + 1) / 2 : left;
+}
 
 extern const plr__gemm_kernels plr__gemm_portable;
 #if defined(__x86_64__)

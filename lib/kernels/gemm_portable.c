@@ -27,7 +27,16 @@ static void strip(const plr__gemm_strip *s) {
 }
 
 static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
-  for (int64_t p = 0; p < depth; p++) memcpy(to + p * rows, a + p * lda, (size_t)rows * sizeof *to);
+  for (int64_t p = 0; p < depth; p++) {
+    const float *from = a + p * lda;
+    float *tile = to;
+    for (int64_t left = rows, height; left > 0; left -= height) {
+      height = plr__gemm_tile_rows(left, MR);
+      memcpy(tile + p * height, from, (size_t)height * sizeof *tile);
+      tile += depth * height;
+      from += height;
+    }
+  }
 }
 
 static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels) {

@@ -5,6 +5,10 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+/* Rows of a register tile of 16 lanes (body_attention.h). */
+#define PLR_TILE_ROWS   6
+#define PLR_EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
+
 typedef struct v16 {
   __m256 lo, hi;
 } v16;

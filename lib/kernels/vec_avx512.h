@@ -5,6 +5,11 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+/* Rows of a register tile of 16 lanes (body_attention.h). */
+#define PLR_TILE_ROWS 16
+#define PLR_EACH_ROW(X)                                                                            \
+  X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+
 typedef __m512 v16;
 typedef __mmask16 m16;
 typedef __m512d d8;

@@ -24,8 +24,8 @@ typedef struct plr_sumsq_segments {
 } plr_sumsq_segments;
 
 /* Attention is cut into blocks of queries; a thread owns one slot of scratch for all the blocks it computes. */
-#define PLR_ATTENTION_ROWS    6  /* rows of a register tile */
-#define PLR_ATTENTION_QUERIES 48 /* queries of a block, a multiple of ROWS and of 16 */
+#define PLR_ATTENTION_ROWS    16 /* rows of a register tile, at most */
+#define PLR_ATTENTION_QUERIES 48 /* queries of a block, a multiple of every tile's rows and of 16 */
 
 /* Which part of (sequence b, key/value head) to compute: queries [q0, q1), and in backward, when want_keys, dk
  * and dv of keys [k0, k1) too. q0, q1, k0, k1 are multiples of the query block or the end. */

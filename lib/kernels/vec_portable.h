@@ -10,6 +10,10 @@
 #define PLR_LANES16 for (int lane = 0; lane < 16; lane++)
 #define PLR_LANES8  for (int lane = 0; lane < 8; lane++)
 
+/* Rows of a register tile of 16 lanes (body_attention.h). */
+#define PLR_TILE_ROWS   6
+#define PLR_EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
+
 typedef struct v16 {
   float f[16];
 } v16;

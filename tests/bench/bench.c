@@ -7,17 +7,24 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#include "pluralis/base.h"
 
 #define MAX_SAMPLES 64
 #define MIN_SAMPLES 7
 #define SAMPLE_TIME 0.01 /* seconds; shorter calls are repeated */
 #define MAX_THREADS 64
 
-double bench_seconds(void) {
+static double seconds_of(clockid_t clock) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double bench_seconds(void) {
+  return seconds_of(CLOCK_MONOTONIC);
 }
 
 /* Until no thread of this program runs: some peers' threads look for work for a long while before they sleep, and
@@ -25,24 +32,22 @@ double bench_seconds(void) {
 static void wait_until_idle(void) {
   const struct timespec pause = {0, 5000000};
   for (int i = 0; i < 100; i++) {
-    struct timespec before, after;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    const double before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
     nanosleep(&pause, NULL);
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
-    const double used =
-        (double)(after.tv_sec - before.tv_sec) * 1e9 + (double)(after.tv_nsec - before.tv_nsec);
-    if (used < 0.05 * (double)pause.tv_nsec) return;
+    const double used = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - before;
+    if (used < 0.05e-9 * (double)pause.tv_nsec) return;
   }
 }
 
 /* ---- the rate of the processor ---------------------------------------------------------------- */
 
+static uint32_t highest_isa = PLR_ISA_BEST;
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#define FMA_CHAINS 12
+#define FMA_CHAINS 12 /* they hide the latency of two FMA units */
 
-/* 12 chains hide the latency of two FMA units; 16 operations a step and chain. */
 __attribute__((target("avx2,fma"))) static double fma_loop_avx2(int64_t steps) {
   __m256 x[FMA_CHAINS];
   const __m256 scale = _mm256_set1_ps(0.999f), add = _mm256_set1_ps(0.1f);
@@ -57,15 +62,34 @@ __attribute__((target("avx2,fma"))) static double fma_loop_avx2(int64_t steps) {
   return (double)steps * FMA_CHAINS * 16;
 }
 
-static int have_avx2(void) {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+__attribute__((target("avx512f"))) static double fma_loop_avx512(int64_t steps) {
+  __m512 x[FMA_CHAINS];
+  const __m512 scale = _mm512_set1_ps(0.999f), add = _mm512_set1_ps(0.1f);
+  for (int i = 0; i < FMA_CHAINS; i++) x[i] = _mm512_set1_ps((float)i);
+  for (int64_t n = 0; n < steps; n++)
+#pragma GCC unroll 12
+    for (int i = 0; i < FMA_CHAINS; i++) x[i] = _mm512_fmadd_ps(x[i], scale, add);
+  __m512 sum = x[0];
+  for (int i = 1; i < FMA_CHAINS; i++) sum = _mm512_add_ps(sum, x[i]);
+  volatile float sink = _mm512_cvtss_f32(sum);
+  (void)sink;
+  return (double)steps * FMA_CHAINS * 32;
+}
+
+/* As the library detects it. */
+uint32_t bench_isa(void) {
+  uint32_t isa = PLR_ISA_PORTABLE;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    isa = PLR_ISA_AVX2;
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+      isa = PLR_ISA_AVX512;
+  }
+  return isa < highest_isa ? isa : highest_isa;
 }
 #else
-static double fma_loop_avx2(int64_t steps) {
-  return (double)steps * 0;
-}
-static int have_avx2(void) {
-  return 0;
+uint32_t bench_isa(void) {
+  return PLR_ISA_PORTABLE;
 }
 #endif
 
@@ -78,8 +102,17 @@ static double fma_loop_scalar(int64_t steps) {
   return (double)steps * 16;
 }
 
+static double fma_loop(void) {
+#if defined(__x86_64__)
+  if (bench_isa() >= PLR_ISA_AVX512) return fma_loop_avx512(150000);
+  if (bench_isa() >= PLR_ISA_AVX2) return fma_loop_avx2(150000);
+#endif
+  return fma_loop_scalar(100000);
+}
+
 const char *bench_fma_name(void) {
-  return have_avx2() ? "AVX2 FMA" : "scalar fmaf";
+  static const char *const names[] = {"scalar fmaf", "AVX2 FMA", "AVX-512 FMA"};
+  return names[bench_isa()];
 }
 
 #define FMA_ROUNDS 4
@@ -91,7 +124,7 @@ typedef struct fma_team {
 
 typedef struct fma_member {
   fma_team *team;
-  double start[FMA_ROUNDS], end[FMA_ROUNDS], done;
+  double start[FMA_ROUNDS], end[FMA_ROUNDS], cpu[FMA_ROUNDS], done;
 } fma_member;
 
 /* Each round starts together, so that threads that had to share a processor are seen to. */
@@ -101,14 +134,16 @@ static void *fma_thread(void *arg) {
     atomic_fetch_add(&m->team->ready[round], 1);
     while (atomic_load(&m->team->ready[round]) < m->team->threads) sched_yield();
     m->start[round] = bench_seconds();
-    m->done = have_avx2() ? fma_loop_avx2(150000) : fma_loop_scalar(100000);
+    const double cpu = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+    m->done = fma_loop();
+    m->cpu[round] = seconds_of(CLOCK_THREAD_CPUTIME_ID) - cpu;
     m->end[round] = bench_seconds();
   }
   return NULL;
 }
 
 /* The best round: new threads may start on one processor and are moved apart only then. */
-double bench_fma_rate(uint32_t threads) {
+double bench_fma_rate(uint32_t threads, double *per_cpu) {
   pthread_t thread[MAX_THREADS];
   fma_member member[MAX_THREADS];
   if (threads > MAX_THREADS) threads = MAX_THREADS;
@@ -121,9 +156,10 @@ double bench_fma_rate(uint32_t threads) {
   }
   fma_thread(&member[0]);
   for (uint32_t i = 1; i < threads; i++) pthread_join(thread[i], NULL);
-  double best = 0;
+  double best = 0, best_cpu = 0;
   for (int round = 0; round < FMA_ROUNDS; round++) {
     double start = member[0].start[round], end = member[0].end[round], done = member[0].done;
+    best_cpu = fmax(best_cpu, done / member[0].cpu[round] * 1e-9);
     for (uint32_t i = 1; i < threads; i++) {
       start = fmin(start, member[i].start[round]);
       end = fmax(end, member[i].end[round]);
@@ -131,7 +167,18 @@ double bench_fma_rate(uint32_t threads) {
     }
     best = fmax(best, done / (end - start) * 1e-9);
   }
+  if (per_cpu) *per_cpu = best_cpu;
   return best;
+}
+
+uint32_t bench_options(int argc, char **argv) {
+  static const char *const names[] = {"portable", "avx2", "avx512"};
+  if (argc == 1) return highest_isa;
+  if (argc == 3 && strcmp(argv[1], "--isa") == 0)
+    for (uint32_t isa = 0; isa < 3; isa++)
+      if (strcmp(argv[2], names[isa]) == 0) return highest_isa = isa;
+  fprintf(stderr, "usage: %s [--isa portable|avx2|avx512]\n", argv[0]);
+  exit(2);
 }
 
 /* ---- turns ------------------------------------------------------------------------------------ */
@@ -164,26 +211,30 @@ static int64_t calls_per_sample(bench_fn *fn, void *arg) {
 
 /* With several threads a sample comes after as long a time of the same work: threads that have slept may wake on
  * one processor, and need some milliseconds until they are spread again. */
-static double sample(bench_fn *fn, void *arg, int64_t calls, uint32_t threads) {
+static double sample(bench_fn *fn, void *arg, int64_t calls, uint32_t threads, double *cpu) {
   if (!fn) return 0;
   if (threads > 1) time_calls(fn, arg, calls);
-  return time_calls(fn, arg, calls);
+  const double before = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+  const double seconds = time_calls(fn, arg, calls);
+  if (cpu) *cpu = (seconds_of(CLOCK_PROCESS_CPUTIME_ID) - before) / (double)calls;
+  return seconds;
 }
 
 void bench_run(const bench_pair *pair, bench_result *result) {
   double ours[MAX_SAMPLES], peer[MAX_SAMPLES], ratio[MAX_SAMPLES], fma[MAX_SAMPLES + 1];
+  double cpu[MAX_SAMPLES], fma_cpu[MAX_SAMPLES + 1];
   const double budget = pair->seconds > 0 ? pair->seconds : 1.0, start = bench_seconds();
   const int64_t our_calls = calls_per_sample(pair->ours, pair->ours_arg);
   const int64_t peer_calls = calls_per_sample(pair->peer, pair->peer_arg);
   uint32_t n = 0;
-  fma[0] = bench_fma_rate(pair->threads);
+  fma[0] = bench_fma_rate(pair->threads, &fma_cpu[0]);
   while (n < MAX_SAMPLES && (n < MIN_SAMPLES || bench_seconds() - start < budget)) {
-    ours[n] = sample(pair->ours, pair->ours_arg, our_calls, pair->threads);
-    peer[n] = sample(pair->peer, pair->peer_arg, peer_calls, pair->threads);
+    ours[n] = sample(pair->ours, pair->ours_arg, our_calls, pair->threads, &cpu[n]);
+    peer[n] = sample(pair->peer, pair->peer_arg, peer_calls, pair->threads, NULL);
     if (pair->peer && pair->threads > 1) wait_until_idle();
     ratio[n] = pair->peer ? peer[n] / ours[n] : 0;
     n++;
-    fma[n] = bench_fma_rate(pair->threads);
+    fma[n] = bench_fma_rate(pair->threads, &fma_cpu[n]);
   }
   result->samples = n;
   result->ours = bench_median(ours, n);
@@ -192,6 +243,8 @@ void bench_run(const bench_pair *pair, bench_result *result) {
   result->peer_best = peer[0];
   result->ratio = bench_median(ratio, n);
   result->fma = bench_median(fma, n + 1);
+  result->ours_cpu = bench_median(cpu, n);
+  result->fma_cpu = bench_median(fma_cpu, n + 1);
 }
 
 /* ---- output ----------------------------------------------------------------------------------- */

@@ -10,9 +10,16 @@
 
 double bench_seconds(void); /* monotonic */
 
-/* fp32 multiply-adds in registers, AVX2 where there is FMA (else fmaf): GFLOP/s of `threads` threads together. */
-double bench_fma_rate(uint32_t threads);
+/* fp32 multiply-adds in registers, with the instruction set that the contexts measured here use: GFLOP/s of
+ * `threads` threads together. per_cpu, when not NULL: GFLOP a processor second, which does not depend on what else
+ * the machine does. */
+double bench_fma_rate(uint32_t threads, double *per_cpu);
 const char *bench_fma_name(void);
+
+/* Options of every benchmark: --isa portable|avx2|avx512, the highest instruction set to use (default: the best).
+ * Returns it as PLR_ISA_*, for the contexts; the FMA loop and the peer go by it. Ends the program on anything else. */
+uint32_t bench_options(int argc, char **argv);
+uint32_t bench_isa(void); /* what the contexts use then */
 
 typedef void bench_fn(void *arg);
 
@@ -29,7 +36,9 @@ typedef struct bench_result {
   double ours, peer;           /* seconds per call; peer 0 without one */
   double ours_best, peer_best; /* the fastest sample: what a quiet moment gave */
   double fma;                  /* GFLOP/s around the samples */
-  double ratio;                /* median of peer time / our time of the same turn */
+  double ours_cpu,
+      fma_cpu;  /* per call, processor seconds of all threads; GFLOP a processor second */
+  double ratio; /* median of peer time / our time of the same turn */
   uint32_t samples;
 } bench_result;
 
@@ -52,7 +61,7 @@ void *bench_alloc(int64_t bytes);
 
 /* OpenBLAS, when the machine has it: sgemm is NULL when not. Where OpenBLAS does not know the processor it falls
  * back to kernels without AVX2, which would make an easy peer: unless the user chose with OPENBLAS_CORETYPE, it is
- * told to use its AVX2 kernels when the processor has AVX2, the instruction set that ours use. */
+ * told to use its kernels for the instruction set that ours use (bench_isa). It chooses once in a process. */
 enum {
   BENCH_ROW_MAJOR = 101,
   BENCH_AS_IS = 111,

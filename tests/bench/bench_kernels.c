@@ -111,13 +111,15 @@ static void elementwise(plr_context *ctx) {
   free(x), free(y), free(z), free(gain), free(inv), free(loss), free(m), free(v), free(ids);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  const uint32_t isa = bench_options(argc, argv);
   static const shape shapes[] = {
       {4, 256, 12, 12, 64}, {1, 1024, 12, 4, 64}, {1, 512, 8, 8, 128}, {1, 2048, 2, 2, 128}};
   for (uint32_t threads = 1; threads <= 2; threads++) {
     plr_context_options options;
     plr_context_options_init(&options, sizeof options);
     options.threads = threads;
+    options.isa = isa;
     plr_context *ctx;
     if (plr_context_create(&options, &ctx, NULL) != PLR_OK) return 1;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) attention(ctx, &shapes[i]);

@@ -47,11 +47,12 @@ static void new_tensor(plr_tensor *t, uint64_t seed) {
   plr_tensor_matrix(t, data, PLR_DTYPE_F32, ROWS, WIDTH);
 }
 
-static void open_stage(stage *s, uint32_t threads) {
+static void open_stage(stage *s, uint32_t threads, uint32_t isa) {
   memset(s, 0, sizeof *s);
   plr_context_options co;
   plr_context_options_init(&co, sizeof co);
   co.threads = threads;
+  co.isa = isa;
   must(plr_context_create(&co, &s->ctx, NULL), "context");
   must(plr_model_from_json(s->ctx, manifest, sizeof manifest - 1, &s->model, NULL), "model");
   plr_shard_options so;
@@ -136,9 +137,9 @@ static plr_status peer_run(plr_device *device, plr_op_id op, const void *args) {
 
 /* ---- result ----------------------------------------------------------------------------------- */
 
-static void measure(uint32_t threads) {
+static void measure(uint32_t threads, uint32_t isa) {
   stage s, other;
-  open_stage(&s, threads);
+  open_stage(&s, threads, isa);
   step(&s); /* touches all memory */
   uint64_t before, after, peak, flops = 0;
   plr_context_memory(s.ctx, NULL, NULL, &before);
@@ -147,7 +148,7 @@ static void measure(uint32_t threads) {
   inner = s.shard->device->vt;
   changed.run = peer_run;
   if (blas.sgemm) {
-    open_stage(&other, threads);
+    open_stage(&other, threads, isa);
     other.shard->device->vt = &changed;
     blas.set_threads((int)threads);
     pair.peer = step, pair.peer_arg = &other;
@@ -161,9 +162,12 @@ static void measure(uint32_t threads) {
   double rate = 1e-9 * (double)flops / r.ours;
   bench_print("train/step/4x768", rate, "GFLOP/s", blas.sgemm ? "openblas products" : NULL,
               blas.sgemm ? 1e-9 * (double)flops / r.peer : 0, r.ratio,
-              "%.3f of the %s rate (%.1f GFLOP/s), %u threads, %.0f tokens/s, peak %.0f MiB, %llu "
-              "allocations after the first step; %s; peer: %s",
-              rate / r.fma, bench_fma_name(), r.fma, threads, (double)ROWS / r.ours,
+              "%.3f of the %s rate (%.1f GFLOP/s), by processor time %.3f; best of each %.1f and "
+              "%.1f; %u threads, %.0f tokens/s, peak %.0f MiB, %llu allocations after the first "
+              "step; %s; peer: %s",
+              rate / r.fma, bench_fma_name(), r.fma, 1e-9 * (double)flops / r.ours_cpu / r.fma_cpu,
+              1e-9 * (double)flops / r.ours_best,
+              blas.sgemm ? 1e-9 * (double)flops / r.peer_best : 0, threads, (double)ROWS / r.ours,
               (double)peak / 1048576.0, (unsigned long long)(after - before), where,
               blas.sgemm ? blas.name : "not found");
   close_stage(&s);
@@ -172,8 +176,9 @@ static void measure(uint32_t threads) {
   close_stage(&other);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  const uint32_t isa = bench_options(argc, argv);
   bench_load_openblas(&blas);
-  measure(2);
+  measure(2, isa);
   return 0;
 }

@@ -70,17 +70,25 @@ static inline plr_context *context_of(uint32_t isa, uint32_t threads) {
   return ctx;
 }
 
-/* The contexts every operation is run on. */
-#define CONTEXTS 4
+/* The contexts every operation is run on: portable, the best instruction set with 1, 2 and 3 threads, then the sets
+ * between with 1 and 2; NULL past them. */
+#define CONTEXTS 6
 static inline void contexts_create(plr_context *ctx[CONTEXTS]) {
-  ctx[0] = context_of(PLR_ISA_PORTABLE, 1);
-  ctx[1] = context_of(PLR_ISA_BEST, 1);
-  ctx[2] = context_of(PLR_ISA_BEST, 2);
-  ctx[3] = context_of(PLR_ISA_BEST, 3);
+  static const char *const names[] = {"portable", "AVX2", "AVX-512"};
+  int n = 0;
+  ctx[n++] = context_of(PLR_ISA_PORTABLE, 1);
+  for (uint32_t threads = 1; threads <= 3; threads++) ctx[n++] = context_of(PLR_ISA_BEST, threads);
+  const uint32_t best = plr_context_isa(ctx[1]);
+  for (uint32_t isa = PLR_ISA_AVX2; isa < best; isa++)
+    for (uint32_t threads = 1; threads <= 2; threads++) ctx[n++] = context_of(isa, threads);
+  while (n < CONTEXTS) ctx[n++] = NULL;
+  print_message("instruction sets covered:");
+  for (uint32_t isa = 0; isa <= best; isa++) print_message(" %s", names[isa]);
+  print_message("\n");
 }
 
 static inline void contexts_destroy(plr_context *ctx[CONTEXTS]) {
-  for (int i = 0; i < CONTEXTS; i++) plr_context_destroy(ctx[i]);
+  for (int i = 0; i < CONTEXTS && ctx[i]; i++) plr_context_destroy(ctx[i]);
 }
 
 static inline void assert_same_bits(const float *got, const float *want, int64_t n,

@@ -72,7 +72,7 @@ static void check(uint32_t layout, int64_t m, int64_t n, int64_t k, int64_t pad,
   plr_matmul_args ref = p.args;
   ref.c = want + 1;
   assert_int_equal(plr__reference_run(PLR_OP_MATMUL, &ref), PLR_OK);
-  for (int i = 0; i < CONTEXTS; i++) {
+  for (int i = 0; i < CONTEXTS && ctx[i]; i++) {
     char what[128];
     snprintf(what, sizeof what,
              "layout %u, %" PRId64 "x%" PRId64 "x%" PRId64 " pad %" PRId64 "%s, context %d", layout,
@@ -85,12 +85,13 @@ static void check(uint32_t layout, int64_t m, int64_t n, int64_t k, int64_t pad,
   release(&p);
 }
 
-/* Around every edge: register tile (6 x 16, half 8), thin kernel (8 rows, 4 of k), few rows (64), blocks
- * of k (192, thin 256), packed rows (96). */
+/* Around every edge: register tiles (6 x 16, half 8; 14 x 32, half 16), thin kernel (8 rows, 4 of k),
+ * few rows (64), blocks of k (192, thin 256), packed rows (84). */
 static void edges(void **state) {
   (void)state;
-  static const int64_t ms[] = {1, 2, 3, 5, 6, 7, 8, 9, 11, 13, 17, 64, 65, 66, 70, 97};
-  static const int64_t ns[] = {1, 7, 8, 9, 15, 16, 17, 24, 31, 40};
+  static const int64_t ms[] = {1,  2,  3,  5,  6,  7,  8,  9,  11, 13, 14,
+                               17, 27, 28, 29, 64, 65, 66, 70, 84, 85, 97};
+  static const int64_t ns[] = {1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 40, 48, 49, 64, 65};
   static const int64_t ks[] = {1, 2, 3, 4, 5, 16, 19};
   for (uint32_t layout = PLR_MATMUL_NN; layout <= PLR_MATMUL_TN; layout++)
     for (size_t i = 0; i < PLR_COUNT_OF(ms); i++)
@@ -178,7 +179,7 @@ static void split_k(void **state) {
   for (uint32_t layout = PLR_MATMUL_NN; layout <= PLR_MATMUL_TN; layout++)
     for (int64_t m = 7; m <= 70; m += 63)
       for (size_t i = 0; i < PLR_COUNT_OF(cuts); i++)
-        for (int on = 0; on < CONTEXTS; on++) {
+        for (int on = 0; on < CONTEXTS && ctx[on]; on++) {
           const int64_t n = 37, k = 300, cut = cuts[i];
           product p = make(layout, m, n, k, 2, 0, 1.0f);
           run_on(ctx[on], &p.args);
@@ -218,7 +219,7 @@ static void rows_alone(void **state) {
 
 static void zeros(void **state) {
   (void)state;
-  for (int i = 0; i < CONTEXTS; i++) {
+  for (int i = 0; i < CONTEXTS && ctx[i]; i++) {
     float a = -1.0f, b = 0.0f, c[4] = {1, 2, 3, 4}, want = 0.0f;
     plr_matmul_args args = {&a, &b, c, 1, 1, 1, 1, 1, 1, PLR_MATMUL_NN, 0, NULL};
     run_on(ctx[i], &args);
@@ -276,7 +277,7 @@ static void refusals(void **state) {
 
 static void no_allocation(void **state) {
   (void)state;
-  for (int i = 0; i < CONTEXTS; i++) {
+  for (int i = 0; i < CONTEXTS && ctx[i]; i++) {
     product p = make(PLR_MATMUL_TN, 100, 130, 70, 0, 0, 1.0f);
     uint64_t before, after;
     plr_context_memory(ctx[i], NULL, NULL, &before);

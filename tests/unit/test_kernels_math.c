@@ -150,7 +150,7 @@ static void sincos_is_accurate(void **state) {
   assert_true(isnan(s) && isnan(c));
 }
 
-/* exp in lanes, seen through swiglu: gate x, up 1. All of the range, on both instruction sets. */
+/* exp in lanes, seen through swiglu: gate x, up 1. All of the range, on every instruction set. */
 static void lanes_equal_scalar(void **state) {
   (void)state;
   plr_context *ctx[CONTEXTS];
@@ -167,7 +167,7 @@ static void lanes_equal_scalar(void **state) {
     plr_swiglu_args a = {.gate = gate, .up = up, .h = want, .rows = 1, .f = N, .ldg = N};
     assert_int_equal(plr__ref_swiglu(&a), PLR_OK);
     a.h = h;
-    for (int c = 0; c < 2; c++) {
+    for (int c = 0; c < CONTEXTS && ctx[c]; c++) {
       assert_int_equal(plr__cpu_swiglu(ctx[c], &a), PLR_OK);
       assert_same_bits(h, want, N, "swiglu over the whole range");
     }
@@ -186,7 +186,7 @@ static void normals_are_normal(void **state) {
   plr_gaussian_args a = {want, ROWS, COLS, 5, UINT64_C(0x123456789abcdef0), 7, 0.25f};
   assert_int_equal(plr__ref_gaussian(&a), PLR_OK);
   a.y = y;
-  for (int c = 0; c < CONTEXTS; c++) {
+  for (int c = 0; c < CONTEXTS && ctx[c]; c++) {
     memset(y, 0xff, sizeof(float) * ROWS * COLS);
     assert_int_equal(plr__cpu_gaussian(ctx[c], &a), PLR_OK);
     assert_same_bits(y, want, ROWS * COLS, "gaussian");
@@ -223,7 +223,7 @@ static void bf16_rounds_to_nearest_even(void **state) {
   float x[N], back[N];
   uint16_t y[N];
   memcpy(x, in, sizeof in);
-  for (int c = 0; c < CONTEXTS; c++) {
+  for (int c = 0; c < CONTEXTS && ctx[c]; c++) {
     plr__bf16_pack(ctx[c], x, y, N);
     assert_memory_equal(y, out, sizeof out);
     plr__bf16_unpack(ctx[c], y, back, N);
