@@ -43,7 +43,7 @@ fn compare<A: FnMut(), B: FnMut()>(what: &str, calls: u32, safe: impl Fn() -> A,
     }
     let (with, without) = (median(&mut with), median(&mut without));
     println!(
-        "{{\"name\": \"binding/rust/{what}\", \"value\": {:.2}, \"unit\": \"ns a call\", \
+        "{{\"name\": \"rust_call/{what}\", \"value\": {:.2}, \"unit\": \"ns a call\", \
          \"peer\": \"the C function\", \"peer_value\": {without:.2}, \"ratio\": {:.4}, \
          \"note\": \"value: what the safe interface adds; {with:.2} ns in all\"}}",
         with - without,
