@@ -168,6 +168,7 @@ SUITES = {
     "docs": (True, built_script("tests/docs/readme.py", "tests/docs/site.py")),
     "cuda": (True, suite_cuda),
     "python": (True, suite_python),
+    "rust": (True, built_script("tests/rust/check.py")),
     "host": (True, suite_host),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
     "asan": (True, lambda log, r: ctest("asan", log, r)),

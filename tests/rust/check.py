@@ -11,9 +11,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CRATES = os.path.join(ROOT, "bindings", "rust")
 LIBRARY = os.path.join(ROOT, "build", "release", "lib")
-# Functions are bound when they are first called, so that the dynamic linker can be asked which were.
-FLAGS = "-C relro-level=partial"
-ENV = dict(os.environ, PLURALIS_LIB_DIR=LIBRARY, RUSTFLAGS=FLAGS, RUST_BACKTRACE="0", CARGO_TERM_COLOR="never",
+ENV = dict(os.environ, PLURALIS_LIB_DIR=LIBRARY, RUST_BACKTRACE="0", CARGO_TERM_COLOR="never",
            CARGO_NET_OFFLINE="true")
 
 
@@ -99,9 +97,38 @@ def tutorial():
     print("ok tutorial: %d lines: %s" % (lines, output.strip().replace("\n", " | ")))
 
 
+def lazy():
+    """Has functions bound when they are first called, so that the dynamic linker can be asked which were. Rust before
+    1.79 has that option among the unstable ones."""
+    env = {"CARGO_TARGET_DIR": os.path.join(CRATES, "target", "lazy"), "RUSTFLAGS": "-C relro-level=partial"}
+    if not attempt(["rustc", "-C", "relro-level=partial", "--print", "cfg"])[0]:
+        return env
+    return dict(env, RUSTFLAGS="-Z relro-level=partial", RUSTC_BOOTSTRAP="1")
+
+
+def installed():
+    """Found by pkg-config where it was installed; where it is not, the build says what it looked for."""
+    with tempfile.TemporaryDirectory() as prefix:
+        run(["cmake", "--install", os.path.join(ROOT, "build", "release"), "--prefix", prefix])
+        libdir = next(folder for folder, _, names in os.walk(prefix) if "pluralis.pc" in names)
+        env = {"CARGO_TARGET_DIR": os.path.join(prefix, "target"), "PKG_CONFIG_PATH": libdir}
+        unset = ["env", "-u", "PLURALIS_LIB_DIR"]
+        output = run(unset + ["cargo", "run", "--offline", "--locked", "--quiet", "--example", "tutorial"], env)
+        if "verified" not in output:
+            raise Failed(output)
+        build = ["cargo", "check", "--offline", "--locked", "--quiet"]
+        for argv, path, reason in ((unset + build, prefix, "pkg-config does not know pluralis 0.1"),
+                                   (build, prefix, "PLURALIS_LIB_DIR is %s, where there is no" % prefix)):
+            status, output = attempt(argv, dict(env, PKG_CONFIG_PATH=path, PLURALIS_LIB_DIR=path))
+            if not status or "libpluralis not found. " + reason not in output:
+                raise Failed("without the library: status %d\n%s" % (status, output))
+    print("ok installed")
+
+
 def programs():
     """The tests of the safe crate, built."""
-    output = run(["cargo", "test", "--offline", "--locked", "--no-run", "--message-format=json", "-p", "pluralis"])
+    output = run(["cargo", "test", "--offline", "--locked", "--no-run", "--message-format=json", "-p", "pluralis"],
+                 lazy())
     for line in output.splitlines():
         message = json.loads(line) if line.startswith("{") else {}
         if message.get("executable") and message["profile"]["test"] and "pluralis-sys" not in message["package_id"]:
@@ -147,7 +174,7 @@ def main():
         print("not ok rust: cargo is not here")
         return 1
     bad = 0
-    for check in (generated, formatted, linted, no_crates, tests, tutorial, every_function):
+    for check in (generated, formatted, linted, no_crates, tests, tutorial, installed, every_function):
         try:
             check()
         except (Failed, OSError, subprocess.TimeoutExpired) as failure:

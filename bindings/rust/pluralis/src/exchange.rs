@@ -2,12 +2,11 @@
 //!
 //! A codec is four choices: predict, transform, quantise, entropy-code. A frame says which in its
 //! header, so a decoder needs no options. Frames are byte-identical on every machine.
-use std::mem::size_of;
 use std::ptr::{null, NonNull};
 use std::str::FromStr;
 
 use crate::error::{call, check, Error, Result, Status};
-use crate::ffi::{c_text, codes, create, u32_len, FromC};
+use crate::ffi::{c_text, codes, create, u32_len};
 use crate::tensor::{Matrix, MatrixMut};
 use crate::{sys, Context};
 
@@ -32,6 +31,7 @@ codes! {
 /// How a tensor is coded. The ids are `PLR_PREDICT_*`, `PLR_TRANSFORM_*`, `PLR_QUANT_*` and
 /// `PLR_ENTROPY_*` of [`crate::sys`]; all zero but `dtype` is raw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Codec {
     /// Predictor.
     pub predict: u8,
@@ -49,33 +49,16 @@ pub struct Codec {
     pub group: u16,
 }
 
-impl FromC<sys::plr_codec> for Codec {
-    #[inline]
-    fn from_c(c: sys::plr_codec) -> Codec {
-        Codec {
-            predict: c.predict,
-            transform: c.transform,
-            quant: c.quant,
-            entropy: c.entropy,
-            dtype: c.dtype,
-            bits: c.bits,
-            group: c.group,
-        }
-    }
-}
-
 impl Codec {
-    #[inline]
+    const ZERO: Codec = Codec { predict: 0, transform: 0, quant: 0, entropy: 0, dtype: 0, bits: 0, group: 0 };
+
+    fn as_ptr(&self) -> *const sys::plr_codec {
+        (self as *const Codec).cast()
+    }
+
     pub(crate) fn to_c(self) -> sys::plr_codec {
-        sys::plr_codec {
-            predict: self.predict,
-            transform: self.transform,
-            quant: self.quant,
-            entropy: self.entropy,
-            dtype: self.dtype,
-            bits: self.bits,
-            group: self.group,
-        }
+        // Safety: the same layout, all of it numbers.
+        unsafe { *self.as_ptr() }
     }
 }
 
@@ -85,17 +68,20 @@ impl FromStr for Codec {
     /// `raw`, `bf16`, `int8`, `int4` (groups of 32), each with `+zstd` if wanted; else `NOT_FOUND`.
     fn from_str(name: &str) -> Result<Codec> {
         let text = c_text("codec", name)?;
-        // Safety: all zero is a valid value; the text is read, `raw` written.
-        let mut raw: sys::plr_codec = unsafe { std::mem::zeroed() };
-        check(unsafe { sys::plr_codec_from_name(text.as_ptr(), &mut raw) })?;
-        Ok(Codec::from_c(raw))
+        let mut codec = Codec::ZERO;
+        // Safety: the text is read, a codec of the same layout written.
+        let out = (&mut codec as *mut Codec).cast();
+        check(unsafe { sys::plr_codec_from_name(text.as_ptr(), out) })?;
+        Ok(codec)
     }
 }
 
 /// What a frame says of itself. To encode, give role, stream, step, micro_batch and seed; the rest is
 /// filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct FrameInfo {
+    struct_size: u32,
     /// What it holds.
     pub role: Role,
     /// Chosen by the host.
@@ -125,49 +111,27 @@ pub struct FrameInfo {
 impl FrameInfo {
     /// Of a frame to be encoded.
     pub fn new(role: Role) -> FrameInfo {
-        // Safety: all zero is a valid value.
-        let mut raw: sys::plr_frame_info = unsafe { std::mem::zeroed() };
-        raw.role = role.0;
-        FrameInfo::from_c(raw)
-    }
-
-    #[inline]
-    fn to_c(self) -> sys::plr_frame_info {
-        sys::plr_frame_info {
-            struct_size: size_of::<sys::plr_frame_info>() as u32,
-            role: self.role.0,
-            stream: self.stream,
-            step: self.step,
-            micro_batch: self.micro_batch,
-            generation: self.generation,
-            seed: self.seed,
-            rows: self.rows,
-            cols: self.cols,
-            vocab: self.vocab,
-            chunks: self.chunks,
-            payload_len: self.payload_len,
-            codec: self.codec.to_c(),
-        }
-    }
-}
-
-impl FromC<sys::plr_frame_info> for FrameInfo {
-    #[inline]
-    fn from_c(c: sys::plr_frame_info) -> FrameInfo {
         FrameInfo {
-            role: Role(c.role),
-            stream: c.stream,
-            step: c.step,
-            micro_batch: c.micro_batch,
-            generation: c.generation,
-            seed: c.seed,
-            rows: c.rows,
-            cols: c.cols,
-            vocab: c.vocab,
-            chunks: c.chunks,
-            payload_len: c.payload_len,
-            codec: Codec::from_c(c.codec),
+            struct_size: std::mem::size_of::<FrameInfo>() as u32,
+            role,
+            stream: 0,
+            step: 0,
+            micro_batch: 0,
+            generation: 0,
+            seed: 0,
+            rows: 0,
+            cols: 0,
+            vocab: 0,
+            chunks: 0,
+            payload_len: 0,
+            codec: Codec::ZERO,
         }
+    }
+
+    /// `plr_frame_info` has the same layout: nothing is converted on the way of every frame.
+    #[inline]
+    fn as_ptr(&self) -> *const sys::plr_frame_info {
+        (self as *const FrameInfo).cast()
     }
 }
 
@@ -176,10 +140,9 @@ impl FromC<sys::plr_frame_info> for FrameInfo {
 fn with_info(
     function: impl FnOnce(*mut sys::plr_frame_info, *mut sys::plr_error) -> sys::plr_status,
 ) -> Result<FrameInfo> {
-    // Safety: a struct with a struct_size, for which 0 means this version.
-    let mut raw: sys::plr_frame_info = unsafe { std::mem::zeroed() };
-    call(|err| function(&mut raw, err))?;
-    Ok(FrameInfo::from_c(raw))
+    let mut info = FrameInfo::new(Role(0));
+    call(|err| function((&mut info as *mut FrameInfo).cast(), err))?;
+    Ok(info)
 }
 
 /// Calls a function that writes a frame to where there is room for `*len` bytes, or says in `*len` how
@@ -242,10 +205,9 @@ impl Encoder {
     /// For tensors up to max_rows x max_cols; all its memory is taken here. `UNSUPPORTED`, `LIMIT`,
     /// `INVALID_ARGUMENT`.
     pub fn new(context: &Context, codec: Codec, max_rows: u32, max_cols: u32) -> Result<Encoder> {
-        let codec = codec.to_c();
         // Safety: a live context; the codec is read.
         let ptr = create(|out, err| unsafe {
-            sys::plr_encoder_create(context.as_ptr(), &codec, max_rows, max_cols, out, err)
+            sys::plr_encoder_create(context.as_ptr(), codec.as_ptr(), max_rows, max_cols, out, err)
         })?;
         Ok(Encoder {
             ptr,
@@ -265,11 +227,10 @@ impl Encoder {
     /// codecs).
     #[inline]
     pub fn encode(&mut self, info: &FrameInfo, x: &Matrix<'_>, out: &mut Vec<u8>) -> Result<()> {
-        let info = info.to_c();
         // Safety: a live encoder; `*len` is the room at `to`.
         write_frame(out, |to, len| unsafe {
             let cap = *len;
-            sys::plr_encoder_encode(self.ptr.as_ptr(), &info, x.as_ptr(), to.cast(), cap, len)
+            sys::plr_encoder_encode(self.ptr.as_ptr(), info.as_ptr(), x.as_ptr(), to.cast(), cap, len)
         })
     }
 }
@@ -327,11 +288,10 @@ pub fn encode_tokens(
         return Err(Error::new(Status::SHAPE, "token frame", text));
     }
     let cols = u32_len("token frame", tokens.len() / rows as usize)?;
-    let info = info.to_c();
     // Safety: a live context; there are rows x cols tokens, and `*len` is the room at `to`.
     write_frame(out, |to, len| unsafe {
         let (ctx, tokens) = (context.as_ptr(), tokens.as_ptr());
-        sys::plr_tokens_encode(ctx, &info, tokens, rows, cols, vocab, to.cast(), len)
+        sys::plr_tokens_encode(ctx, info.as_ptr(), tokens, rows, cols, vocab, to.cast(), len)
     })
 }
 
@@ -351,10 +311,9 @@ pub fn decode_tokens(context: &Context, frame: &[u8], tokens: &mut [i32]) -> Res
 /// micro_batch and seed.
 pub fn encode_control(info: &FrameInfo, payload: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let payload_len = u32_len("control frame", payload.len())?;
-    let info = info.to_c();
     // Safety: the payload is read, and `*len` is the room at `to`.
     write_frame(out, |to, len| unsafe {
-        sys::plr_control_encode(&info, payload.as_ptr().cast(), payload_len, to.cast(), len)
+        sys::plr_control_encode(info.as_ptr(), payload.as_ptr().cast(), payload_len, to.cast(), len)
     })
 }
 
@@ -375,4 +334,36 @@ pub fn decode_control<'f>(context: &Context, frame: &'f [u8]) -> Result<(&'f [u8
     // Safety: bytes inside the frame.
     let payload = unsafe { std::slice::from_raw_parts(payload, payload_len as usize) };
     Ok((payload, info))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::size_of;
+    use std::ptr::addr_of;
+
+    macro_rules! same_layout {
+        ($ours:expr, $theirs:expr, $($field:ident)*) => {
+            let (a, b) = (&$ours, &$theirs);
+            assert_eq!(std::mem::size_of_val(a), std::mem::size_of_val(b));
+            let offset = |start: usize, at: usize| at - start;
+            $(assert_eq!(
+                offset(a as *const _ as usize, addr_of!(a.$field) as usize),
+                offset(b as *const _ as usize, addr_of!(b.$field) as usize),
+                stringify!($field)
+            );)*
+        };
+    }
+
+    #[test]
+    fn what_is_passed_as_it_is_has_the_layout_of_c() {
+        let info = FrameInfo::new(Role::STATE);
+        // Safety: the pointer is to a value of the same size.
+        let c = unsafe { *info.as_ptr() };
+        same_layout!(info, c, struct_size role stream step micro_batch generation seed rows cols vocab
+            chunks payload_len codec);
+        same_layout!(info.codec, c.codec, predict transform quant entropy dtype bits group);
+        assert_eq!(c.role, Role::STATE.0);
+        assert_eq!(size_of::<crate::Hash>(), size_of::<sys::plr_hash>());
+    }
 }

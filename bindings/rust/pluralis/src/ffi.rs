@@ -96,7 +96,7 @@ macro_rules! same {
     };
 }
 
-same!(u8, u16, u32, u64, f32, f64);
+same!(u32, u64, f32, f64);
 
 impl FromC<sys::plr_hash> for Hash {
     #[inline]
@@ -139,6 +139,7 @@ macro_rules! codes {
     }) => {
         $(#[$outer])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(transparent)]
         pub struct $name(pub u32);
 
         impl $name {

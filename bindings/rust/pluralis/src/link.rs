@@ -125,6 +125,7 @@ impl Link {
     /// Queues a copy of a frame. `priority` 0 is sent first, 3 last. `AGAIN`: the queue holds a window
     /// already; try again after [`LinkEvent::Writable`]. `LIMIT`: larger than a window or than the peer
     /// takes. `INVALID_STATE`: closed.
+    #[inline]
     pub fn send(&mut self, frame: &[u8], priority: u32) -> Result<()> {
         // Safety: a live link; the frame is read.
         check(unsafe {
@@ -134,6 +135,7 @@ impl Link {
     }
 
     /// The next event, or `None` when there is none now. Taking a frame acknowledges it.
+    #[inline]
     pub fn next_event(&mut self) -> Option<LinkEvent<'_>> {
         // Safety: all zero is a valid value; a live link.
         let mut event: sys::plr_link_event = unsafe { std::mem::zeroed() };
@@ -156,6 +158,7 @@ impl Link {
     }
 
     /// Its side towards the byte stream.
+    #[inline]
     pub fn io(&mut self) -> LinkIo<'_> {
         LinkIo(self)
     }
@@ -176,6 +179,7 @@ impl Link {
         key
     }
 
+    #[inline]
     pub(crate) fn as_ptr(&self) -> *mut sys::plr_link {
         self.ptr.as_ptr()
     }
@@ -188,12 +192,14 @@ impl LinkIo<'_> {
     /// Gives bytes that arrived; all are consumed. A fault of the peer ends the link (`MALFORMED`,
     /// `CHECKSUM`, `VERSION`, `MISMATCH`, `SIGNATURE`, `SEQUENCE`, `LIMIT`), also seen as
     /// [`LinkEvent::Closed`] with its detail. `INVALID_STATE`: closed.
+    #[inline]
     pub fn receive(&mut self, now_ns: u64, data: &[u8]) -> Result<()> {
         // Safety: a live link; the data is read.
         check(unsafe { sys::plr_link_receive(self.0.as_ptr(), now_ns, data.as_ptr().cast(), data.len()) })
     }
 
     /// Takes bytes to send, as many as fit `buffer`; returns how many, 0 when there is nothing now.
+    #[inline]
     pub fn transmit(&mut self, now_ns: u64, buffer: &mut [u8]) -> Result<usize> {
         let mut written = 0;
         // Safety: a live link; at most the buffer is written.
@@ -206,12 +212,14 @@ impl LinkIo<'_> {
 
     /// When [`LinkIo::advance`] has something to do: 0 before the first call that names a time, or
     /// [`NEVER`].
+    #[inline]
     pub fn next_deadline_ns(&self) -> u64 {
         // Safety: a live link.
         unsafe { sys::plr_link_next_deadline_ns(self.0.as_ptr()) }
     }
 
     /// Does what is due: acknowledgements, keep-alive. `CLOSED`: the peer has been silent for too long.
+    #[inline]
     pub fn advance(&mut self, now_ns: u64) -> Result<()> {
         // Safety: a live link.
         check(unsafe { sys::plr_link_advance(self.0.as_ptr(), now_ns) })

@@ -138,6 +138,7 @@ impl Shard {
     /// N x w, `None` for the last shard. Returns the sum over N rows of the cross-entropy in nats for
     /// the last shard, else 0. `SHAPE`; `INVALID_ARGUMENT` (slot, token); `INVALID_STATE` (the slot
     /// holds a forward whose backward is due); `NON_FINITE`.
+    #[inline]
     pub fn forward(
         &mut self,
         slot: u32,
@@ -166,6 +167,7 @@ impl Shard {
     /// `grad_output`: N x w, the gradient of what forward put out, `None` for the last shard.
     /// `grad_input`: N x w, written, `None` for the first shard. The loss is the mean over all tokens
     /// of the step. `SHAPE`, `INVALID_STATE`, `NON_FINITE`.
+    #[inline]
     pub fn backward(
         &mut self,
         slot: u32,
@@ -186,6 +188,7 @@ impl Shard {
     /// Applies the optimizer to the accumulated gradients, clears them and counts the step.
     /// `NON_FINITE`: a gradient is not finite; weights are unchanged, gradients cleared.
     /// `INVALID_STATE`: a slot is still busy.
+    #[inline]
     pub fn step(&mut self) -> Result<()> {
         // Safety: a live shard.
         check(unsafe { sys::plr_shard_step(self.as_ptr()) })
@@ -265,6 +268,7 @@ impl Shard {
         Ok(leaves)
     }
 
+    #[inline]
     pub(crate) fn as_ptr(&self) -> *mut sys::plr_shard {
         self.ptr.as_ptr()
     }

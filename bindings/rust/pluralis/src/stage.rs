@@ -295,6 +295,7 @@ impl Stage {
         Ok(Stage { core: Arc::new(core), one_thread: PhantomData })
     }
 
+    #[inline]
     fn ptr(&self) -> *mut sys::plr_stage {
         self.core.ptr.as_ptr()
     }
@@ -315,6 +316,7 @@ impl Stage {
     }
 
     /// A link's side towards the byte stream, `None` before it is attached.
+    #[inline]
     pub fn link(&mut self, side: Side) -> Option<LinkIo<'_>> {
         // Safety: links are used by whoever has the `Stage`, which is borrowed for as long. `LinkIo`
         // does not let go of the `Link`.
@@ -325,12 +327,14 @@ impl Stage {
     /// Takes in what the links have received and moves everything that can move: to be called after
     /// bytes were received or transmitted, and after a link was advanced or closed. An error is the
     /// status that the stage failed with, also seen once as [`StageEvent::Failed`].
+    #[inline]
     pub fn advance(&mut self, now_ns: u64) -> Result<()> {
         // Safety: a live stage.
         check(unsafe { sys::plr_stage_advance(self.ptr(), now_ns) })
     }
 
     /// When [`Stage::advance`] is due without any other reason, or [`crate::link::NEVER`].
+    #[inline]
     pub fn next_deadline_ns(&self) -> u64 {
         // Safety: a live stage.
         unsafe { sys::plr_stage_next_deadline_ns(self.ptr()) }
@@ -375,6 +379,7 @@ impl Stage {
 
     /// The next event, `None` when there is none now. To be read until then: nothing is taken from the
     /// links while events wait.
+    #[inline]
     pub fn next_event(&mut self) -> Option<StageEvent<'_>> {
         // Safety: a struct with a struct_size; a live stage. What the event points to is valid until the
         // next call that is not const, which needs this borrow back.
