@@ -147,6 +147,7 @@ impl FrameInfo {
             chunks: self.chunks,
             payload_len: self.payload_len,
             codec: self.codec.to_c(),
+            reserved: 0,
         }
     }
 }
