@@ -232,7 +232,7 @@ unsafe extern "C" fn write_log(
     let log = &*(user as *const Logger);
     let module = std::ffi::CStr::from_ptr(module).to_string_lossy();
     let line = String::from_utf8_lossy(std::slice::from_raw_parts(line.cast(), len));
-    guarded((), || log(Level(level), &module, &line));
+    guarded(|| log(Level(level), &module, &line));
 }
 
 /// Pieces of one computation, each of which must be run once. See [`ContextOptions::executor`].
@@ -284,7 +284,7 @@ unsafe extern "C" fn parallel_for(
         None => return,
     };
     let tasks = Tasks { task, arg, count, next: AtomicU32::new(0), call: PhantomData };
-    guarded((), || run(&tasks));
+    guarded(|| run(&tasks));
     tasks.run_all();
 }
 

@@ -106,6 +106,7 @@ pub struct FrameInfo {
     pub payload_len: u32,
     /// How it is coded.
     pub codec: Codec,
+    reserved: u32,
 }
 
 impl FrameInfo {
@@ -125,6 +126,7 @@ impl FrameInfo {
             chunks: 0,
             payload_len: 0,
             codec: Codec::ZERO,
+            reserved: 0,
         }
     }
 
@@ -342,14 +344,16 @@ mod tests {
     use std::mem::size_of;
     use std::ptr::addr_of;
 
+    /// The same fields, all of them, at the same places.
     macro_rules! same_layout {
-        ($ours:expr, $theirs:expr, $($field:ident)*) => {
-            let (a, b) = (&$ours, &$theirs);
-            assert_eq!(std::mem::size_of_val(a), std::mem::size_of_val(b));
-            let offset = |start: usize, at: usize| at - start;
+        ($ours:ident $theirs:ident: $($field:ident)*) => {
+            // Safety: numbers.
+            let (a, b): ($ours, sys::$theirs) = unsafe { std::mem::zeroed() };
+            let ($ours { $($field: _,)* }, sys::$theirs { $($field: _,)* }) = (a, b);
+            assert_eq!(size_of::<$ours>(), size_of::<sys::$theirs>());
             $(assert_eq!(
-                offset(a as *const _ as usize, addr_of!(a.$field) as usize),
-                offset(b as *const _ as usize, addr_of!(b.$field) as usize),
+                addr_of!(a.$field) as usize - addr_of!(a) as usize,
+                addr_of!(b.$field) as usize - addr_of!(b) as usize,
                 stringify!($field)
             );)*
         };
@@ -357,13 +361,11 @@ mod tests {
 
     #[test]
     fn what_is_passed_as_it_is_has_the_layout_of_c() {
-        let info = FrameInfo::new(Role::STATE);
-        // Safety: the pointer is to a value of the same size.
-        let c = unsafe { *info.as_ptr() };
-        same_layout!(info, c, struct_size role stream step micro_batch generation seed rows cols vocab
-            chunks payload_len codec);
-        same_layout!(info.codec, c.codec, predict transform quant entropy dtype bits group);
-        assert_eq!(c.role, Role::STATE.0);
+        same_layout!(FrameInfo plr_frame_info: struct_size role stream step micro_batch generation seed rows
+            cols vocab chunks payload_len codec reserved);
+        same_layout!(Codec plr_codec: predict transform quant entropy dtype bits group);
         assert_eq!(size_of::<crate::Hash>(), size_of::<sys::plr_hash>());
+        // Safety: a pointer to a value of the same layout.
+        assert_eq!(unsafe { (*FrameInfo::new(Role::STATE).as_ptr()).role }, Role::STATE.0);
     }
 }

@@ -68,14 +68,12 @@ pub(crate) fn bytes_of(
     }
 }
 
-/// Runs what the host gave, inside a call from C, which a panic must not cross. A payload that has no
-/// one to go to is leaked, since dropping it might panic again.
-pub(crate) fn guarded<R>(fallback: R, function: impl FnOnce() -> R) -> R {
-    match catch_unwind(AssertUnwindSafe(function)) {
-        Ok(result) => result,
-        Err(payload) => {
-            std::mem::forget(payload);
-            fallback
+/// Runs what the host gave, inside a call from C, which a panic must not cross: not even that of the
+/// payload of a panic, when it is dropped.
+pub(crate) fn guarded(function: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(function)) {
+        if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            std::mem::forget(another);
         }
     }
 }
