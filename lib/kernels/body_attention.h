@@ -11,6 +11,11 @@
 
 #define PLR_ROWS        PLR_TILE_ROWS
 #define PLR_PANEL       (16 * PLR_ATTENTION_QUERIES) /* floats of a panel of queries */
+#if defined(__OPTIMIZE__)
+#define PLR_UNROLL_16 _Pragma("GCC unroll 16")
+#else
+#define PLR_UNROLL_16 /* without optimisation the hint is refused, with a warning */
+#endif
 #define PLR_ZERO_ROW(r) v16 c##r = v16_set1(0.0f);
 #define PLR_LOAD_ROW(r) v16 c##r = v16_load(c + 16 * r);
 
@@ -111,7 +116,7 @@ static inline void rows_tile(const float *w, int64_t ldw, const float *panel, in
     PLR_EACH_ROW(PLR_STEP)
 #undef PLR_STEP
   }
-#pragma GCC unroll 16
+  PLR_UNROLL_16
   for (int64_t d = 1; d < PLR_ROWS && j < n; d++, j++) { /* j = t0 + d */
     v16 b = v16_load(panel + 16 * j);
 #define PLR_STEP(r)                                                                                \
@@ -131,7 +136,7 @@ static inline void keys_tile(const float *w, int64_t ldw, const float *panel, in
   PLR_EACH_ROW(PLR_LOAD_ROW)
   int64_t t = j0 < t0 ? 0 : j0 - t0;
   if (j0 >= t0) {
-#pragma GCC unroll 16
+  PLR_UNROLL_16
     for (int64_t d = 0; d < PLR_ROWS - 1 && t < n; d++, t++) { /* t0 + t = j0 + d */
       v16 b = v16_load(panel + 16 * t);
 #define PLR_STEP(r)                                                                                \
