@@ -18,7 +18,6 @@ from .tensor import Tensor
 ROLES = {"activation": _abi.PLR_ROLE_ACTIVATION, "gradient": _abi.PLR_ROLE_GRADIENT, "tokens": _abi.PLR_ROLE_TOKENS,
          "delta": _abi.PLR_ROLE_DELTA, "state": _abi.PLR_ROLE_STATE, "control": _abi.PLR_ROLE_CONTROL}
 FRAME_HEADER = _abi.PLR_FRAME_HEADER
-_info_struct = _abi.plr_frame_info
 ERROR_SIZE, INFO_SIZE = ctypes.sizeof(_abi.plr_error), ctypes.sizeof(_abi.plr_frame_info)
 
 
@@ -68,7 +67,7 @@ def frame_info(context: Context, frame: Any) -> FrameInfo:
 class Encoder(Handle):
     """Makes frames of tensors up to max_rows x max_cols by one codec (a Codec or its name)."""
 
-    __slots__ = ("bound", "codec")
+    __slots__ = ("bound", "codec", "_info", "_info_ref", "_length", "_length_ref")
 
     def __init__(self, context: Context, codec_: Union[Codec, str], max_rows: int, max_cols: int):
         need(context, Context, "context")
@@ -77,6 +76,8 @@ class Encoder(Handle):
         self._make(C.plr_encoder_destroy, (context,),
                    lambda c: create(C.plr_encoder_create, "Encoder", c, parts, rows, cols))
         self.codec = Codec.of(parts)
+        self._info, self._length = sized(_abi.plr_frame_info), c_size_t()
+        self._info_ref, self._length_ref = byref(self._info), byref(self._length)
         self.bound = self._read(C.plr_encoder_bound)  # bytes of the largest frame
 
     def encode(self, x: Any, role: str = "activation", *, stream: int = 0, step: int = 0, micro_batch: int = 0,
@@ -105,22 +106,23 @@ class Encoder(Handle):
             raise ValueError("role %r is not one of %s" % (role, ", ".join(ROLES)))
         if not (0 <= stream <= U32 and 0 <= step <= U32 and 0 <= micro_batch <= U32 and 0 <= seed <= U64):
             _check(stream, step, micro_batch, seed)
-        info, length = _info_struct(INFO_SIZE, number, stream, step, micro_batch, 0, seed), c_size_t()
-        lock = self._lock  # as in Handle._call
-        if not lock.acquire(False):
+        lock, info, length = self._lock, self._info, self._length
+        if not lock.acquire(False):  # as in Handle._call
             raise self._in_use()
         try:
             if self._readers:
                 raise self._in_use()
-            status = C.plr_encoder_encode(self._owner.pointer, byref(info), x._ref, address,
-                                          c_size_t(capacity), byref(length))
+            info.role, info.stream, info.step, info.micro_batch, info.seed = number, stream, step, micro_batch, seed
+            status = C.plr_encoder_encode(self._owner.pointer, self._info_ref, x._ref, address, c_size_t(capacity),
+                                          self._length_ref)
+            written = length.value
         finally:
             lock.release()
         if status == _abi.PLR_ERR_BUFFER_TOO_SMALL:
-            raise BufferTooSmall("%d bytes are needed, there are %d" % (length.value, capacity), "Encoder.encode")
+            raise BufferTooSmall("%d bytes are needed, there are %d" % (written, capacity), "Encoder.encode")
         if status:
             raise failure(status, "Encoder.encode")
-        return length.value
+        return written
 
 
 class Decoder(Handle):
