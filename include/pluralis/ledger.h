@@ -288,7 +288,8 @@ PLR_API plr_status plr_log_verify_consistency(uint64_t old_size, const plr_hash 
                                               const plr_hash *proof, uint32_t count);
 
 /* Reads a checkpoint: form, origin, and the signature of (origin, public_key); signatures of others are ignored.
- * size and root may be NULL. Errors: MALFORMED, MISMATCH (origin), SIGNATURE (none of that key, or a wrong one).
+ * size and root may be NULL. Errors: MALFORMED, SIGNATURE (none by that name and key, or a wrong one), MISMATCH (it
+ * is signed by them, and names another origin in its text).
  * Since 0.1. */
 PLR_API plr_status plr_log_verify_checkpoint(const char *note, size_t len, const char *origin,
                                              const uint8_t public_key[32], uint64_t *size,

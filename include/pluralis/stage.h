@@ -65,7 +65,8 @@ typedef struct plr_stage_options {
 PLR_API void plr_stage_options_init(plr_stage_options *options, uint32_t struct_size);
 
 /* Creates a stage with everything it will need. Errors: INVALID_ARGUMENT (what is missing, blocks that cannot be
- * those of this stage, a shard with too few slots), LIMIT, NO_MEMORY. Since 0.1. */
+ * those of this stage, a shard with too few slots, a text too short for the model), MISMATCH (the shard is one of
+ * another model), LIMIT, NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_stage_create(plr_context *ctx, const plr_stage_options *options, plr_stage **out,
                                     plr_error *err);
 

@@ -10,4 +10,7 @@ void plr__shard_blocks(const plr_shard *shard, uint32_t *first, uint32_t *end);
 /* Micro-batches it can have in flight. */
 uint32_t plr__shard_slots(const plr_shard *shard);
 
+/* Its model, which lives as long as the shard. */
+const plr_model *plr__shard_model(const plr_shard *shard);
+
 #endif

@@ -50,6 +50,11 @@ static plr_status check_worker(const plr_stage *s, const plr_stage_options *o, p
   if (!o->shard || o->index >= o->count)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
                      "a worker has a shard and a number below %u", (unsigned)o->count);
+  plr_hash stage_model, shard_model; /* buffers are sized by the one and filled by the other */
+  plr_model_hash(o->model, &stage_model);
+  plr_model_hash(plr__shard_model(o->shard), &shard_model);
+  if (!plr__hash_equal(&stage_model, &shard_model))
+    return plr__fail(err, PLR_ERR_MISMATCH, where, "the shard is one of another model");
   if ((s->first_block == 0) != (o->index == 0) || (s->end_block == s->info.blocks) != s->tail)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
                      "blocks [%u, %u) of %u cannot be stage %u of %u", (unsigned)s->first_block,
@@ -60,6 +65,17 @@ static plr_status check_worker(const plr_stage *s, const plr_stage_options *o, p
                      "the shard has %u slots, stage %u of %u needs %u", plr__shard_slots(o->shard),
                      (unsigned)o->index, (unsigned)o->count, (unsigned)s->in_flight);
   return PLR_OK;
+}
+
+/* A text too short for the model is found here, not at the first batch. */
+static plr_status check_text(const plr_stage *s, const plr_stage_options *o, plr_error *err) {
+  int32_t *tokens = plr__calloc(s->ctx, (size_t)s->info.seq_len + 1, sizeof *tokens);
+  if (!tokens) return plr__no_memory(err, where);
+  plr_status st = PLR_OK;
+  for (uint32_t split = PLR_SPLIT_TRAIN; st == PLR_OK && split <= PLR_SPLIT_VALIDATION; split++)
+    st = plr_corpus_batch(o->corpus, split, s->info.data_seed, 0, 1, s->info.seq_len, tokens, err);
+  plr__free(s->ctx, tokens);
+  return st;
 }
 
 static plr_status check_limits(const plr_stage *s, plr_error *err) {
@@ -157,6 +173,7 @@ static plr_status build(plr_stage *s, const plr_stage_options *o, plr_error *err
     describe_worker(s, o);
   }
   if (o->role == PLR_STAGE_WORKER) PLR_TRY(check_worker(s, o, err));
+  if (o->role == PLR_STAGE_FEEDER) PLR_TRY(check_text(s, o, err));
   plr_status st = alloc_common(s, o);
   if (st == PLR_OK && o->role == PLR_STAGE_WORKER) {
     PLR_TRY(plr__compute_init(s, o, err));

@@ -65,6 +65,35 @@ static void refused(const parts *x, const plr_stage_options *o, plr_status want,
   if (!strstr(err.message, text)) fail_msg("%s, not %s", err.message, text);
 }
 
+/* The buffers of a stage are sized by its model and filled by its shard: they must be of one kind. */
+static void test_shard_of_another_model(void **state) {
+  (void)state;
+  parts x;
+  char json[1024];
+  plr_model *other;
+  open_parts(&x, NULL, 1, 3, 2);
+  pipe_manifest(json, sizeof json, 1);
+  assert_int_equal(plr_model_from_json(x.ctx, json, strlen(json), &other, NULL), PLR_OK);
+  plr_stage_options o = worker_options(&x, 1, 3);
+  o.model = other;
+  refused(&x, &o, PLR_ERR_MISMATCH, "another model");
+  plr_model_destroy(other);
+  close_parts(&x);
+}
+
+static void test_text_too_short(void **state) {
+  (void)state;
+  parts x;
+  plr_corpus *corpus;
+  open_parts(&x, NULL, 1, 3, 2);
+  assert_int_equal(plr_corpus_create(x.ctx, "short", 5, &corpus, NULL), PLR_OK);
+  plr_stage_options o = feeder_options(&x, 3);
+  o.corpus = corpus;
+  refused(&x, &o, PLR_ERR_INVALID_ARGUMENT, "");
+  plr_corpus_destroy(corpus);
+  close_parts(&x);
+}
+
 static void test_refused(void **state) {
   (void)state;
   parts x;
@@ -218,7 +247,10 @@ static void test_steady_state(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_refused),         cmocka_unit_test(test_frame_limit),
+      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_shard_of_another_model),
+      cmocka_unit_test(test_text_too_short),
+      cmocka_unit_test(test_frame_limit),
       cmocka_unit_test(test_attach),          cmocka_unit_test(test_no_memory_at_create),
       cmocka_unit_test(test_no_memory_later), cmocka_unit_test(test_steady_state),
   };
