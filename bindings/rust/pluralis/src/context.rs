@@ -48,6 +48,9 @@ pub struct ContextOptions {
     executor: Option<Executor>,
 }
 
+// Safety: `raw` points to nothing: callbacks are set in a copy, when the context is made.
+unsafe impl Send for ContextOptions {}
+
 impl Default for ContextOptions {
     fn default() -> Self {
         ContextOptions::new()

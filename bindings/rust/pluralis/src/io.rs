@@ -95,8 +95,9 @@ impl<'a> Source<'a> {
     }
 
     /// Reads from `reader`, as many bytes as it has now.
-    pub fn reader(mut reader: impl io::Read + io::Seek + 'a) -> io::Result<Source<'a>> {
-        let size = reader.seek(io::SeekFrom::End(0))?;
+    pub fn reader(mut reader: impl io::Read + io::Seek + 'a) -> Result<Source<'a>> {
+        let failed = |e: io::Error| Error::new(Status(status_of(&e)), "reader", e.to_string());
+        let size = reader.seek(io::SeekFrom::End(0)).map_err(failed)?;
         let state =
             Box::into_raw(Box::new(Reading { reader: Box::new(reader), size, outcome: Outcome::default() }));
         let raw = sys::plr_source { user: state.cast(), size, read_at: Some(read_at), close: None };
@@ -286,10 +287,3 @@ unsafe extern "C" fn commit(user: *mut c_void) -> sys::plr_status {
 }
 
 unsafe extern "C" fn abort(_: *mut c_void) {}
-
-/// A failure to make a [`Source`] of a reader, as the library's own errors are.
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Error {
-        Error::new(Status(status_of(&error)), "reader", error.to_string())
-    }
-}

@@ -158,6 +158,6 @@ fn a_source_of_a_reader() {
             Err(io::Error::new(io::ErrorKind::Unsupported, "a pipe"))
         }
     }
-    let error = refused(Status::IO, Source::reader(NoEnd).map_err(Error::from));
+    let error = refused(Status::IO, Source::reader(NoEnd));
     assert!(error.message.contains("a pipe"));
 }

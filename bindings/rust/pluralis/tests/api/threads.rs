@@ -16,6 +16,7 @@ fn send_and_sync_are_those_of_the_contract() {
     shared::<Identity>();
     shared::<Error>();
     shared::<LedgerOptions>();
+    send::<ContextOptions>();
     send::<Shard>();
     send::<Encoder>();
     send::<Decoder>();
