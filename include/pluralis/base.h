@@ -19,7 +19,8 @@
  *   - structs that the library fills (what a thing is, what it counted) start with struct_size too, set by the
  *     caller: so many bytes are written, those that the library does not know are zero;
  *   - a context may be shared by threads; any other handle is used by one thread at a time; functions that
- *     take a const handle may run at the same time as each other;
+ *     take a const handle may run at the same time as each other. A library built without NDEBUG notices when it is
+ *     not so: the second call is refused with PLR_ERR_INVALID_STATE and logged;
  *   - `plr_error *err` may be NULL; it is only on cold functions and is written on failure only;
  *   - memory passed in stays the caller's and is not kept after return, unless a comment says "borrowed until".
  */

@@ -79,7 +79,7 @@ typedef struct plr_link_event {
   int32_t status; /* of CLOSED: why */
   const uint8_t *data; /* of FRAME; may be given to plr_link_send */
   size_t len;          /* of data */
-  const char *message; /* of CLOSED: why; else NULL */
+  const char *message; /* of CLOSED: why; else empty */
 } plr_link_event;
 
 /* Next event; AGAIN when there is none. Taking a FRAME event acknowledges it (within 25 ms, through transmit).

@@ -1,10 +1,13 @@
 /* Frame to tensor. A chunk that is stored is read where it lies; one in zstd goes through two buffers. */
 #include "exchange/exchange_int.h"
 
+#include "base/guard.h"
+
 #include <string.h>
 
 struct plr_decoder {
   plr_context *ctx;
+  PLR_GUARDED
   uint32_t max_rows, max_cols;
   uint8_t *a, *b; /* four bytes for each value of a chunk */
   void *zstd_memory, *zstd;
@@ -40,6 +43,7 @@ plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_
 
 void plr_decoder_destroy(plr_decoder *d) {
   if (!d) return;
+  PLR_GUARD_END(d);
   plr_context *ctx = d->ctx;
   plr__free(ctx, d->a);
   plr__free(ctx, d->b);
@@ -109,6 +113,7 @@ static plr_status check_target(const plr_decoder *d, const plr_frame_info *info,
 
 plr_status plr_decoder_decode(plr_decoder *d, const void *frame, size_t len, plr_tensor *x,
                               plr_frame_info *info, plr_error *err) {
+  PLR_GUARD(d, err);
   plr__frame f;
   if (!d || !x) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "decoder", "an argument is NULL");
   PLR_TRY(plr__frame_open(d->ctx, frame, len, &f, err));

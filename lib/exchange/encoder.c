@@ -2,10 +2,13 @@
  * codec says so and it helps. */
 #include "exchange/exchange_int.h"
 
+#include "base/guard.h"
+
 #include <string.h>
 
 struct plr_encoder {
   plr_context *ctx;
+  PLR_GUARDED
   plr_codec codec;
   uint32_t max_rows, max_cols;
   size_t bound;
@@ -81,6 +84,7 @@ plr_status plr_encoder_create(plr_context *ctx, const plr_codec *codec, uint32_t
 
 void plr_encoder_destroy(plr_encoder *e) {
   if (!e) return;
+  PLR_GUARD_END(e);
   plr_context *ctx = e->ctx;
   plr__free(ctx, e->staging);
   plr__free(ctx, e->packed);
@@ -171,6 +175,7 @@ static int is_tensor_role(uint32_t role) {
 
 plr_status plr_encoder_encode(plr_encoder *e, const plr_frame_info *given, const plr_tensor *x,
                               void *out, size_t cap, size_t *len) {
+  PLR_GUARD(e, NULL);
   plr_frame_info info;
   if (!e || !given || !out || !len) return PLR_ERR_INVALID_ARGUMENT;
   PLR_TRY(plr__frame_info_read(&info, given));

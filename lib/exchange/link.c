@@ -84,6 +84,7 @@ static void drop_queue(plr_link *link) {
 
 void plr_link_destroy(plr_link *link) {
   if (!link) return;
+  PLR_GUARD_END(link);
   plr_context *ctx = link->ctx;
   drop_queue(link);
   drop_frames(link, &link->rx.frames);
@@ -127,6 +128,7 @@ plr_status plr__link_fail(plr_link *link, plr_status st, const char *where, cons
 }
 
 void plr_link_close(plr_link *link, plr_status why) {
+  PLR_GUARD_VOID(link);
   if (!link) return;
   plr__link_drop_taken(link);
   plr__link_fail(link, why, "link", "ended by this side: %s", plr_status_name(why));
@@ -163,12 +165,14 @@ static uint64_t ack_due(const plr_link *link) {
 }
 
 uint64_t plr_link_next_deadline_ns(const plr_link *link) {
+  PLR_GUARD_LOOK(link);
   if (!link || link->state == LINK_CLOSED) return PLR_NEVER;
   if (!link->started) return 0;
   return PLR_MIN(death(link), PLR_MIN(ping_due(link), ack_due(link)));
 }
 
 plr_status plr_link_advance(plr_link *link, uint64_t now_ns) {
+  PLR_GUARD(link, NULL);
   if (!link) return PLR_ERR_INVALID_ARGUMENT;
   plr__link_clock(link, now_ns);
   plr__link_drop_taken(link);
@@ -196,6 +200,7 @@ static void take_frame(plr_link *link, plr__link_buffer *b, plr_link_event *even
 }
 
 plr_status plr_link_next_event(plr_link *link, plr_link_event *event) {
+  PLR_GUARD(link, NULL);
   if (!link || !event) return PLR_ERR_INVALID_ARGUMENT;
   plr__link_drop_taken(link);
   memset(event, 0, sizeof *event);
@@ -221,6 +226,7 @@ plr_status plr_link_next_event(plr_link *link, plr_link_event *event) {
 }
 
 plr_status plr_link_get_stats(const plr_link *link, plr_link_stats *stats) {
+  PLR_GUARD_CONST(link);
   if (!link || !stats) return PLR_ERR_INVALID_ARGUMENT;
   plr_link_stats full = link->stats;
   full.queued_bytes = link->tx.queued_bytes;
@@ -228,6 +234,7 @@ plr_status plr_link_get_stats(const plr_link *link, plr_link_stats *stats) {
 }
 
 void plr_link_peer_key(const plr_link *link, uint8_t out[32]) {
+  PLR_GUARD_LOOK(link);
   memset(out, 0, 32);
   if (link->verified) memcpy(out, link->peer.key, 32);
 }

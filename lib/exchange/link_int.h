@@ -2,6 +2,7 @@
 #ifndef PLR_EXCHANGE_LINK_INT_H
 #define PLR_EXCHANGE_LINK_INT_H
 
+#include "base/guard.h"
 #include "exchange/exchange_int.h"
 
 #define PLR_LINK_MAJOR 1u
@@ -109,6 +110,7 @@ typedef struct plr__link_tx {
 
 struct plr_link {
   plr_context *ctx;
+  PLR_GUARDED
   const plr_identity *identity;
   plr_link_options options;
   plr__link_state state;

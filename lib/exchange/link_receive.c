@@ -155,6 +155,7 @@ static size_t feed(plr_link *link, const uint8_t *data, size_t len, plr_status *
 }
 
 plr_status plr_link_receive(plr_link *link, uint64_t now_ns, const void *data, size_t len) {
+  PLR_GUARD(link, NULL);
   if (!link || (!data && len)) return PLR_ERR_INVALID_ARGUMENT;
   if (link->state == LINK_CLOSED) return PLR_ERR_INVALID_STATE;
   plr__link_clock(link, now_ns);

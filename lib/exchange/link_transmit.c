@@ -130,6 +130,7 @@ static size_t drain(plr_link *link, uint8_t *out, size_t cap) {
 plr_status plr_link_transmit(plr_link *link, uint64_t now_ns, void *buf, size_t cap,
                              size_t *written) {
   if (written) *written = 0;
+  PLR_GUARD(link, NULL);
   if (!link || !written || (!buf && cap)) return PLR_ERR_INVALID_ARGUMENT;
   plr__link_clock(link, now_ns);
   plr__link_drop_taken(link);
@@ -147,6 +148,7 @@ plr_status plr_link_transmit(plr_link *link, uint64_t now_ns, void *buf, size_t 
 }
 
 plr_status plr_link_send(plr_link *link, const void *frame, size_t len, uint32_t priority) {
+  PLR_GUARD(link, NULL);
   if (!link || !frame || len == 0 || priority >= PLR_LINK_PRIORITIES)
     return PLR_ERR_INVALID_ARGUMENT;
   if (link->state == LINK_CLOSED) return PLR_ERR_INVALID_STATE;

@@ -127,6 +127,7 @@ static plr_status append_items(plr_ledger *l, plr_append_item *items, size_t cou
 
 plr_status plr_ledger_append(plr_ledger *l, const void *entry, size_t len, uint64_t *index,
                              plr_error *err) {
+  PLR_GUARD(l, err);
   PLR_TRY(writable(l, err));
   if (!entry && len) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry", "entry is NULL");
   plr_append_item item = {.entry = entry, .len = len};
@@ -137,6 +138,7 @@ plr_status plr_ledger_append(plr_ledger *l, const void *entry, size_t len, uint6
 
 plr_status plr_ledger_append_many(plr_ledger *l, plr_append_item *items, size_t count,
                                   plr_error *err) {
+  PLR_GUARD(l, err);
   PLR_TRY(writable(l, err));
   if (!items && count) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "items", "items is NULL");
   for (size_t i = 0; i < count; i++)
@@ -159,6 +161,7 @@ static plr_status close_entry(plr_ledger *l, plr_buffer *out, plr_error *err) {
 }
 
 plr_status plr_ledger_close_epoch(plr_ledger *l, uint64_t *index, plr_error *err) {
+  PLR_GUARD(l, err);
   PLR_TRY(writable(l, err));
   plr_buffer entry;
   plr__buffer_init(&entry, l->ctx);
@@ -278,6 +281,7 @@ plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, 
 
 void plr_ledger_destroy(plr_ledger *l) {
   if (!l) return;
+  PLR_GUARD_END(l);
   plr_context *ctx = l->ctx;
   if (l->store.ops) l->store.ops->close(l->store.self);
   plr__state_release(&l->state);

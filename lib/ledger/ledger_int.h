@@ -2,6 +2,7 @@
 #ifndef PLR_LEDGER_LEDGER_INT_H
 #define PLR_LEDGER_LEDGER_INT_H
 
+#include "base/guard.h"
 #include "ledger/ledger.h"
 
 #define PLR__RULES 1u /* version of the state machine, in Genesis */
@@ -347,6 +348,7 @@ typedef struct plr__head {
 
 struct plr_ledger {
   plr_context *ctx;
+  PLR_GUARDED
   plr__store store;
   plr__state state;
   plr__head head;

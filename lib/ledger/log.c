@@ -5,6 +5,7 @@
 
 plr_status plr_ledger_entry(plr_ledger *l, uint64_t index, void *buf, size_t cap, size_t *len,
                             plr_error *err) {
+  PLR_GUARD(l, err);
   if (!l || !len || (!buf && cap))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger", "ledger, buf or len is NULL");
   if (index >= l->head.frontier.size)
@@ -43,6 +44,7 @@ static plr_status make_checkpoint(plr_ledger *l, plr_buffer *out, plr_error *err
 
 plr_status plr_ledger_checkpoint(plr_ledger *l, char *buf, size_t cap, size_t *len,
                                  plr_error *err) {
+  PLR_GUARD(l, err);
   if (!l || !len || (!buf && cap))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "checkpoint", "ledger, buf or len is NULL");
   PLR_TRY(make_checkpoint(l, &l->scratch, err));
@@ -55,6 +57,7 @@ plr_status plr_ledger_checkpoint(plr_ledger *l, char *buf, size_t cap, size_t *l
 plr_status plr_ledger_prove_inclusion(plr_ledger *l, uint64_t index, uint64_t size,
                                       plr_hash proof[PLR_PROOF_MAX], uint32_t *count,
                                       plr_error *err) {
+  PLR_GUARD(l, err);
   if (!l || !proof || !count)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "proof", "ledger, proof or count is NULL");
   if (index >= size || size > l->head.frontier.size)
@@ -68,6 +71,7 @@ plr_status plr_ledger_prove_inclusion(plr_ledger *l, uint64_t index, uint64_t si
 plr_status plr_ledger_prove_consistency(plr_ledger *l, uint64_t old_size, uint64_t new_size,
                                         plr_hash proof[PLR_PROOF_MAX + 1], uint32_t *count,
                                         plr_error *err) {
+  PLR_GUARD(l, err);
   if (!l || !proof || !count)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "proof", "ledger, proof or count is NULL");
   if (old_size > new_size || new_size > l->head.frontier.size)
@@ -122,6 +126,7 @@ static plr_status write_export(plr_ledger *l, plr_sink *sink, plr_buffer *out, p
 
 plr_status plr_ledger_export(plr_ledger *l, plr_sink *sink, plr_error *err) {
   if (!sink) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger export", "sink is NULL");
+  PLR_GUARD_OR(l, err, sink->abort(sink->user));
   if (!l) {
     sink->abort(sink->user);
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger export", "ledger is NULL");

@@ -53,17 +53,20 @@ plr_status plr__summarize(const plr__state *s, const plr__head *head, plr_ledger
 }
 
 plr_status plr_ledger_summarize(const plr_ledger *l, plr_ledger_summary *out) {
+  PLR_GUARD_CONST(l);
   if (!l || !out) return PLR_ERR_INVALID_ARGUMENT;
   return plr__summarize(&l->state, &l->head, out);
 }
 
 uint64_t plr_ledger_next_nonce(const plr_ledger *l, const plr_hash *account) {
+  PLR_GUARD_LOOK(l);
   plr__account a;
   if (plr__get_account(&l->state, account->bytes, &a) != PLR_OK) return 1;
   return a.nonce + 1;
 }
 
 plr_status plr_ledger_model(const plr_ledger *l, const plr_hash *model, plr_model_totals *out) {
+  PLR_GUARD_CONST(l);
   plr__model m;
   plr__totals t;
   plr__work w;
@@ -127,6 +130,7 @@ static plr_status balance_of(const view *v, const uint8_t account[32], const plr
 
 plr_status plr_ledger_balance(const plr_ledger *l, const plr_hash *account, const plr_hash *model,
                               plr_balance *out) {
+  PLR_GUARD_CONST(l);
   view v;
   plr__holding h;
   if (!l || !account || !model || !out) return PLR_ERR_INVALID_ARGUMENT;
@@ -138,6 +142,7 @@ plr_status plr_ledger_balance(const plr_ledger *l, const plr_hash *account, cons
 
 plr_status plr_ledger_holders(const plr_ledger *l, const plr_hash *model, const plr_hash *after,
                               plr_balance *out, size_t cap, size_t *count) {
+  PLR_GUARD_CONST(l);
   view v;
   plr__holding h;
   plr__cursor c;

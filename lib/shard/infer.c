@@ -16,6 +16,7 @@ static plr_status infer(const plr_run *run, const int32_t *tokens, const plr_ten
 
 plr_status plr_shard_infer(plr_shard *shard, const int32_t *tokens, uint32_t rows, uint32_t seq,
                            const plr_tensor *in, plr_tensor *out) {
+  PLR_GUARD(shard, NULL);
   if (!shard || !tokens || rows == 0 || seq == 0 || seq > shard->info->seq_len ||
       (int64_t)rows * seq > shard->rows)
     return PLR_ERR_INVALID_ARGUMENT;
@@ -43,6 +44,7 @@ static plr_status loss_of(const plr_run *run, const float *logits, const int32_t
 
 plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const int32_t *labels,
                           double *loss_sum) {
+  PLR_GUARD(shard, NULL);
   if (!shard || !logits || !labels || !loss_sum) return PLR_ERR_INVALID_ARGUMENT;
   if (shard->end_block < shard->info->blocks) return PLR_ERR_INVALID_STATE;
   int64_t rows = logits->shape[0], vocab = shard->info->vocab;

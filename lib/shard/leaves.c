@@ -59,6 +59,7 @@ static plr_status leaf(plr_shard *s, uint32_t first, uint32_t end, plr_hash *out
 }
 
 plr_status plr_shard_leaves(plr_shard *shard, plr_hash *leaves, uint32_t count) {
+  PLR_GUARD(shard, NULL);
   if (!shard || !leaves || count != shard->end_block - shard->first_block)
     return PLR_ERR_INVALID_ARGUMENT;
   if (shard->inference_only) return PLR_ERR_INVALID_STATE;

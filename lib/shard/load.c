@@ -150,6 +150,7 @@ static plr_status read_all(loader *l) {
 }
 
 plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err) {
+  PLR_GUARD(shard, err);
   if (!shard || !source)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where_, "shard or source is NULL");
   loader l = {.s = shard, .source = source, .err = err};

@@ -237,6 +237,7 @@ static void free_device_memory(plr_shard *s) {
 
 void plr_shard_destroy(plr_shard *shard) {
   if (!shard) return;
+  PLR_GUARD_END(shard);
   plr_context *ctx = shard->ctx;
   if (shard->device) free_device_memory(shard);
   if (shard->graph.ctx) plr__graph_release(&shard->graph);

@@ -4,6 +4,7 @@
 
 #include <pluralis/shard.h>
 
+#include "base/guard.h"
 #include "backend/backend.h"
 #include "base/base.h"
 #include "model/model.h"
@@ -39,6 +40,7 @@ typedef struct plr_state {
 
 struct plr_shard {
   plr_context *ctx;
+  PLR_GUARDED
   plr_model *model;
   const plr_model_info *info;
   plr_device *device;

@@ -72,6 +72,7 @@ static int busy(const plr_shard *s) {
 plr_status plr_shard_save(plr_shard *shard, plr_sink *sink, plr_error *err) {
   static const char where[] = "snapshot";
   if (!sink) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "sink is NULL");
+  PLR_GUARD_OR(shard, err, sink->abort(sink->user));
   plr_status st;
   if (!shard)
     st = plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "shard is NULL");

@@ -76,6 +76,7 @@ static plr_status apply(plr_shard *s) {
 }
 
 plr_status plr_shard_step(plr_shard *shard) {
+  PLR_GUARD(shard, NULL);
   if (!shard) return PLR_ERR_INVALID_ARGUMENT;
   if (shard->inference_only || shard->pending == 0) return PLR_ERR_INVALID_STATE;
   for (uint32_t i = 0; i < shard->slot_count; i++)
@@ -89,5 +90,6 @@ plr_status plr_shard_step(plr_shard *shard) {
 }
 
 uint64_t plr_shard_steps(const plr_shard *shard) {
+  PLR_GUARD_LOOK(shard);
   return shard->state.steps;
 }

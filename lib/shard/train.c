@@ -36,6 +36,7 @@ static plr_status forward(const plr_run *run, const int32_t *tokens, const plr_t
 
 plr_status plr_shard_forward(plr_shard *shard, uint32_t slot, const int32_t *tokens,
                              const plr_tensor *in, plr_tensor *out, double *loss_sum) {
+  PLR_GUARD(shard, NULL);
   if (!shard || slot >= shard->slot_count) return PLR_ERR_INVALID_ARGUMENT;
   if (shard->inference_only || shard->slots[slot].busy) return PLR_ERR_INVALID_STATE;
   const plr_model_info *info = shard->info;
@@ -88,6 +89,7 @@ static plr_status backward(const plr_run *run, plr_slot *slot, const plr_tensor 
 
 plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr_tensor *grad_out,
                               plr_tensor *grad_in) {
+  PLR_GUARD(shard, NULL);
   if (!shard || slot >= shard->slot_count) return PLR_ERR_INVALID_ARGUMENT;
   if (!shard->slots[slot].busy) return PLR_ERR_INVALID_STATE;
   const plr_model_info *info = shard->info;

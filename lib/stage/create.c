@@ -209,6 +209,7 @@ plr_status plr_stage_create(plr_context *ctx, const plr_stage_options *options, 
 
 void plr_stage_destroy(plr_stage *s) {
   if (!s) return;
+  PLR_GUARD_END(s);
   plr_context *ctx = s->ctx;
   for (uint32_t i = 0; s->arrivals && i < s->arrival_cap; i++) {
     plr__free(ctx, s->arrivals[i].tokens.data);
@@ -236,6 +237,7 @@ void plr_stage_destroy(plr_stage *s) {
 /* ---- the loop --------------------------------------------------------------------------------- */
 
 plr_status plr_stage_attach(plr_stage *s, uint32_t side, plr_link *link) {
+  PLR_GUARD(s, NULL);
   if (!s || !link || side >= PLR__SIDES) return PLR_ERR_INVALID_ARGUMENT;
   if (s->failed != PLR_OK) return s->failed;
   if (s->peer[side].link || s->peer[1 - side].link == link) return PLR_ERR_INVALID_STATE;
@@ -244,6 +246,7 @@ plr_status plr_stage_attach(plr_stage *s, uint32_t side, plr_link *link) {
 }
 
 plr_status plr_stage_advance(plr_stage *s, uint64_t now_ns) {
+  PLR_GUARD(s, NULL);
   if (!s) return PLR_ERR_INVALID_ARGUMENT;
   s->now = now_ns;
   if (s->failed != PLR_OK) return s->failed;
@@ -262,6 +265,7 @@ uint64_t plr_stage_next_deadline_ns(const plr_stage *s) {
 }
 
 plr_status plr_stage_submit(plr_stage *s, const void *entry, size_t len) {
+  PLR_GUARD(s, NULL);
   if (!s || !entry || len == 0 || len > PLR__CONTROL_MAX_ENTRY) return PLR_ERR_INVALID_ARGUMENT;
   if (s->failed != PLR_OK) return s->failed;
   if (s->role != PLR_STAGE_WORKER || s->stopped || !s->peer[PLR__DOWN].link)
@@ -273,6 +277,7 @@ plr_status plr_stage_submit(plr_stage *s, const void *entry, size_t len) {
 }
 
 plr_status plr_stage_get_stats(const plr_stage *s, plr_stage_stats *stats) {
+  PLR_GUARD_CONST(s);
   if (!s || !stats) return PLR_ERR_INVALID_ARGUMENT;
   return plr__record_write(stats, &s->stats, sizeof s->stats, 80);
 }

@@ -19,6 +19,7 @@ static plr_status give(plr_stage_event *out, const plr_stage_event *e) {
 }
 
 plr_status plr_stage_next_event(plr_stage *s, plr_stage_event *event) {
+  PLR_GUARD(s, NULL);
   if (!s || !event) return PLR_ERR_INVALID_ARGUMENT;
   if (s->event_shown) plr__fifo_pop(&s->events);
   s->event_shown = 0;

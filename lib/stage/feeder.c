@@ -245,6 +245,7 @@ static plr_status begin(plr_stage *s, uint32_t command, uint32_t batches) {
 }
 
 plr_status plr_stage_train(plr_stage *s, uint64_t until_step) {
+  PLR_GUARD(s, NULL);
   PLR_TRY(may_command(s));
   if (until_step > UINT32_MAX) return PLR_ERR_LIMIT; /* frames count steps in 32 bits */
   s->feeder.until = PLR_MAX(until_step, s->feeder.step);
@@ -252,6 +253,7 @@ plr_status plr_stage_train(plr_stage *s, uint64_t until_step) {
 }
 
 plr_status plr_stage_evaluate(plr_stage *s, uint32_t batches) {
+  PLR_GUARD(s, NULL);
   PLR_TRY(may_command(s));
   if (batches == 0) return PLR_ERR_INVALID_ARGUMENT;
   return begin(s, PLR__COMMAND_EVALUATE, batches);
@@ -259,6 +261,7 @@ plr_status plr_stage_evaluate(plr_stage *s, uint32_t batches) {
 
 plr_status plr_stage_generate(plr_stage *s, const int32_t *prompt, uint32_t prompt_len,
                               uint32_t count, float temperature, uint32_t top_k, uint64_t seed) {
+  PLR_GUARD(s, NULL);
   PLR_TRY(may_command(s));
   plr__feeder *f = &s->feeder;
   if (!prompt || prompt_len == 0 || prompt_len > s->info.seq_len || count == 0 ||
@@ -275,6 +278,7 @@ plr_status plr_stage_generate(plr_stage *s, const int32_t *prompt, uint32_t prom
 }
 
 plr_status plr_stage_stop(plr_stage *s) {
+  PLR_GUARD(s, NULL);
   plr_status st = may_command(s);
   if (st != PLR_OK && st != PLR_ERR_AGAIN) return st;
   s->feeder.stop_wanted = 1;
@@ -285,6 +289,7 @@ plr_status plr_stage_stop(plr_stage *s) {
 }
 
 plr_status plr_stage_set_epoch(plr_stage *s, uint64_t epoch) {
+  PLR_GUARD(s, NULL);
   if (!s) return PLR_ERR_INVALID_ARGUMENT;
   if (s->failed != PLR_OK) return s->failed;
   if (s->role != PLR_STAGE_FEEDER) return PLR_ERR_INVALID_STATE;

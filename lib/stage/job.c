@@ -228,6 +228,7 @@ static plr_status run_snapshot(plr_job *job) {
 }
 
 plr_status plr_job_run(plr_job *job) {
+  PLR_GUARD_OF(job, job->stage->ctx, NULL);
   if (!job) return PLR_ERR_INVALID_ARGUMENT;
   switch (job->kind) {
   case PLR_JOB_FORWARD:

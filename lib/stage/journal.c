@@ -24,6 +24,7 @@ void plr__journal(plr_stage *s, uint32_t kind, uint32_t side, uint32_t what, uin
 }
 
 plr_status plr_stage_read_journal(plr_stage *s, void *buf, size_t cap, size_t *len) {
+  PLR_GUARD(s, NULL);
   if (!s || !len || (!buf && cap)) return PLR_ERR_INVALID_ARGUMENT;
   *len = 0;
   if (s->journal_count == 0) return PLR_ERR_AGAIN;

@@ -4,6 +4,7 @@
 #ifndef PLR_STAGE_INT_H
 #define PLR_STAGE_INT_H
 
+#include "base/guard.h"
 #include "base/base.h"
 #include "ledger/ledger.h"
 #include <pluralis/stage.h>
@@ -86,6 +87,7 @@ typedef struct plr__record {
 
 struct plr_job {
   plr_stage *stage;
+  PLR_GUARDED
   uint32_t kind, work; /* PLR_JOB_*, PLR__KIND_* */
   uint64_t step;
   uint32_t micro_batch;
@@ -159,6 +161,7 @@ typedef struct plr__feeder {
 
 struct plr_stage {
   plr_context *ctx;
+  PLR_GUARDED
   uint32_t role, index, count, lane, snapshot_every;
   char *origin;
   const plr_identity *identity;

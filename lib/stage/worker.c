@@ -279,6 +279,7 @@ static void fill_job(plr_stage *s, uint32_t kind) {
 }
 
 plr_status plr_stage_next_job(plr_stage *s, plr_job **out) {
+  PLR_GUARD(s, NULL);
   if (!s || !out) return PLR_ERR_INVALID_ARGUMENT;
   *out = NULL;
   if (s->failed != PLR_OK) return s->failed;
@@ -430,7 +431,9 @@ void plr__worker_complete(plr_stage *s, plr_job *job) {
 }
 
 plr_status plr_stage_complete(plr_stage *s, plr_job *job, uint64_t now_ns) {
+  PLR_GUARD(s, NULL);
   if (!s || !job || job != &s->job) return PLR_ERR_INVALID_ARGUMENT;
+  PLR_GUARD_OF(job, s->ctx, NULL);
   if (!s->job_out) return PLR_ERR_INVALID_STATE;
   s->job_out = 0;
   s->now = now_ns;

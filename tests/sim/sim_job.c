@@ -40,7 +40,7 @@ static void test_job(void **state) {
   print_hash("root", &p.stop_root);
   for (uint32_t i = 0; i < c.stages; i++) {
     plr_hash hash;
-    char name[16];
+    char name[32];
     plr_sha256(p.snapshot[i].data, p.snapshot[i].len, &hash);
     snprintf(name, sizeof name, "stage-%u", (unsigned)i);
     print_hash(name, &hash);
