@@ -68,7 +68,7 @@ def linted():
 
 
 def documented():
-    """The manual builds without a warning: links lead somewhere. (That nothing is missing, the crate itself demands.)"""
+    """The manual builds without a warning: links lead somewhere. (The crate demands that none is missing.)"""
     run(["cargo", "doc", "--offline", "--locked", "--no-deps", "--quiet", "-p", "pluralis"],
         {"RUSTDOCFLAGS": "-D warnings"})
     print("ok docs")
