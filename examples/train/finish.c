@@ -11,6 +11,8 @@ void finish_settings(struct report *r, const struct options *o, const struct pla
   const plr_model_info *m = &plan->info;
   char rate[FORMAT_CAP], delay[FORMAT_CAP];
   uint32_t version = plr_version();
+  static const char *const isa_names[] = {"portable", "AVX2", "AVX-512"}; /* PLR_ISA_* */
+  uint32_t isa = plr_context_isa(ctx);
   report_setting(r, "library", "libpluralis %u.%u.%u, numeric profile exact", version >> 16,
                  version >> 8 & 255, version & 255);
   report_setting(r, "model",
@@ -27,7 +29,7 @@ void finish_settings(struct report *r, const struct options *o, const struct pla
   report_setting(r, "stages", "%llu processes with %llu thread%s each, %s instructions",
                  (unsigned long long)o->stages, (unsigned long long)o->threads,
                  o->threads == 1 ? "" : "s",
-                 plr_context_isa(ctx) == PLR_ISA_AVX2 ? "AVX2" : "portable");
+                 isa < 3 ? isa_names[isa] : "other");
   report_setting(r, "links",
                  "TCP on the loopback device; %s and %s in each direction, shaped in user space",
                  format_rate(rate, o->rate),
