@@ -129,6 +129,11 @@ def built_script(*paths):
     return suite
 
 
+def topic(pattern):
+    """The C tests of one topic: test_<pattern>_* and the fuzz replays of that name."""
+    return lambda log, r: ctest("release", log, r, ["-R", "^(test|fuzz)_(%s)" % pattern])
+
+
 def suite_cuda(log, result):
     """The CUDA plugin on the emulator, the emulator's own tests, and what nvcc made of the plugin."""
     ctest("release", log, result, ["-L", "cuda"])
@@ -173,6 +178,16 @@ SUITES = {
     "clang": (True, lambda log, r: ctest("clang", log, r)),
     "asan": (True, lambda log, r: ctest("asan", log, r)),
     "tsan": (True, lambda log, r: ctest("tsan", log, r, ["-R", "base|kernels|shard|stage|sim"])),
+    # By topic, for one who works on it: part of `unit`, `python` and so on, so not in the default run.
+    "exact": (False, topic("kernels|exact|base_records")),
+    "ops": (False, topic("ops|graph")),
+    "families": (False, topic("families|weights")),
+    "snapshot": (False, topic("shard_snapshot|snapshot")),
+    "generate": (False, topic("generate|shard_sample")),
+    "codec": (False, topic("exchange|codec")),
+    "frame": (False, topic("frame")),
+    "link": (False, topic("link")),
+    "ledger": (False, topic("ledger")),
     "tsan-all": (False, lambda log, r: ctest("tsan", log, r)),
     "valgrind": (False, valgrind),
 }

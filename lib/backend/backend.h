@@ -5,7 +5,7 @@
 #include "base/base.h"
 #include "kernels/ops.h"
 
-#define PLR_DEVICE_API 1u
+#define PLR_DEVICE_API 2u
 
 typedef struct plr_device plr_device;
 

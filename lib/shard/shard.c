@@ -91,12 +91,11 @@ static plr_status alloc_activations(plr_shard *s) {
 
 static plr_status make_rope(plr_shard *s) {
   const plr_model_info *info = s->info;
-  plr_rope_table_args a = {s->constants[PLR_CONST_COS],
-                           s->constants[PLR_CONST_SIN],
-                           info->seq_len,
-                           0,
-                           info->head_dim,
-                           info->rope_theta};
+  plr_rope_table_args a = {.cos = s->constants[PLR_CONST_COS],
+                           .sin = s->constants[PLR_CONST_SIN],
+                           .positions = info->seq_len,
+                           .head_dim = info->head_dim,
+                           .theta = info->rope_theta};
   return s->device->vt->run(s->device, PLR_OP_ROPE_TABLE, &a);
 }
 

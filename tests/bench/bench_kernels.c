@@ -101,7 +101,7 @@ static void elementwise(plr_context *ctx) {
   report(ctx, "swiglu_bwd", PLR_OP_SWIGLU_BWD, &gate, ROWS * F);
   plr_embed_args e = {x, ids, y, z, x, ROWS, VOCAB, D};
   report(ctx, "embed_bwd", PLR_OP_EMBED_BWD, &e, N);
-  plr_xent_args xent = {y, ids, loss, ROWS, VOCAB, 1e-3f, 1};
+  plr_xent_args xent = {y, ids, loss, ROWS, VOCAB, 1e-3f, 1, 0.0f};
   report(ctx, "xent", PLR_OP_XENT, &xent, (int64_t)ROWS * VOCAB);
   report(ctx, "sumsq", PLR_OP_SUMSQ, &(plr_sumsq_args){z, sum, ROWS * F}, ROWS * F);
   plr_adamw_args adam = {x, m, v, z, ROWS * F, 1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.3f, 0.1f, 1.0f};

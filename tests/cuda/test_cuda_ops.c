@@ -146,7 +146,13 @@ static void rotary_positions(void **state) {
       int64_t positions = cases[c][0], heads = cases[c][2], head_dim = cases[c][3];
       int64_t half = head_dim / 2, rows = 2 * positions, ldx = heads * head_dim + cases[c][4];
       float *cosine = floats(positions * half), *sine = floats(positions * half);
-      plr_rope_table_args t = {cosine, sine, positions, cases[c][1], head_dim, 10000.0}, td = t;
+      plr_rope_table_args t = {.cos = cosine,
+                               .sin = sine,
+                               .positions = positions,
+                               .first_position = cases[c][1],
+                               .head_dim = head_dim,
+                               .theta = 10000.0},
+                          td = t;
       td.cos = upload_unset(positions * half);
       td.sin = upload_unset(positions * half);
       assert_int_equal(plr__ref_rope_table(&t), PLR_OK);
@@ -156,7 +162,7 @@ static void rotary_positions(void **state) {
 
       float *x = random_floats(rows * ldx, 1, 1.0f);
       plr_rope_args a = {
-          x, cosine, sine, rows, positions, heads, head_dim, ldx, seed % 2 ? -1.0f : 1.0f};
+          x, cosine, sine, rows, positions, heads, head_dim, ldx, seed % 2 ? -1.0f : 1.0f, NULL};
       plr_rope_args b = a;
       b.x = upload_floats(x, rows * ldx);
       b.cos = td.cos, b.sin = td.sin;
@@ -176,7 +182,7 @@ static void cross_entropy(void **state) {
       int32_t *labels = (int32_t *)allocate((size_t)rows * 4);
       fill_ids(labels, rows, 5, (uint32_t)vocab);
       for (int64_t r = 2; r < rows; r += 3) labels[r] = -1;
-      plr_xent_args a = {x, labels, loss, rows, vocab, 0.37f, with_grad}, b = a;
+      plr_xent_args a = {x, labels, loss, rows, vocab, 0.37f, with_grad, 0.0f}, b = a;
       b.logits = upload_floats(x, rows * vocab);
       b.labels = (int32_t *)upload(labels, rows * 4);
       b.loss = upload_unset(rows);
@@ -266,7 +272,8 @@ static void bad_sizes_are_refused(void **state) {
   assert_int_equal(device->vt->run(device, PLR_OP_MATMUL, &mm), PLR_ERR_INVALID_ARGUMENT);
   plr_attention_args at = {.batch = 1, .seq = 1, .heads = 3, .kv_heads = 2, .head_dim = 4};
   assert_int_equal(device->vt->run(device, PLR_OP_ATTENTION, &at), PLR_ERR_INVALID_ARGUMENT);
-  plr_rope_table_args t = {x, x, 1, 0, 3, 10000.0};
+  plr_rope_table_args t = {
+      .cos = x, .sin = x, .positions = 1, .first_position = 0, .head_dim = 3, .theta = 10000.0};
   assert_int_equal(device->vt->run(device, PLR_OP_ROPE_TABLE, &t), PLR_ERR_INVALID_ARGUMENT);
   assert_int_equal(device->vt->run(device, PLR_OP_COUNT, &t), PLR_ERR_UNSUPPORTED);
   assert_int_equal(device->vt->supports(device, PLR_OP_COUNT), 0);
@@ -281,7 +288,7 @@ static void bad_ids_are_reported(void **state) {
   float *table = upload_unset(3 * 8), *y = upload_unset(4 * 8), got[8];
   plr_embed_args e = {table, (int32_t *)upload(ids, sizeof ids), y, y, table, 4, 3, 8};
   plr_row_add_args r = {y, table, e.ids, y, 4, 3, 8, 1.0f};
-  plr_xent_args x = {y, e.ids, table, 4, 3, 1.0f, 1};
+  plr_xent_args x = {y, e.ids, table, 4, 3, 1.0f, 1, 0.0f};
   const plr_op_id ops[] = {PLR_OP_EMBED, PLR_OP_EMBED_BWD, PLR_OP_ROW_ADD, PLR_OP_XENT};
   const void *args[] = {&e, &e, &r, &x};
   for (int i = 0; i < 4; i++) {

@@ -64,9 +64,9 @@ static void one_attention(const attention_case *c) {
   float *out = random_floats(rows * ldo, 5, 1.0f), *top = floats(stats), *sum = floats(stats);
   float *dq = random_floats(rows * ldq, 6, 1.0f), *dk = random_floats(rows * ldk, 7, 1.0f);
   float *dv = random_floats(rows * ldv, 8, 1.0f);
-  plr_attention_args a = {q,           k,   v,   out,      top,    sum,      dout,
-                          dq,          dk,  dv,  c->batch, c->seq, c->heads, c->kv_heads,
-                          c->head_dim, ldq, ldk, ldv,      ldo,    0.3f,     NULL};
+  plr_attention_args a = {q,   k,   v,        out,    top,      sum,         dout,        dq,
+                          dk,  dv,  c->batch, c->seq, c->heads, c->kv_heads, c->head_dim, ldq,
+                          ldk, ldv, ldo,      0.3f,   0,        NULL};
   plr_attention_args d = a;
   d.q = upload_floats(q, rows * ldq), d.k = upload_floats(k, rows * ldk);
   d.v = upload_floats(v, rows * ldv), d.out = upload_floats(out, rows * ldo);

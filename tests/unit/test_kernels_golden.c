@@ -97,11 +97,17 @@ static void positions(run_state *s) {
   enum { SEQ = 33, HEADS = 2, DIM = 48, ROWS = 2 * SEQ };
   float c[SEQ * DIM / 2], sn[SEQ * DIM / 2], *x = random_floats(ROWS * HEADS * DIM, 10, 1.0f);
   for (int i = 0; i < 2; i++) {
-    run(s, PLR_OP_ROPE_TABLE, &(plr_rope_table_args){c, sn, SEQ, first[i], DIM, 10000.0});
+    run(s, PLR_OP_ROPE_TABLE,
+        &(plr_rope_table_args){.cos = c,
+                               .sin = sn,
+                               .positions = SEQ,
+                               .first_position = first[i],
+                               .head_dim = DIM,
+                               .theta = 10000.0});
     output(s, c, sizeof c), output(s, sn, sizeof sn);
     line(s, "rope_table %d+%dx%d", (int)first[i], SEQ, DIM);
   }
-  run(s, PLR_OP_ROPE, &(plr_rope_args){x, c, sn, ROWS, SEQ, HEADS, DIM, HEADS * DIM, 1.0f});
+  run(s, PLR_OP_ROPE, &(plr_rope_args){x, c, sn, ROWS, SEQ, HEADS, DIM, HEADS * DIM, 1.0f, NULL});
   output(s, x, ROWS * HEADS * DIM * 4), line(s, "rope %dx%dx%d", ROWS, HEADS, DIM);
   free(x);
 }
@@ -138,7 +144,7 @@ static void training(run_state *s) {
   int32_t labels[ROWS];
   fill_ids(labels, ROWS, 14, VOCAB);
   labels[2] = -1;
-  run(s, PLR_OP_XENT, &(plr_xent_args){logits, labels, loss, ROWS, VOCAB, 0.2f, 1});
+  run(s, PLR_OP_XENT, &(plr_xent_args){logits, labels, loss, ROWS, VOCAB, 0.2f, 1, 0.0f});
   output(s, logits, ROWS * VOCAB * 4), output(s, loss, sizeof loss);
   line(s, "xent %dx%d", ROWS, VOCAB);
   float *w = random_floats(N, 15, 1.0f), *m = random_floats(N, 16, 0.1f),

@@ -126,9 +126,22 @@ static void rope_gradient(void **state) {
   float *x = random_floats(n, 1, 1.0f), *dy = random_floats(n, 2, 1.0f);
   float *y = copy_floats(x, n), *gradient = copy_floats(dy, n);
   float *c = floats(table), *sn = floats(table);
-  plr_rope_table_args t = {c, sn, s.seq, s.first, s.head_dim, 10000.0};
+  plr_rope_table_args t = {.cos = c,
+                           .sin = sn,
+                           .positions = s.seq,
+                           .first_position = s.first,
+                           .head_dim = s.head_dim,
+                           .theta = 10000.0};
   assert_int_equal(plr__cpu_run(ctx, PLR_OP_ROPE_TABLE, &t), PLR_OK);
-  plr_rope_args a = {y, c, sn, s.rows, s.seq, s.heads, s.head_dim, s.heads * s.head_dim, 1.0f};
+  plr_rope_args a = {.x = y,
+                     .cos = c,
+                     .sin = sn,
+                     .rows = s.rows,
+                     .seq = s.seq,
+                     .heads = s.heads,
+                     .head_dim = s.head_dim,
+                     .ldx = s.heads * s.head_dim,
+                     .sign = 1.0f};
   assert_int_equal(plr__cpu_run(ctx, PLR_OP_ROPE, &a), PLR_OK);
   a.x = gradient, a.sign = -1.0f;
   assert_int_equal(plr__cpu_run(ctx, PLR_OP_ROPE, &a), PLR_OK);
@@ -176,7 +189,7 @@ static void attention_gradient_of(attention_shape s) {
                           NULL,    NULL,       s.batch,        s.seq,
                           s.heads, s.kv_heads, s.head_dim,     ld,
                           ld,      ld,         width,          (float)s.scale,
-                          NULL};
+                          0,       NULL};
   a.dk = gradient + width, a.dv = gradient + width + kv;
   size_t forward = plr__cpu_workspace(ctx, PLR_OP_ATTENTION, &a);
   size_t backward = plr__cpu_workspace(ctx, PLR_OP_ATTENTION_BWD, &a);
@@ -274,7 +287,7 @@ static void xent_gradient(void **state) {
   int64_t n = s.rows * s.vocab;
   float *x = random_floats(n, 1, 3.0f), *gradient = copy_floats(x, n), loss[4];
   const float weight[] = {0.25f, 0.25f, 0.25f, 0.25f};
-  plr_xent_args a = {gradient, labels, loss, s.rows, s.vocab, 0.25f, 1};
+  plr_xent_args a = {gradient, labels, loss, s.rows, s.vocab, 0.25f, 1, 0.0f};
   assert_int_equal(plr__cpu_run(ctx, PLR_OP_XENT, &a), PLR_OK);
   check("xent", xent_forward, &s, x, n, loss, weight, s.rows, gradient);
   free(x), free(gradient);

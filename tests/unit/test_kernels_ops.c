@@ -152,9 +152,14 @@ static void rotary_positions(void **state) {
     float *x0 = random_floats(rows * ldx, 1, 1.0f), *want = copy_floats(x0, rows * ldx);
     float *cos_want = floats(seq * hd / 2), *sin_want = floats(seq * hd / 2);
     float *cos_t = floats(seq * hd / 2), *sin_t = floats(seq * hd / 2);
-    plr_rope_table_args table = {cos_want, sin_want, seq, 4091, hd, 10000.0};
+    plr_rope_table_args table = {.cos = cos_want,
+                                 .sin = sin_want,
+                                 .positions = seq,
+                                 .first_position = 4091,
+                                 .head_dim = hd,
+                                 .theta = 10000.0};
     assert_int_equal(plr__ref_rope_table(&table), PLR_OK);
-    plr_rope_args a = {want, cos_want, sin_want, rows, seq, heads, hd, ldx, 1.0f};
+    plr_rope_args a = {want, cos_want, sin_want, rows, seq, heads, hd, ldx, 1.0f, NULL};
     assert_int_equal(plr__ref_rope(&a), PLR_OK);
     table.cos = cos_t, table.sin = sin_t;
     for (int c = 0; c < CONTEXTS && ctx[c]; c++) {
@@ -162,7 +167,7 @@ static void rotary_positions(void **state) {
       assert_int_equal(plr__cpu_rope_table(ctx[c], &table), PLR_OK);
       assert_same_bits(cos_t, cos_want, seq * hd / 2, "cos");
       assert_same_bits(sin_t, sin_want, seq * hd / 2, "sin");
-      plr_rope_args b = {x, cos_t, sin_t, rows, seq, heads, hd, ldx, 1.0f};
+      plr_rope_args b = {x, cos_t, sin_t, rows, seq, heads, hd, ldx, 1.0f, NULL};
       assert_int_equal(plr__cpu_rope(ctx[c], &b), PLR_OK);
       assert_same_bits(x, want, rows * ldx, "rope");
       b.sign = -1.0f;
@@ -184,11 +189,11 @@ static void cross_entropy(void **state) {
       int32_t *labels = (int32_t *)allocate((size_t)rows * 4);
       fill_ids(labels, rows, 6, (uint32_t)vocab);
       if (rows > 2) labels[1] = -1;
-      plr_xent_args a = {want, labels, loss_want, rows, vocab, 0.037f, grad};
+      plr_xent_args a = {want, labels, loss_want, rows, vocab, 0.037f, grad, 0.0f};
       assert_int_equal(plr__ref_xent(&a), PLR_OK);
       for (int c = 0; c < CONTEXTS && ctx[c]; c++) {
         float *x = copy_floats(x0, n);
-        plr_xent_args b = {x, labels, loss, rows, vocab, 0.037f, grad};
+        plr_xent_args b = {x, labels, loss, rows, vocab, 0.037f, grad, 0.0f};
         assert_int_equal(plr__cpu_xent(ctx[c], &b), PLR_OK);
         assert_same_bits(loss, loss_want, rows, "loss");
         assert_same_bits(x, want, n, "xent");
@@ -260,13 +265,13 @@ static void bad_sizes_and_ids_are_refused(void **state) {
   plr_row_add_args r = {x, x, ids, x + 32, 2, 3, 4, 1.0f};
   assert_int_equal(plr__cpu_row_add(ctx[1], &r), PLR_ERR_INVALID_ARGUMENT);
   ids[1] = 3;
-  plr_xent_args l = {x, ids, x + 32, 2, 3, 1.0f, 1};
+  plr_xent_args l = {x, ids, x + 32, 2, 3, 1.0f, 1, 0.0f};
   assert_int_equal(plr__cpu_xent(ctx[1], &l), PLR_ERR_INVALID_ARGUMENT);
   plr_add_args add = {x, x, x, -1};
   assert_int_equal(plr__cpu_add(ctx[1], &add), PLR_ERR_INVALID_ARGUMENT);
   plr_swiglu_args g = {x, x, x, NULL, NULL, NULL, 2, 4, 3};
   assert_int_equal(plr__cpu_swiglu(ctx[1], &g), PLR_ERR_INVALID_ARGUMENT);
-  plr_rope_table_args t = {x, x, 1, 0, 3, 1e4};
+  plr_rope_table_args t = {.cos = x, .sin = x, .positions = 1, .head_dim = 3, .theta = 1e4};
   assert_int_equal(plr__cpu_rope_table(ctx[1], &t), PLR_ERR_INVALID_ARGUMENT);
   t.head_dim = 4, t.theta = 0.5;
   assert_int_equal(plr__cpu_rope_table(ctx[1], &t), PLR_ERR_INVALID_ARGUMENT);

@@ -94,7 +94,7 @@ static plr_status device_synchronize(plr_device *device) {
 }
 
 static int32_t device_supports(const plr_device *, plr_op_id op) {
-  return op >= PLR_OP_FILL && op < PLR_OP_COUNT;
+  return op >= PLR_OP_FILL && op <= PLR_OP_DEQUANTISE;
 }
 
 static size_t device_workspace(plr_device *, plr_op_id op, const void *args) {
