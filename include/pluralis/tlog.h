@@ -70,7 +70,7 @@ PLR_API plr_status plr_log_cosigner_vkey(const char *name, const uint8_t public_
 /* Body of a POST to a witness's add-checkpoint: "old N", the consistency proof from N to the recorded checkpoint, and
  * that checkpoint. old_size: what the witness has seen, 0 at first; when it answers 409, its text says the size.
  * Errors: INVALID_STATE (no checkpoint), INVALID_ARGUMENT (old_size over the checkpoint's), BUFFER_TOO_SMALL (*len =
- * what is needed; 16 KiB is enough), IO, CORRUPT, NO_MEMORY. Since 0.1. */
+ * what is needed; 80 KiB is enough), IO, CORRUPT, NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_ledger_witness_request(plr_ledger *ledger, uint64_t old_size, char *buf, size_t cap,
                                               size_t *len, plr_error *err);
 
@@ -90,7 +90,8 @@ PLR_API plr_status plr_log_count_cosignatures(plr_context *ctx, const char *note
 /* Refuses to go on with a ledger that has lost entries: `note` is a checkpoint of this log that a witness or a mirror
  * shows. OK when it is of an earlier state of this very log. Errors: SEQUENCE (it is of more entries than we have: a
  * backup was restored; signing now would fork the log), MISMATCH (same log, other history: the log was forked),
- * those of plr_log_verify_checkpoint. After SEQUENCE or MISMATCH this handle signs and appends nothing more. Since 0.1. */
+ * those of plr_log_verify_checkpoint. After SEQUENCE or MISMATCH this handle signs and appends nothing more.
+ * Since 0.1. */
 PLR_API plr_status plr_ledger_guard(plr_ledger *ledger, const char *note, size_t len, plr_error *err);
 
 /* OK when the two checkpoints prove that a log showed two histories: both signed by (origin, public_key), of the same
@@ -101,7 +102,7 @@ PLR_API plr_status plr_log_verify_fork(const char *a, size_t a_len, const char *
 
 /* ---- a proof to carry away ---------------------------------------------------------------------- */
 
-/* A proof file (c2sp.org/tlog-proof@v1) that entry `index` is under the recorded checkpoint, whose cosignatures it
+/* A proof file (c2sp.org/tlog-proof@v1): entry `index` is under the recorded checkpoint, whose cosignatures it
  * includes: a holder can show it without the log. Errors: INVALID_STATE (no checkpoint), NOT_FOUND (index not under
  * it), BUFFER_TOO_SMALL (*len = what is needed), IO, CORRUPT, NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_ledger_proof(plr_ledger *ledger, uint64_t index, char *buf, size_t cap, size_t *len,
@@ -137,8 +138,8 @@ typedef struct plr_witness_store {
   void *user;
   /* Last size and root signed of a log, by SHA-256 of its origin. NOT_FOUND: none yet. */
   plr_status (*load)(void *user, const plr_hash *origin, uint64_t *size, plr_hash *root);
-  /* Replaces it, durably, if it still is (old_size, *old_root) (old_size 0: if there is none). SEQUENCE: it is not, since
-   * another request came first. */
+  /* Replaces it, durably, if it still is (old_size, *old_root) (old_size 0: if there is none). SEQUENCE: it is not,
+   * since another request came first. */
   plr_status (*swap)(void *user, const plr_hash *origin, uint64_t old_size, const plr_hash *old_root,
                      uint64_t new_size, const plr_hash *new_root);
 } plr_witness_store;
@@ -154,8 +155,9 @@ PLR_API plr_status plr_witness_add_log(plr_witness *witness, const char *origin,
                                        plr_error *err);
 
 /* Answers one add-checkpoint request at `now_s` seconds since 1970. *http_status is 200 with our signature line in
- * answer; 400 not a request; 403 no good signature of the log; 404 unknown log; 409 old is not what we have (answer: our
- * size, to be sent as text/x.tlog.size); 422 the proof does not hold; 500 the store failed. *len: bytes of the answer.
+ * answer; 400 not a request; 403 no good signature of the log; 404 unknown log; 409 old is not what we have (answer:
+ * our size, to be sent as text/x.tlog.size); 422 the proof does not hold; 500 the store failed. *len: bytes of the
+ * answer.
  * Errors: INVALID_ARGUMENT, BUFFER_TOO_SMALL (below 1,024 bytes of cap; nothing was done). Since 0.1. */
 PLR_API plr_status plr_witness_add_checkpoint(plr_witness *witness, uint64_t now_s, const char *body, size_t body_len,
                                               uint32_t *http_status, char *answer, size_t cap, size_t *len);

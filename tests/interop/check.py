@@ -1,6 +1,7 @@
 """Other implementations judge our formats; one line of `ok`, `not ok` or `skip` per check.
 
-Go's golang.org/x/mod/sumdb, which runs the checksum database of Go's modules: notes, trees, records and tiles, both ways.
+Go's golang.org/x/mod/sumdb, which runs the checksum database of Go's modules: notes, trees, records and tiles, both
+ways.
 """
 import os
 import shutil

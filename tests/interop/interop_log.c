@@ -2,7 +2,8 @@
  *   interop_log write FOLDER   grows a log, signing at every size of interest; publishes it to FOLDER/site and writes
  *                              what it signed and proved to FOLDER/ours.txt
  *   interop_log check FILE     verifies what the other side wrote in the same form, and prints how many of each
- * Lines: "key VKEY", "size N CHECKPOINT", "record I N LEAF HASHES", "tree M N HASHES": bytes in base64, hashes joined. */
+ * Lines: "key VKEY", "size N CHECKPOINT", "record I N LEAF HASHES", "tree M N HASHES": bytes in base64, hashes
+ * joined. */
 #include <pluralis/pluralis.h>
 
 #include <inttypes.h>
