@@ -1,87 +1,8 @@
-/* Kernels that reduce over a row by the 16-lane rule: rmsnorm, cross-entropy, sum of squares. */
+/* Kernels that reduce over a row by the 16-lane rule: softmax, cross-entropy, sum of squares. */
 #ifndef PLR_KERNELS_BODY_ROWS_H
 #define PLR_KERNELS_BODY_ROWS_H
 
 #include "kernels/body_elementwise.h"
-
-static inline v16 square_lanes(const float *x, int64_t d) {
-  v16 acc = v16_set1(0.0f);
-  int64_t i = 0;
-  for (; i + 16 <= d; i += 16) {
-    v16 v = v16_load(x + i);
-    acc = v16_fma(v, v, acc);
-  }
-  if (i < d) {
-    v16 v = v16_load_n(x + i, (int)(d - i));
-    acc = v16_select(m16_first((int)(d - i)), v16_fma(v, v, acc), acc);
-  }
-  return acc;
-}
-
-static void rmsnorm_range(const void *args, int64_t first, int64_t last) {
-  const plr_rmsnorm_args *a = (const plr_rmsnorm_args *)args;
-  for (int64_t r = first; r < last; r++) {
-    const float *x = a->x + r * a->d;
-    float *y = a->y + r * a->d;
-    float mean = v16_sum(square_lanes(x, a->d)) / (float)a->d;
-    float inv = 1.0f / sqrtf(mean + a->eps);
-    v16 scale = v16_set1(inv);
-    a->inv_rms[r] = inv;
-    for (int64_t i = 0; i < a->d; i += 16) {
-      int n = PLR_TAIL(i, a->d);
-      v16 v = v16_mul(load_lanes(x + i, n), scale);
-      if (a->gain) v = v16_mul(v, load_lanes(a->gain + i, n));
-      store_lanes(y + i, v, n);
-    }
-  }
-}
-
-/* dy * gain at element i. */
-static inline v16 scaled_gradient(const plr_rmsnorm_args *a, const float *dy, int64_t i, int n) {
-  v16 g = load_lanes(dy + i, n);
-  return a->gain ? v16_mul(g, load_lanes(a->gain + i, n)) : g;
-}
-
-static void rmsnorm_dx_range(const void *args, int64_t first, int64_t last) {
-  const plr_rmsnorm_args *a = (const plr_rmsnorm_args *)args;
-  for (int64_t r = first; r < last; r++) {
-    const float *x = a->x + r * a->d, *dy = a->dy + r * a->d;
-    float *dx = a->dx + r * a->d;
-    v16 acc = v16_set1(0.0f);
-    for (int64_t i = 0; i < a->d; i += 16) {
-      int n = PLR_TAIL(i, a->d);
-      v16 t = v16_fma(scaled_gradient(a, dy, i, n), load_lanes(x + i, n), acc);
-      acc = n == 16 ? t : v16_select(m16_first(n), t, acc);
-    }
-    float inv = a->inv_rms[r];
-    float c = v16_sum(acc) * inv * inv / (float)a->d;
-    v16 scale = v16_set1(inv), projection = v16_set1(c);
-    for (int64_t i = 0; i < a->d; i += 16) {
-      int n = PLR_TAIL(i, a->d);
-      v16 t = v16_fnma(projection, load_lanes(x + i, n), scaled_gradient(a, dy, i, n));
-      t = a->accumulate_dx ? v16_fma(scale, t, load_lanes(dx + i, n)) : v16_mul(scale, t);
-      store_lanes(dx + i, t, n);
-    }
-  }
-}
-
-/* Columns [first, last): one chain over the rows each. */
-static void rmsnorm_dgain_range(const void *args, int64_t first, int64_t last) {
-  const plr_rmsnorm_args *a = (const plr_rmsnorm_args *)args;
-  for (int64_t j = first; j < last; j += 64) {
-    int64_t end = last - j < 64 ? last : j + 64;
-    for (int64_t r = 0; r < a->rows; r++) {
-      const float *x = a->x + r * a->d, *dy = a->dy + r * a->d;
-      v16 scale = v16_set1(a->inv_rms[r]);
-      for (int64_t i = j; i < end; i += 16) {
-        int n = PLR_TAIL(i, end);
-        v16 normed = v16_mul(load_lanes(x + i, n), scale);
-        v16 sum = v16_fma(load_lanes(dy + i, n), normed, load_lanes(a->dgain + i, n));
-        store_lanes(a->dgain + i, sum, n);
-      }
-    }
-  }
-}
 
 static inline float row_max(const float *x, int64_t n) {
   v16 m = v16_set1(-INFINITY);
