@@ -4,25 +4,26 @@
 
 #include "kernels/body_elementwise.h"
 
-static inline float row_max(const float *x, int64_t n) {
+/* The elements [first, last) of a row; the lane of x[i] is i mod 16 wherever the range starts. */
+static inline v16 inside_lanes(int64_t first, int64_t last, int64_t i, v16 next, v16 acc) {
+  if (last - i < 16) next = v16_select(m16_first((int)(last - i)), next, acc);
+  return i < first ? v16_select(m16_first((int)(first - i)), acc, next) : next;
+}
+
+static inline float row_max(const float *x, int64_t first, int64_t last) {
   v16 m = v16_set1(-INFINITY);
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) m = v16_max(m, v16_load(x + i));
-  if (i < n) {
-    m16 mask = m16_first((int)(n - i));
-    m = v16_select(mask, v16_max(m, v16_load_n(x + i, (int)(n - i))), m);
-  }
+  for (int64_t i = first / 16 * 16; i < last; i += 16)
+    m = inside_lanes(first, last, i, v16_max(m, load_lanes(x + i, PLR_TAIL(i, last))), m);
   return v16_hmax(m);
 }
 
-/* Sum of exp(x - max); with keep, x becomes its exponentials. */
-static inline float row_exp_sum(float *x, int64_t n, float max, int keep) {
+/* Sum of exp(x - max); with keep, x becomes its exponentials (and below `first`, in its group, anything). */
+static inline float row_exp_sum(float *x, int64_t first, int64_t last, float max, int keep) {
   v16 sum = v16_set1(0.0f), top = v16_set1(max);
-  for (int64_t i = 0; i < n; i += 16) {
-    int lanes = PLR_TAIL(i, n);
+  for (int64_t i = first / 16 * 16; i < last; i += 16) {
+    int lanes = PLR_TAIL(i, last);
     v16 e = v16_exp(v16_sub(load_lanes(x + i, lanes), top));
-    v16 t = v16_add(sum, e);
-    sum = lanes == 16 ? t : v16_select(m16_first(lanes), t, sum);
+    sum = inside_lanes(first, last, i, v16_add(sum, e), sum);
     if (keep) store_lanes(x + i, e, lanes);
   }
   return v16_sum(sum);
@@ -38,8 +39,8 @@ static void xent_range(const void *args, int64_t first, int64_t last) {
       if (a->with_grad) memset(x, 0, (size_t)a->vocab * sizeof *x);
       continue;
     }
-    float max = row_max(x, a->vocab), wanted = x[label] - max;
-    float sum = row_exp_sum(x, a->vocab, max, a->with_grad != 0);
+    float max = row_max(x, 0, a->vocab), wanted = x[label] - max;
+    float sum = row_exp_sum(x, 0, a->vocab, max, a->with_grad != 0);
     a->loss[r] = plr__logf(sum) - wanted;
     if (!a->with_grad) continue;
     float inv = 1.0f / sum;

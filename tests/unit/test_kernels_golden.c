@@ -147,7 +147,7 @@ static void positions(run_state *s) {
 }
 
 static void attend(run_state *s, int64_t batch, int64_t seq, int64_t heads, int64_t kv_heads,
-                   int64_t dim) {
+                   int64_t dim, uint32_t window) {
   int64_t width = heads * dim, kv = kv_heads * dim, ld = width + 2 * kv, rows = batch * seq;
   float *x = random_floats(rows * ld, 11, 2.0f), *g = floats(rows * ld),
         *out = floats(rows * width);
@@ -158,17 +158,21 @@ static void attend(run_state *s, int64_t batch, int64_t seq, int64_t heads, int6
   a.dq = g, a.dk = g + width, a.dv = g + width + kv;
   a.batch = batch, a.seq = seq, a.heads = heads, a.kv_heads = kv_heads, a.head_dim = dim;
   a.ldq = a.ldk = a.ldv = ld, a.ldo = width, a.scale = 0.125f;
+  a.window = window;
+  char name[64];
+  int n = snprintf(name, sizeof name, "%dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads,
+                   (int)kv_heads, (int)dim);
+  if (window) snprintf(name + n, sizeof name - (size_t)n, " window %u", window);
   a.work = scratch(s, PLR_OP_ATTENTION, &a);
   run(s, PLR_OP_ATTENTION, &a);
   output(s, out, (size_t)(rows * width) * 4);
   output(s, max, (size_t)(rows * heads) * 4), output(s, sum, (size_t)(rows * heads) * 4);
-  line(s, "attention %dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads, (int)kv_heads, (int)dim);
+  line(s, "attention %s", name);
   free(a.work);
   a.work = scratch(s, PLR_OP_ATTENTION_BWD, &a);
   run(s, PLR_OP_ATTENTION_BWD, &a);
   output(s, g, (size_t)(rows * ld) * 4);
-  line(s, "attention_bwd %dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads, (int)kv_heads,
-       (int)dim);
+  line(s, "attention_bwd %s", name);
   free(x), free(g), free(out), free(dout), free(max), free(sum), free(a.work);
 }
 
@@ -243,8 +247,9 @@ static void compute(run_state *s, plr_context *ctx) {
   activations(s);
   blocks(s);
   positions(s);
-  attend(s, 2, 37, 4, 2, 24);
-  attend(s, 1, 130, 2, 1, 64);
+  attend(s, 2, 37, 4, 2, 24, 0);
+  attend(s, 1, 130, 2, 1, 64, 0);
+  attend(s, 1, 130, 2, 1, 32, 50);
   training(s);
   multiply(s, PLR_MATMUL_NN, 19, 35, 401);
   multiply(s, PLR_MATMUL_NT, 7, 50, 65);

@@ -115,7 +115,7 @@ static void rope_gradient(void **state) {
 /* ---- attention: inputs are rows of [q | k | v] ------------------------------------------------- */
 
 typedef struct attention_shape {
-  int64_t batch, seq, heads, kv_heads, head_dim;
+  int64_t batch, seq, heads, kv_heads, head_dim, window;
   double scale;
 } attention_shape;
 
@@ -130,7 +130,7 @@ static void attention_forward(const double *x, const void *shape, double *y) {
         const double *v = k + kv;
         double *out = y + (b * s->seq + t) * width + h * hd, sum = 0.0;
         for (int64_t i = 0; i < hd; i++) out[i] = 0.0;
-        for (int64_t j = 0; j <= t; j++) {
+        for (int64_t j = s->window && t >= s->window ? t - s->window + 1 : 0; j <= t; j++) {
           double score = 0.0;
           for (int64_t i = 0; i < hd; i++) score += q[i] * k[j * ld + i];
           double e = exp(score * s->scale); /* small scores: no maximum needed in float64 */
@@ -147,12 +147,28 @@ static void attention_gradient_of(attention_shape s) {
   float *x = random_floats(rows * ld, 1, 1.0f), *gradient = unset_floats(rows * ld);
   float *out = floats(rows * width), *dout = random_floats(rows * width, 2, 1.0f);
   float *max = floats(stats), *sum = floats(stats);
-  plr_attention_args a = {x,       x + width,  x + width + kv, out,
-                          max,     sum,        dout,           gradient,
-                          NULL,    NULL,       s.batch,        s.seq,
-                          s.heads, s.kv_heads, s.head_dim,     ld,
-                          ld,      ld,         width,          (float)s.scale,
-                          0,       NULL};
+  plr_attention_args a = {x,
+                          x + width,
+                          x + width + kv,
+                          out,
+                          max,
+                          sum,
+                          dout,
+                          gradient,
+                          NULL,
+                          NULL,
+                          s.batch,
+                          s.seq,
+                          s.heads,
+                          s.kv_heads,
+                          s.head_dim,
+                          ld,
+                          ld,
+                          ld,
+                          width,
+                          (float)s.scale,
+                          (uint32_t)s.window,
+                          NULL};
   a.dk = gradient + width, a.dv = gradient + width + kv;
   size_t forward = plr__cpu_workspace(ctx, PLR_OP_ATTENTION, &a);
   size_t backward = plr__cpu_workspace(ctx, PLR_OP_ATTENTION_BWD, &a);
@@ -165,9 +181,12 @@ static void attention_gradient_of(attention_shape s) {
 
 static void attention_gradient(void **state) {
   (void)state;
-  static const attention_shape shapes[] = {
-      {2, 5, 4, 2, 8, 0.25}, {1, 53, 1, 1, 6, 0.5}, {1, 18, 3, 1, 17, 0.25}};
-  for (int i = 0; i < 3; i++) attention_gradient_of(shapes[i]);
+  static const attention_shape shapes[] = {{2, 5, 4, 2, 8, 0, 0.25},
+                                           {1, 53, 1, 1, 6, 0, 0.5},
+                                           {1, 18, 3, 1, 17, 0, 0.25},
+                                           {2, 21, 2, 1, 8, 4, 0.25},
+                                           {1, 61, 1, 1, 6, 23, 0.5}};
+  for (int i = 0; i < 5; i++) attention_gradient_of(shapes[i]);
 }
 
 /* ---- swiglu: inputs are rows of [gate | up] ---------------------------------------------------- */
