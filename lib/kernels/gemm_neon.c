@@ -1,4 +1,5 @@
-/* The matrix product's inner parts for NEON (every aarch64 processor). */
+/* The matrix product's inner parts for NEON (every aarch64 processor). There are no masked loads and stores, so that
+ * columns past the last whole tile are computed in a tile of the stack. */
 #include "kernels/gemm_int.h"
 
 #include <arm_neon.h>
@@ -8,22 +9,11 @@
 #define NR     16
 #define INLINE static inline __attribute__((always_inline))
 
-/* Four columns of C at `from`, of which n count (n <= 0: none). */
-INLINE float32x4_t load(const float *from, int64_t n) {
-  if (n >= 4) return vld1q_f32(from);
-  float t[4] = {0};
-  for (int64_t i = 0; i < n; i++) t[i] = from[i];
-  return vld1q_f32(t);
-}
-
-INLINE void store(float *to, float32x4_t x, int64_t n) {
-  if (n >= 4) {
-    vst1q_f32(to, x);
-    return;
-  }
-  float t[4];
-  vst1q_f32(t, x);
-  for (int64_t i = 0; i < n; i++) to[i] = t[i];
+/* `cols` columns of each row; the row starts are ld floats apart. */
+static void copy_columns(int64_t rows, int64_t cols, const float *from, int64_t ld_from, float *to,
+                         int64_t ld_to) {
+  for (int64_t r = 0; r < rows; r++)
+    memcpy(to + r * ld_to, from + r * ld_from, (size_t)cols * sizeof *to);
 }
 
 /* ---- the register tile ------------------------------------------------------------------------ */
@@ -35,58 +25,49 @@ INLINE void store(float *to, float32x4_t x, int64_t n) {
 #define LOAD_ROW(r)                                                                                \
   float32x4_t c##r##0 = vdupq_n_f32(0), c##r##1 = c##r##0, c##r##2 = c##r##0, c##r##3 = c##r##0;   \
   if (r < rows && s->resume) {                                                                     \
-    const float *at = c + r * s->ldc;                                                              \
-    c##r##0 = load(at, cols);                                                                      \
-    c##r##1 = load(at + 4, cols - 4);                                                              \
-    c##r##2 = load(at + 8, cols - 8);                                                              \
-    c##r##3 = load(at + 12, cols - 12);                                                            \
+    const float *at = c + r * ldc;                                                                 \
+    c##r##0 = vld1q_f32(at), c##r##1 = vld1q_f32(at + 4);                                          \
+    c##r##2 = vld1q_f32(at + 8), c##r##3 = vld1q_f32(at + 12);                                     \
   }
 
 #define STORE_ROW(r)                                                                               \
   if (r < rows) {                                                                                  \
-    float *at = c + r * s->ldc;                                                                    \
-    store(at, c##r##0, cols);                                                                      \
-    store(at + 4, c##r##1, cols - 4);                                                              \
-    store(at + 8, c##r##2, cols - 8);                                                              \
-    store(at + 12, c##r##3, cols - 12);                                                            \
+    float *at = c + r * ldc;                                                                       \
+    vst1q_f32(at, c##r##0), vst1q_f32(at + 4, c##r##1);                                            \
+    vst1q_f32(at + 8, c##r##2), vst1q_f32(at + 12, c##r##3);                                       \
   }
 
-/* Four k of a row of A that is read in place. */
+/* Of a row of A: four k when it is read in place, else one. */
 #define FOUR_OF_ROW(r)                                                                             \
   const float32x4_t a##r = r < rows ? vld1q_f32(a + r * row_stride) : vdupq_n_f32(0);
+#define ONE_OF_ROW(r)                                                                              \
+  const float32x4_t a##r = r < rows ? vld1q_dup_f32(a + r * row_stride) : vdupq_n_f32(0);
 
-/* One k: `lane` of those four times 16 columns of B. A column's vector serves all rows before the next is loaded:
- * the accumulators, the rows' vectors and that one are 31 registers. */
-#define LANE_OF_COLUMNS(r, q, lane)                                                                \
-  if (r < rows) c##r##q = vfmaq_laneq_f32(c##r##q, bv, a##r, lane);
-#define COLUMNS_BY_LANE(q, lane)                                                                   \
+/* Four columns of one k serve all rows before the next four are loaded: the accumulators, the rows' vectors and that
+ * one are 31 registers. Written out, since gcc takes the lanes out into registers that there are none left for; the
+ * empty statement keeps it from loading ahead, for the same reason. */
+#define FMA_LANE(r, q, lane)                                                                       \
+  if (r < rows) __asm__("fmla %0.4s, %1.4s, %2.s[" #lane "]" : "+w"(c##r##q) : "w"(bv), "w"(a##r));
+#define COLUMNS(q, lane)                                                                           \
   {                                                                                                \
-    const float32x4_t bv = vld1q_f32(b + 4 * (q));                                                 \
-    LANE_OF_COLUMNS(0, q, lane)                                                                    \
-    LANE_OF_COLUMNS(1, q, lane)                                                                    \
-    LANE_OF_COLUMNS(2, q, lane)                                                                    \
-    LANE_OF_COLUMNS(3, q, lane)                                                                    \
-    LANE_OF_COLUMNS(4, q, lane)                                                                    \
-    LANE_OF_COLUMNS(5, q, lane)                                                                    \
+    const float32x4_t bv = vld1q_f32(b + 4 * q);                                                   \
+    FMA_LANE(0, q, lane)                                                                           \
+    FMA_LANE(1, q, lane)                                                                           \
+    FMA_LANE(2, q, lane)                                                                           \
+    FMA_LANE(3, q, lane)                                                                           \
+    FMA_LANE(4, q, lane)                                                                           \
+    FMA_LANE(5, q, lane)                                                                           \
+    __asm__ volatile("" ::: "memory");                                                             \
   }
 #define STEP_BY_LANE(lane)                                                                         \
-  COLUMNS_BY_LANE(0, lane)                                                                         \
-  COLUMNS_BY_LANE(1, lane)                                                                         \
-  COLUMNS_BY_LANE(2, lane)                                                                         \
-  COLUMNS_BY_LANE(3, lane)                                                                         \
+  COLUMNS(0, lane)                                                                                 \
+  COLUMNS(1, lane)                                                                                 \
+  COLUMNS(2, lane)                                                                                 \
+  COLUMNS(3, lane)                                                                                 \
   b += NR;
 
-#define STEP_ROW(r)                                                                                \
-  if (r < rows) {                                                                                  \
-    const float x = a[r * row_stride];                                                             \
-    c##r##0 = vfmaq_n_f32(c##r##0, b0, x);                                                         \
-    c##r##1 = vfmaq_n_f32(c##r##1, b1, x);                                                         \
-    c##r##2 = vfmaq_n_f32(c##r##2, b2, x);                                                         \
-    c##r##3 = vfmaq_n_f32(c##r##3, b3, x);                                                         \
-  }
-
-/* rows x 16 elements of C, of which cols columns count. */
-INLINE void tile(const int rows, const plr__gemm_strip *s, const float *b, float *c, int64_t cols) {
+/* rows x 16 elements of C. */
+INLINE void tile(const int rows, const plr__gemm_strip *s, const float *b, float *c, int64_t ldc) {
   EACH_ROW(LOAD_ROW)
   const int64_t row_stride = s->row_stride, k_stride = s->k_stride;
   const float *a = s->a;
@@ -99,10 +80,9 @@ INLINE void tile(const int rows, const plr__gemm_strip *s, const float *b, float
       STEP_BY_LANE(2)
       STEP_BY_LANE(3)
     }
-  for (; p > 0; p--, a += k_stride, b += NR) {
-    const float32x4_t b0 = vld1q_f32(b), b1 = vld1q_f32(b + 4);
-    const float32x4_t b2 = vld1q_f32(b + 8), b3 = vld1q_f32(b + 12);
-    EACH_ROW(STEP_ROW)
+  for (; p > 0; p--, a += k_stride) {
+    EACH_ROW(ONE_OF_ROW)
+    STEP_BY_LANE(0)
   }
   EACH_ROW(STORE_ROW)
 }
@@ -110,17 +90,15 @@ INLINE void tile(const int rows, const plr__gemm_strip *s, const float *b, float
 /* The tiles of one strip. While one computes, the lines of C that the next one starts from are fetched. */
 INLINE void strip_rows(const int rows, const plr__gemm_strip *s) {
   const float *b = s->b;
-  float *c = s->c;
-  for (int64_t left = s->cols; left > 0; left -= NR) {
-    if (left > NR)
-      for (int r = 0; r < rows; r++) __builtin_prefetch(c + r * s->ldc + NR, 1);
-    if (left >= NR)
-      tile(rows, s, b, c, NR);
-    else
-      tile(rows, s, b, c, left);
-    b += s->depth * NR;
-    c += NR;
+  float *c = s->c, edge[MR * NR];
+  const int64_t whole = s->cols / NR * NR, rest = s->cols - whole;
+  for (int64_t j = 0; j < s->cols; j += NR, b += s->depth * NR) {
+    if (j + NR < s->cols)
+      for (int r = 0; r < rows; r++) __builtin_prefetch(c + r * s->ldc + j + NR, 1);
+    if (j == whole && s->resume) copy_columns(rows, rest, c + j, s->ldc, edge, NR);
+    tile(rows, s, b, j < whole ? c + j : edge, j < whole ? s->ldc : NR);
   }
+  if (rest > 0) copy_columns(rows, rest, edge, NR, c + whole, s->ldc);
 }
 
 static void strip(const plr__gemm_strip *s) {
@@ -148,14 +126,14 @@ static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, 
 }
 
 static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels) {
+  const int64_t whole = cols / NR * NR, rest = cols - whole;
   for (int64_t p = 0; p < depth; p++) {
     const float *row = b + p * ldb;
     float *to = panels + p * NR;
-    for (int64_t left = cols; left > 0; left -= NR) {
-      for (int64_t i = 0; i < NR; i += 4) vst1q_f32(to + i, load(row + i, left - i));
-      row += NR;
-      to += depth * NR;
-    }
+    for (int64_t j = 0; j < whole; j += NR, to += depth * NR) memcpy(to, row + j, NR * sizeof *to);
+    if (rest == 0) continue;
+    memcpy(to, row + whole, (size_t)rest * sizeof *to);
+    memset(to + rest, 0, (size_t)(NR - rest) * sizeof *to);
   }
 }
 
@@ -163,9 +141,9 @@ static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float
 INLINE void transpose_4x4(const float *from, int64_t ld, float *to) {
   const float32x4_t r0 = vld1q_f32(from), r1 = vld1q_f32(from + ld);
   const float32x4_t r2 = vld1q_f32(from + 2 * ld), r3 = vld1q_f32(from + 3 * ld);
-  const float32x4x2_t low = vzipq_f32(r0, r2), high = vzipq_f32(r1, r3);
-  const float32x4x2_t first = vzipq_f32(low.val[0], high.val[0]);
-  const float32x4x2_t last = vzipq_f32(low.val[1], high.val[1]);
+  const float32x4x2_t even = vzipq_f32(r0, r2), odd = vzipq_f32(r1, r3);
+  const float32x4x2_t first = vzipq_f32(even.val[0], odd.val[0]);
+  const float32x4x2_t last = vzipq_f32(even.val[1], odd.val[1]);
   vst1q_f32(to, first.val[0]);
   vst1q_f32(to + NR, first.val[1]);
   vst1q_f32(to + 2 * NR, last.val[0]);
@@ -199,33 +177,40 @@ static void pack_transposed(const float *b, int64_t ldb, int64_t depth, int64_t 
 
 /* ---- few rows --------------------------------------------------------------------------------- */
 
-/* `steps` of k for 16 columns, of which cols count; rows and steps are constants where this is inlined. Each vector
- * of B is read once, in the order it is stored, and serves all rows. */
-INLINE void thin_columns(const int rows, const int steps, int64_t cols, const float *a,
-                         const float *b, int64_t ldb, float *c, int64_t ldc) {
+/* `steps` of k for 16 columns; rows and steps are constants where this is inlined. Each vector of B is read once, in
+ * the order it is stored, and serves all rows. */
+INLINE void thin_columns(const int rows, const int steps, const float *a, const float *b,
+                         int64_t ldb, float *c, int64_t ldc) {
   float32x4_t bv[4][4];
 #pragma GCC unroll 4
   for (int p = 0; p < steps; p++)
 #pragma GCC unroll 4
-    for (int q = 0; q < 4; q++) bv[p][q] = load(b + p * ldb + 4 * q, cols - 4 * q);
+    for (int q = 0; q < 4; q++) bv[p][q] = vld1q_f32(b + p * ldb + 4 * q);
 #pragma GCC unroll 8
   for (int r = 0; r < rows; r++) {
     float *at = c + r * ldc;
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++) {
-      float32x4_t x = load(at + 4 * q, cols - 4 * q);
+      float32x4_t x = vld1q_f32(at + 4 * q);
 #pragma GCC unroll 4
       for (int p = 0; p < steps; p++) x = vfmaq_n_f32(x, bv[p][q], a[p * rows + r]);
-      store(at + 4 * q, x, cols - 4 * q);
+      vst1q_f32(at + 4 * q, x);
     }
   }
 }
 
 INLINE void thin_steps(const int rows, const int steps, int64_t cols, const float *a,
                        const float *b, int64_t ldb, float *c, int64_t ldc) {
-  int64_t j = 0;
-  for (; j + 16 <= cols; j += 16) thin_columns(rows, steps, 16, a, b + j, ldb, c + j, ldc);
-  if (j < cols) thin_columns(rows, steps, cols - j, a, b + j, ldb, c + j, ldc);
+  float b_edge[4 * NR] = {0}, c_edge[PLR_GEMM_THIN * NR] = {0};
+  const int64_t whole = cols / NR * NR, rest = cols - whole;
+  if (rest > 0) {
+    copy_columns(steps, rest, b + whole, ldb, b_edge, NR);
+    copy_columns(rows, rest, c + whole, ldc, c_edge, NR);
+  }
+  for (int64_t j = 0; j < cols; j += NR)
+    thin_columns(rows, steps, a, j < whole ? b + j : b_edge, j < whole ? ldb : NR,
+                 j < whole ? c + j : c_edge, j < whole ? ldc : NR);
+  if (rest > 0) copy_columns(rows, rest, c_edge, NR, c + whole, ldc);
 }
 
 INLINE void thin_rows(const int rows, int64_t cols, int64_t depth, const float *a, const float *b,
