@@ -10,6 +10,7 @@ pub const PLR_LOG_DEBUG: u32 = 4;
 pub const PLR_ISA_PORTABLE: u32 = 0;
 pub const PLR_ISA_AVX2: u32 = 1;
 pub const PLR_ISA_AVX512: u32 = 2;
+pub const PLR_ISA_NEON: u32 = 16;
 pub const PLR_ISA_BEST: u32 = 4294967295;
 pub const PLR_MAX_DIMS: u32 = 4;
 pub const PLR_DTYPE_F32: u32 = 1;

@@ -11,6 +11,7 @@ constants! {
     PLR_ISA_PORTABLE: u32,
     PLR_ISA_AVX2: u32,
     PLR_ISA_AVX512: u32,
+    PLR_ISA_NEON: u32,
     PLR_ISA_BEST: u32,
     PLR_MAX_DIMS: u32,
     PLR_DTYPE_F32: u32,
