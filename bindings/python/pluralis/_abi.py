@@ -106,6 +106,8 @@ PLR_SCHEDULE_COSINE = 2
 PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
+PLR_PARAMETER_WEIGHT = 0
+PLR_PARAMETER_GRADIENT = 1
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
 PLR_SIDE_UPSTREAM = 0
@@ -472,6 +474,16 @@ class plr_shard_options(Structure):
     ]
 
 
+class plr_parameter_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('block', c_uint32),
+        ('rows', c_int64),
+        ('cols', c_int64),
+        ('name', c_char_p),
+    ]
+
+
 class plr_stage_options(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -657,6 +669,10 @@ FUNCTIONS = {
     'plr_shard_infer': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
     'plr_shard_loss': (c_int32, [c_void_p, POINTER(plr_tensor), c_void_p, c_void_p]),
     'plr_sample': (c_int32, [c_void_p, c_uint32, c_float, c_uint32, c_uint64, c_uint64, c_void_p]),
+    'plr_shard_parameters': (c_uint32, [c_void_p]),
+    'plr_shard_parameter': (c_int32, [c_void_p, c_uint32, POINTER(plr_parameter_info)]),
+    'plr_shard_read': (c_int32, [c_void_p, c_uint32, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_shard_write': (c_int32, [c_void_p, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
     'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
     'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
@@ -709,6 +725,7 @@ STRUCTS = {
     'plr_link_stats': plr_link_stats,
     'plr_model_info': plr_model_info,
     'plr_shard_options': plr_shard_options,
+    'plr_parameter_info': plr_parameter_info,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
@@ -761,6 +778,8 @@ CONSTANTS = [
     'PLR_MAX_BLOCKS',
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',
+    'PLR_PARAMETER_WEIGHT',
+    'PLR_PARAMETER_GRADIENT',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
     'PLR_SIDE_UPSTREAM',

@@ -25,6 +25,8 @@ pub const PLR_SCHEDULE_COSINE: u32 = 2;
 pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
+pub const PLR_PARAMETER_WEIGHT: u32 = 0;
+pub const PLR_PARAMETER_GRADIENT: u32 = 1;
 pub const PLR_FRAME_HEADER: u32 = 64;
 pub const PLR_ROLE_ACTIVATION: u32 = 1;
 pub const PLR_ROLE_GRADIENT: u32 = 2;
@@ -522,6 +524,38 @@ extern "C" {
         seed: u64,
         position: u64,
         token: *mut i32,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_parameter_info {
+    pub struct_size: u32,
+    pub block: u32,
+    pub rows: i64,
+    pub cols: i64,
+    pub name: *const ::std::os::raw::c_char,
+}
+extern "C" {
+    pub fn plr_shard_parameters(shard: *const plr_shard) -> u32;
+}
+extern "C" {
+    pub fn plr_shard_parameter(shard: *const plr_shard, i: u32, info: *mut plr_parameter_info) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_read(
+        shard: *mut plr_shard,
+        what: u32,
+        name: *const ::std::os::raw::c_char,
+        out: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_write(
+        shard: *mut plr_shard,
+        name: *const ::std::os::raw::c_char,
+        in_: *const plr_tensor,
+        err: *mut plr_error,
     ) -> plr_status;
 }
 extern "C" {

@@ -26,6 +26,8 @@ constants! {
     PLR_MAX_BLOCKS: u32,
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
+    PLR_PARAMETER_WEIGHT: u32,
+    PLR_PARAMETER_GRADIENT: u32,
     PLR_FRAME_HEADER: u32,
     PLR_ROLE_ACTIVATION: u32,
     PLR_ROLE_GRADIENT: u32,
@@ -199,6 +201,13 @@ structs! {
         inference_only = "inference_only",
         reserved = "reserved",
         device = "device",
+    }
+    plr_parameter_info {
+        struct_size = "struct_size",
+        block = "block",
+        rows = "rows",
+        cols = "cols",
+        name = "name",
     }
     plr_codec {
         predict = "predict",
