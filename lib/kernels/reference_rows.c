@@ -11,10 +11,6 @@ static float tree(float lane[16]) {
   return lane[0];
 }
 
-static float sigmoid(float x) {
-  return 1.0f / (1.0f + plr__expf(-x));
-}
-
 plr_status plr__ref_fill(const plr_fill_args *a) {
   for (int64_t i = 0; i < a->n; i++) a->y[i] = a->value;
   return PLR_OK;
@@ -22,6 +18,28 @@ plr_status plr__ref_fill(const plr_fill_args *a) {
 
 plr_status plr__ref_add(const plr_add_args *a) {
   for (int64_t i = 0; i < a->n; i++) a->y[i] = a->a[i] + a->b[i];
+  return PLR_OK;
+}
+
+plr_status plr__ref_mul(const plr_add_args *a) {
+  for (int64_t i = 0; i < a->n; i++) a->y[i] = a->a[i] * a->b[i];
+  return PLR_OK;
+}
+
+plr_status plr__ref_scale(const plr_scale_args *a) {
+  for (int64_t i = 0; i < a->n; i++) a->y[i] = a->x[i] * a->by;
+  return PLR_OK;
+}
+
+plr_status plr__ref_bias(const plr_bias_args *a) {
+  for (int64_t r = 0; r < a->rows; r++)
+    for (int64_t i = 0; i < a->d; i++) a->y[r * a->d + i] = a->x[r * a->d + i] + a->bias[i];
+  return PLR_OK;
+}
+
+plr_status plr__ref_bias_bwd(const plr_bias_args *a) {
+  for (int64_t r = 0; r < a->rows; r++)
+    for (int64_t i = 0; i < a->d; i++) a->dbias[i] += a->dy[r * a->d + i];
   return PLR_OK;
 }
 
@@ -50,66 +68,6 @@ plr_status plr__ref_embed_bwd(const plr_embed_args *a) {
   if (!ids_in_range(a->ids, a->rows, a->vocab)) return PLR_ERR_INVALID_ARGUMENT;
   for (int64_t r = 0; r < a->rows; r++)
     for (int64_t i = 0; i < a->w; i++) a->dtable[a->ids[r] * a->w + i] += a->dy[r * a->w + i];
-  return PLR_OK;
-}
-
-plr_status plr__ref_swiglu(const plr_swiglu_args *a) {
-  for (int64_t r = 0; r < a->rows; r++)
-    for (int64_t i = 0; i < a->f; i++) {
-      float g = a->gate[r * a->ldg + i];
-      a->h[r * a->f + i] = g * sigmoid(g) * a->up[r * a->ldg + i];
-    }
-  return PLR_OK;
-}
-
-plr_status plr__ref_swiglu_bwd(const plr_swiglu_args *a) {
-  for (int64_t r = 0; r < a->rows; r++)
-    for (int64_t i = 0; i < a->f; i++) {
-      float g = a->gate[r * a->ldg + i], up = a->up[r * a->ldg + i], dh = a->dh[r * a->f + i];
-      float s = sigmoid(g), silu = g * s;
-      a->dgate[r * a->ldg + i] = dh * up * fmaf(silu, 1.0f - s, s);
-      a->dup[r * a->ldg + i] = dh * silu;
-    }
-  return PLR_OK;
-}
-
-plr_status plr__ref_rmsnorm(const plr_rmsnorm_args *a) {
-  for (int64_t r = 0; r < a->rows; r++) {
-    const float *x = a->x + r * a->d;
-    float lane[16] = {0};
-    for (int64_t i = 0; i < a->d; i++) lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
-    float inv = 1.0f / sqrtf(tree(lane) / (float)a->d + a->eps);
-    a->inv_rms[r] = inv;
-    for (int64_t i = 0; i < a->d; i++) {
-      float v = x[i] * inv;
-      a->y[r * a->d + i] = a->gain ? v * a->gain[i] : v;
-    }
-  }
-  return PLR_OK;
-}
-
-plr_status plr__ref_rmsnorm_bwd(const plr_rmsnorm_args *a) {
-  if (a->dgain)
-    for (int64_t r = 0; r < a->rows; r++)
-      for (int64_t i = 0; i < a->d; i++) {
-        float normed = a->x[r * a->d + i] * a->inv_rms[r];
-        a->dgain[i] = fmaf(a->dy[r * a->d + i], normed, a->dgain[i]);
-      }
-  if (!a->dx) return PLR_OK;
-  for (int64_t r = 0; r < a->rows; r++) {
-    const float *x = a->x + r * a->d, *dy = a->dy + r * a->d;
-    float *dx = a->dx + r * a->d, lane[16] = {0}, inv = a->inv_rms[r];
-    for (int64_t i = 0; i < a->d; i++) {
-      float g = a->gain ? dy[i] * a->gain[i] : dy[i];
-      lane[i % 16] = fmaf(g, x[i], lane[i % 16]);
-    }
-    float c = tree(lane) * inv * inv / (float)a->d;
-    for (int64_t i = 0; i < a->d; i++) {
-      float g = a->gain ? dy[i] * a->gain[i] : dy[i];
-      float t = fmaf(-c, x[i], g);
-      dx[i] = a->accumulate_dx ? fmaf(inv, t, dx[i]) : inv * t;
-    }
-  }
   return PLR_OK;
 }
 

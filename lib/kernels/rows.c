@@ -1,4 +1,4 @@
-/* Row operations: rmsnorm, rotary positions, cross-entropy. */
+/* Row operations: norms, rotary positions, cross-entropy. */
 #include "kernels/vec_kernels.h"
 
 plr_status plr__cpu_rmsnorm(plr_context *ctx, const plr_rmsnorm_args *a) {
@@ -12,6 +12,21 @@ plr_status plr__cpu_rmsnorm_bwd(plr_context *ctx, const plr_rmsnorm_args *a) {
   /* dgain first: dx may overwrite dy. */
   if (a->dgain) plr__partition(ctx, a->d, 16, a->rows, plr__vec(ctx)->rmsnorm_dgain, a);
   if (a->dx) plr__partition(ctx, a->rows, 1, 2 * a->d, plr__vec(ctx)->rmsnorm_dx, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_layernorm(plr_context *ctx, const plr_layernorm_args *a) {
+  if (a->rows < 0 || a->d <= 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->rows, 1, a->d, plr__vec(ctx)->layernorm, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_layernorm_bwd(plr_context *ctx, const plr_layernorm_args *a) {
+  if (a->rows < 0 || a->d <= 0) return PLR_ERR_INVALID_ARGUMENT;
+  const plr_vec_kernels *vec = plr__vec(ctx);
+  if (a->dgain) plr__partition(ctx, a->d, 16, a->rows, vec->layernorm_dgain, a);
+  if (a->dbias) plr__partition(ctx, a->d, 16, a->rows, vec->layernorm_dbias, a);
+  if (a->dx) plr__partition(ctx, a->rows, 1, 2 * a->d, vec->layernorm_dx, a);
   return PLR_OK;
 }
 
