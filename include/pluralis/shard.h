@@ -62,9 +62,22 @@ PLR_API plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr
                                       plr_tensor *grad_in);
 
 /* Applies the optimizer to the accumulated gradients, clears them and counts the step. A non-finite gradient
- * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy or there
- * was no backward. Since 0.1. */
+ * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy, when
+ * there was no backward, or when the model limits its norm globally (clip_scope) and the shard is not all of it.
+ * Since 0.1. */
 PLR_API plr_status plr_shard_step(plr_shard *shard);
+
+/* For a model whose clip_scope is "global": the sum of squares of the accumulated gradient of each of the shard's
+ * blocks, count = end - first numbers; infinity for all of them when a gradient is not finite. Whoever runs the shards
+ * collects the sums of all blocks and hands them to every shard's plr_shard_step_global. Errors: INVALID_ARGUMENT
+ * (count), INVALID_STATE (as plr_shard_step: a slot is busy, no backward). Since 0.1. */
+PLR_API plr_status plr_shard_gradient_sums(plr_shard *shard, double *sums, uint32_t count);
+
+/* plr_shard_step with the sums of all `count` blocks of the model in order, which are added in that order: the same
+ * bits for every split. A sum of infinity refuses the step on every shard: NON_FINITE, weights unchanged, gradients
+ * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what it
+ * measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE. Since 0.1. */
+PLR_API plr_status plr_shard_step_global(plr_shard *shard, const double *sums, uint32_t count);
 
 /* Optimizer steps done since the seeded start. Since 0.1. */
 PLR_API uint64_t plr_shard_steps(const plr_shard *shard);
