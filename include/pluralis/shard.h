@@ -75,8 +75,9 @@ PLR_API plr_status plr_shard_gradient_sums(plr_shard *shard, double *sums, uint3
 
 /* plr_shard_step with the sums of all `count` blocks of the model in order, which are added in that order: the same
  * bits for every split. A sum of infinity refuses the step on every shard: NON_FINITE, weights unchanged, gradients
- * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what it
- * measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE. Since 0.1. */
+ * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what
+ * it measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE.
+ * Since 0.1. */
 PLR_API plr_status plr_shard_step_global(plr_shard *shard, const double *sums, uint32_t count);
 
 /* Optimizer steps done since the seeded start. Since 0.1. */

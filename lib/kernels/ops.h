@@ -162,8 +162,8 @@ typedef struct plr_route_args {
   void *work;
 } plr_route_args;
 
-/* y[slot] = x[pair_of[slot] / top_k]: P rows from `rows` rows of d. Backward: dx[r] = the sum over choices in increasing
- * order of dy[slot_of[r * top_k + choice]], starting with the first; written. */
+/* y[slot] = x[pair_of[slot] / top_k]: P rows from `rows` rows of d. Backward: dx[r] = the sum over choices in
+ * increasing order of dy[slot_of[r * top_k + choice]], starting with the first; written. */
 typedef struct plr_dispatch_args {
   const float *x;
   float *y;
@@ -308,8 +308,8 @@ typedef struct plr_adamw_args {
 } plr_adamw_args;
 
 /* One pass of another optimizer over a tensor rows x cols; g is read as g * grad_scale. What each reads:
- *   NADAM     w m v   mu_next = mu(t+1), mu_now = mu(t), correction1 = 1 - prod mu up to t, correction1_next = up to t+1,
- *                     correction2 = 1 - beta2^t; decoupled weight decay (TRAINING notes, Dozat 2016)
+ *   NADAM     w m v   mu_next = mu(t+1), mu_now = mu(t), correction1 = 1 - prod mu up to t,
+ *                     correction1_next = up to t+1, correction2 = 1 - beta2^t; decoupled weight decay (Dozat 2016)
  *   SGDM      w m     m = beta1 m + g; w -= lr * (m + decay w)
  *   ADAMW_ROW w m v   v has one entry a row (along = 0) or a column (along = 1) of w: mean of g^2 over the other side
  *   MUON      w m     m = beta1 m + g; w -= lr * (s * orth(g + beta1 m) + decay w), five Newton-Schulz steps

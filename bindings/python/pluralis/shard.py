@@ -7,7 +7,8 @@ from array import array
 from typing import Any, NamedTuple, Optional, Sequence
 
 from . import _abi
-from ._handle import Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, sized, text, u32, u64
+from ._handle import (Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, sized, text, u32,
+                      u64)
 from ._load import C
 from .context import Context
 from .errors import InvalidArgument, NotFound, ShapeError, failure
