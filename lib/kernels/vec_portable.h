@@ -93,6 +93,11 @@ static inline v16 v16_select(m16 m, v16 on, v16 off) {
   PLR_LANES16 on.f[lane] = lane < m.n ? on.f[lane] : off.f[lane];
   return on;
 }
+/* a > b ? on : off */
+static inline v16 v16_if_greater(v16 a, v16 b, v16 on, v16 off) {
+  PLR_LANES16 on.f[lane] = a.f[lane] > b.f[lane] ? on.f[lane] : off.f[lane];
+  return on;
+}
 /* The fixed tree: lane i + lane i+8, then +4, +2, +1. */
 static inline float v16_sum(v16 a) {
   for (int half = 8; half > 0; half /= 2)
