@@ -108,9 +108,12 @@ static void strip(const plr__gemm_strip *s) {
 
 /* ---- packing ---------------------------------------------------------------------------------- */
 
+/* Rows are far apart, so what the next ones need is asked for early. */
 static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
   for (int64_t p = 0; p < depth; p++) {
     const float *from = a + p * lda;
+    for (int64_t r = 0; r < rows; r += 16)
+      _mm_prefetch((const char *)(from + 12 * lda + r), _MM_HINT_T0);
     float *tile = to;
     for (int64_t left = rows, height; left > 0; left -= height) {
       height = plr__gemm_tile_rows(left, MR);
