@@ -154,6 +154,14 @@ size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a) {
   return p.lane_bytes * lanes(ctx, &p);
 }
 
+/* The parts are as many as threads at most; the sizes are those of make_plan. */
+size_t plr__cpu_matmul_workspace_limit(plr_context *ctx) {
+  const int64_t nr = choose_kernels(ctx)->nr;
+  const int64_t packed = BLOCK_K * (BLOCK_N + nr) + PACK_M * BLOCK_K + 16;
+  const int64_t each = PLR_MAX(packed, FEW_ROWS * THIN_K);
+  return (size_t)each * sizeof(float) * plr_context_threads(ctx);
+}
+
 /* ---- one part --------------------------------------------------------------------------------- */
 
 typedef struct part {
