@@ -17,5 +17,6 @@
 #include <pluralis/stage.h>
 
 #include <pluralis/ledger.h>
+#include <pluralis/tlog.h>
 
 #endif

@@ -143,6 +143,15 @@ static void positions(run_state *s) {
   }
   run(s, PLR_OP_ROPE, &(plr_rope_args){x, c, sn, ROWS, SEQ, HEADS, DIM, HEADS * DIM, 1.0f, NULL});
   output(s, x, ROWS * HEADS * DIM * 4), line(s, "rope %dx%dx%d", ROWS, HEADS, DIM);
+  plr_rope_table_args t = {.cos = c, .sin = sn, .positions = SEQ, .first_position = 5000};
+  t.head_dim = DIM, t.theta = 500000.0, t.factor = 8.0, t.original = 8192, t.low_freq = 1.0;
+  t.high_freq = 4.0, t.beta_fast = 32.0, t.beta_slow = 1.0, t.attention_factor = 1.2;
+  static const char *const names[] = {"linear", "llama3", "yarn"};
+  for (t.scaling = PLR_ROPE_LINEAR; t.scaling <= PLR_ROPE_YARN; t.scaling++) {
+    run(s, PLR_OP_ROPE_TABLE, &t);
+    output(s, c, sizeof c), output(s, sn, sizeof sn);
+    line(s, "rope_table_%s 5000+%dx%d", names[t.scaling - 1], SEQ, DIM);
+  }
   free(x);
 }
 
@@ -185,6 +194,8 @@ static void training(run_state *s) {
   run(s, PLR_OP_XENT, &(plr_xent_args){logits, labels, loss, ROWS, VOCAB, 0.2f, 1, 0.0f});
   output(s, logits, ROWS * VOCAB * 4), output(s, loss, sizeof loss);
   line(s, "xent %dx%d", ROWS, VOCAB);
+  run(s, PLR_OP_XENT, &(plr_xent_args){logits, labels, loss, ROWS, VOCAB, 0.2f, 1, 1e-3f});
+  output(s, logits, ROWS * VOCAB * 4), line(s, "xent_z %dx%d", ROWS, VOCAB);
   float *w = random_floats(N, 15, 1.0f), *m = random_floats(N, 16, 0.1f),
         *v = random_floats(N, 17, 1.0f);
   float *g = random_floats(N, 18, 1.0f);

@@ -70,6 +70,7 @@ PLR_LOG_DEBUG = 4
 PLR_ISA_PORTABLE = 0
 PLR_ISA_AVX2 = 1
 PLR_ISA_AVX512 = 2
+PLR_ISA_NEON = 16
 PLR_ISA_BEST = 4294967295
 PLR_MAX_DIMS = 4
 PLR_DTYPE_F32 = 1
@@ -137,6 +138,7 @@ PLR_STAGE_STOPPED = 9
 PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
+PLR_LOG_PATH_MAX = 64
 
 
 class plr_error(Structure):
@@ -568,6 +570,46 @@ class plr_stage_stats(Structure):
         ('journal_dropped', c_uint64),
     ]
 
+plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
+
+
+class plr_publisher(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('put', plr_publisher_put_fn),
+    ]
+
+
+class plr_witness_key(Structure):
+    _fields_ = [
+        ('name', c_char_p),
+        ('public_key', c_uint8 * 32),
+    ]
+
+
+class plr_proof_policy(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('quorum', c_uint32),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('witnesses', POINTER(plr_witness_key)),
+        ('witness_count', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+plr_witness_store_load_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+
+plr_witness_store_swap_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint64, c_void_p)
+
+
+class plr_witness_store(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('load', plr_witness_store_load_fn),
+        ('swap', plr_witness_store_swap_fn),
+    ]
+
 
 # name: (result, parameters)
 FUNCTIONS = {
@@ -724,6 +766,27 @@ FUNCTIONS = {
     'plr_stage_set_epoch': (c_int32, [c_void_p, c_uint64]),
     'plr_stage_read_journal': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
     'plr_stage_get_stats': (c_int32, [c_void_p, POINTER(plr_stage_stats)]),
+    'plr_ledger_resource': (c_int32, [c_void_p, c_char_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_publish': (c_int32, [c_void_p, POINTER(plr_publisher), c_void_p, POINTER(plr_error)]),
+    'plr_ledger_publish_path': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_log_cosigner_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_ledger_witness_request': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_cosign': (c_int32, [c_void_p, POINTER(plr_witness_key), c_char_p, c_size_t, POINTER(plr_error)]),
+    'plr_log_count_cosignatures': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_witness_key), c_uint32, c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_guard': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(plr_error)]),
+    'plr_log_verify_fork': (c_int32, [
+        c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_proof': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_proof_policy_init': (None, [POINTER(plr_proof_policy), c_uint32]),
+    'plr_log_verify_proof': (c_int32, [
+        c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(plr_proof_policy), c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_witness_create': (c_int32, [
+        c_void_p, c_char_p, c_void_p, POINTER(plr_witness_store), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_witness_destroy': (None, [c_void_p]),
+    'plr_witness_add_log': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_witness_add_checkpoint': (c_int32, [
+        c_void_p, c_uint64, c_char_p, c_size_t, c_void_p, c_void_p, c_size_t, c_void_p]),
 }
 
 # name: struct, for the layout test
@@ -759,6 +822,10 @@ STRUCTS = {
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
     'plr_stage_stats': plr_stage_stats,
+    'plr_publisher': plr_publisher,
+    'plr_witness_key': plr_witness_key,
+    'plr_proof_policy': plr_proof_policy,
+    'plr_witness_store': plr_witness_store,
 }
 CONSTANTS = [
     'PLR_VERSION_MAJOR',
@@ -771,6 +838,7 @@ CONSTANTS = [
     'PLR_ISA_PORTABLE',
     'PLR_ISA_AVX2',
     'PLR_ISA_AVX512',
+    'PLR_ISA_NEON',
     'PLR_ISA_BEST',
     'PLR_MAX_DIMS',
     'PLR_DTYPE_F32',
@@ -838,4 +906,5 @@ CONSTANTS = [
     'PLR_STAGE_FAILED',
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
+    'PLR_LOG_PATH_MAX',
 ]

@@ -11,6 +11,7 @@ constants! {
     PLR_ISA_PORTABLE: u32,
     PLR_ISA_AVX2: u32,
     PLR_ISA_AVX512: u32,
+    PLR_ISA_NEON: u32,
     PLR_ISA_BEST: u32,
     PLR_MAX_DIMS: u32,
     PLR_DTYPE_F32: u32,
@@ -76,6 +77,7 @@ constants! {
     PLR_STAGE_IDLE: u32,
     PLR_ENTRY_MAX: u32,
     PLR_PROOF_MAX: u32,
+    PLR_LOG_PATH_MAX: u32,
     PLR_OK: plr_status,
     PLR_ERR_INVALID_ARGUMENT: plr_status,
     PLR_ERR_INVALID_STATE: plr_status,
@@ -424,5 +426,27 @@ structs! {
         public_key = "public_key",
         progress = "progress",
         user = "user",
+    }
+    plr_publisher {
+        user = "user",
+        put = "put",
+    }
+    plr_witness_key {
+        name = "name",
+        public_key = "public_key",
+    }
+    plr_proof_policy {
+        struct_size = "struct_size",
+        quorum = "quorum",
+        origin = "origin",
+        public_key = "public_key",
+        witnesses = "witnesses",
+        witness_count = "witness_count",
+        reserved = "reserved",
+    }
+    plr_witness_store {
+        user = "user",
+        load = "load",
+        swap = "swap",
     }
 }
