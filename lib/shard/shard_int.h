@@ -168,12 +168,6 @@ uint32_t plr__shard_block_end(const plr_shard *s, uint32_t block, uint32_t first
 #define PLR_PARAM_HEADER_MAX (sizeof(((plr_param *)0)->name) + 18)
 size_t plr__param_header(const plr_param *p, uint8_t out[PLR_PARAM_HEADER_MAX]);
 
-#define PLR_SNAPSHOT_MAGIC   "PLR-SNAP"
-#define PLR_SNAPSHOT_VERSION 1u
-#define PLR_SNAPSHOT_HEADER  80u /* without its hash */
-void plr__snapshot_header(const plr_shard *s, const plr_state *state,
-                          uint8_t out[PLR_SNAPSHOT_HEADER]);
-
 /* Makes host floats little-endian, or back; nothing on most machines. */
 void plr__floats_le(void *data, size_t count);
 

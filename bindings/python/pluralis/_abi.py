@@ -500,6 +500,15 @@ class plr_parameter_info(Structure):
     ]
 
 
+class plr_snapshot_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('blocks', c_uint32),
+        ('steps', c_uint64),
+        ('root', plr_hash),
+    ]
+
+
 class plr_stage_options(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -733,6 +742,9 @@ FUNCTIONS = {
     'plr_shard_write': (c_int32, [c_void_p, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
     'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_shard_load_parts': (c_int32, [c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_error)]),
+    'plr_snapshot_inspect': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_snapshot_info), POINTER(plr_error)]),
     'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
     'plr_weight_root': (c_int32, [POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
@@ -805,6 +817,7 @@ STRUCTS = {
     'plr_model_info': plr_model_info,
     'plr_shard_options': plr_shard_options,
     'plr_parameter_info': plr_parameter_info,
+    'plr_snapshot_info': plr_snapshot_info,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,

@@ -591,6 +591,32 @@ extern "C" {
     ) -> plr_status;
 }
 extern "C" {
+    pub fn plr_shard_load_parts(
+        shard: *mut plr_shard,
+        sources: *const plr_source,
+        count: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_snapshot_info {
+    pub struct_size: u32,
+    pub blocks: u32,
+    pub steps: u64,
+    pub root: plr_hash,
+}
+extern "C" {
+    pub fn plr_snapshot_inspect(
+        ctx: *mut plr_context,
+        model: *const plr_model,
+        sources: *const plr_source,
+        count: u32,
+        info: *mut plr_snapshot_info,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
     pub fn plr_shard_leaves(shard: *mut plr_shard, leaves: *mut plr_hash, count: u32) -> plr_status;
 }
 extern "C" {

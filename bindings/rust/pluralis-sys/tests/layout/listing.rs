@@ -225,6 +225,12 @@ structs! {
         cols = "cols",
         name = "name",
     }
+    plr_snapshot_info {
+        struct_size = "struct_size",
+        blocks = "blocks",
+        steps = "steps",
+        root = "root",
+    }
     plr_codec {
         predict = "predict",
         transform = "transform",
