@@ -27,7 +27,8 @@
   X(xent, XENT, plr_xent_args)                                                                     \
   X(sumsq, SUMSQ, plr_sumsq_args)                                                                  \
   X(adamw, ADAMW, plr_adamw_args)                                                                  \
-  X(gaussian, GAUSSIAN, plr_gaussian_args)
+  X(gaussian, GAUSSIAN, plr_gaussian_args)                                                         \
+  X(attention_cache, ATTENTION_CACHE, plr_attention_cache_args)
 
 /* plr__cpu_fill(ctx, args) ... and the naive plr__ref_fill(args) ... */
 #define PLR_OP_PROTOTYPES(name, op, args)                                                          \
@@ -40,5 +41,6 @@ PLR_OP_TABLE(PLR_OP_PROTOTYPES)
 size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a);
 size_t plr__cpu_attention_workspace(plr_context *ctx, const plr_attention_args *a);
 size_t plr__cpu_attention_bwd_workspace(plr_context *ctx, const plr_attention_args *a);
+size_t plr__cpu_attention_cache_workspace(plr_context *ctx, const plr_attention_cache_args *a);
 
 #endif

@@ -131,7 +131,8 @@ plr_status plr__ref_rope(const plr_rope_args *a) {
     for (int64_t h = 0; h < a->heads; h++)
       for (int64_t i = 0; i < half; i++) {
         float *low = a->x + r * a->ldx + h * a->head_dim + i, *high = low + half;
-        float c = a->cos[r % a->seq * half + i], s = a->sign * a->sin[r % a->seq * half + i];
+        int64_t at = (a->positions ? a->positions[r] : r % a->seq) * half + i;
+        float c = a->cos[at], s = a->sign * a->sin[at];
         float x = *low, y = *high;
         *low = fmaf(-y, s, x * c);
         *high = fmaf(x, s, y * c);

@@ -161,6 +161,7 @@ plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error 
   }
   plr__state_free(shard, &shard->state);
   shard->state = l.state;
+  shard->weights++;
   plr__shard_reset(shard);
   return PLR_OK;
 }

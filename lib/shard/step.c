@@ -72,6 +72,7 @@ static plr_status apply(plr_shard *s) {
   }
   s->state.beta1_power = power1, s->state.beta2_power = power2;
   s->state.steps++;
+  s->weights++;
   return PLR_OK;
 }
 
