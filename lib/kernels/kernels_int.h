@@ -28,7 +28,10 @@
   X(sumsq, SUMSQ, plr_sumsq_args)                                                                  \
   X(adamw, ADAMW, plr_adamw_args)                                                                  \
   X(gaussian, GAUSSIAN, plr_gaussian_args)                                                         \
-  X(attention_cache, ATTENTION_CACHE, plr_attention_cache_args)
+  X(attention_cache, ATTENTION_CACHE, plr_attention_cache_args)                                    \
+  X(weight_pack, WEIGHT_PACK, plr_packed_args)                                                     \
+  X(packed_matmul, PACKED_MATMUL, plr_packed_args)                                                 \
+  X(packed_embed, PACKED_EMBED, plr_packed_args)
 
 /* plr__cpu_fill(ctx, args) ... and the naive plr__ref_fill(args) ... */
 #define PLR_OP_PROTOTYPES(name, op, args)                                                          \
@@ -42,5 +45,6 @@ size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a);
 size_t plr__cpu_attention_workspace(plr_context *ctx, const plr_attention_args *a);
 size_t plr__cpu_attention_bwd_workspace(plr_context *ctx, const plr_attention_args *a);
 size_t plr__cpu_attention_cache_workspace(plr_context *ctx, const plr_attention_cache_args *a);
+size_t plr__cpu_packed_workspace(plr_context *ctx, const plr_packed_args *a);
 
 #endif

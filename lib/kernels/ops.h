@@ -382,7 +382,7 @@ typedef struct plr_attention_cache_args {
 
 /* Weights in a storage format for serving: a matrix of n outputs x k inputs, in panels of 32 outputs (the last one
  * filled with zeros). Within a panel, k increases:
- *   BF16   32 bf16 for each k
+ *   BF16   for each k 16 pairs of bf16, of outputs j and j + 16
  *   Q8     for each group of 32 k: 32 bf16 scales, then two halves of 16 outputs; a half is 8 times [16 outputs][4 k]
  *          bytes, a byte being q + 128
  *   Q4     the same with a half 4 times [16 outputs][4 k]: low four bits are q + 8 of the first 4 k of a run of 8, the
