@@ -62,9 +62,22 @@ PLR_API plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr
                                       plr_tensor *grad_in);
 
 /* Applies the optimizer to the accumulated gradients, clears them and counts the step. A non-finite gradient
- * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy or there
- * was no backward. Since 0.1. */
+ * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy, when
+ * there was no backward, or when the model limits its norm globally (clip_scope) and the shard is not all of it.
+ * Since 0.1. */
 PLR_API plr_status plr_shard_step(plr_shard *shard);
+
+/* For a model whose clip_scope is "global": the sum of squares of the accumulated gradient of each of the shard's
+ * blocks, count = end - first numbers; infinity for all of them when a gradient is not finite. Whoever runs the shards
+ * collects the sums of all blocks and hands them to every shard's plr_shard_step_global. Errors: INVALID_ARGUMENT
+ * (count), INVALID_STATE (as plr_shard_step: a slot is busy, no backward). Since 0.1. */
+PLR_API plr_status plr_shard_gradient_sums(plr_shard *shard, double *sums, uint32_t count);
+
+/* plr_shard_step with the sums of all `count` blocks of the model in order, which are added in that order: the same
+ * bits for every split. A sum of infinity refuses the step on every shard: NON_FINITE, weights unchanged, gradients
+ * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what it
+ * measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE. Since 0.1. */
+PLR_API plr_status plr_shard_step_global(plr_shard *shard, const double *sums, uint32_t count);
 
 /* Optimizer steps done since the seeded start. Since 0.1. */
 PLR_API uint64_t plr_shard_steps(const plr_shard *shard);
@@ -83,6 +96,39 @@ PLR_API plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const in
  * top_k 0 = all. Deterministic. Errors: INVALID_ARGUMENT, NON_FINITE. Since 0.1. */
 PLR_API plr_status plr_sample(const float *logits, uint32_t vocab, float temperature, uint32_t top_k, uint64_t seed,
                               uint64_t position, int32_t *token);
+
+/* ---- parameters: what a shard trains, one matrix each ------------------------------------------- */
+
+/* A parameter: y = x W with W rows x cols, row-major; a gain or a bias is 1 x cols. name is its global name
+ * ("blocks.3.attn.q.weight", lib/model/README.md), `block` the block it belongs to. The name lives as long as the
+ * shard. Set struct_size before the call that fills it. */
+typedef struct plr_parameter_info {
+  uint32_t struct_size;
+  uint32_t block;
+  int64_t rows, cols;
+  const char *name;
+} plr_parameter_info;
+
+/* What plr_shard_read reads. */
+#define PLR_PARAMETER_WEIGHT 0u
+#define PLR_PARAMETER_GRADIENT 1u /* of the step's mean loss, summed over the backward calls since the last step */
+
+/* How many parameters the shard has. Since 0.1. */
+PLR_API uint32_t plr_shard_parameters(const plr_shard *shard);
+
+/* Fills *info for parameter i, 0 <= i < plr_shard_parameters, in the order of the model. Errors: INVALID_ARGUMENT
+ * (i, struct_size). Since 0.1. */
+PLR_API plr_status plr_shard_parameter(const plr_shard *shard, uint32_t i, plr_parameter_info *info);
+
+/* Copies a parameter's values to out, F32 contiguous of its rows x cols: for gradient checks and for looking at a
+ * model. what: PLR_PARAMETER_*. Errors: NOT_FOUND (no parameter of that name in this shard), SHAPE, INVALID_ARGUMENT
+ * (what), INVALID_STATE (a gradient when there was no backward since the last step). Since 0.1. */
+PLR_API plr_status plr_shard_read(plr_shard *shard, uint32_t what, const char *name, plr_tensor *out,
+                                  plr_error *err);
+
+/* Replaces a parameter's weights by in, F32 contiguous of its rows x cols, all finite. Optimizer state and step stay.
+ * Errors: NOT_FOUND, SHAPE, NON_FINITE, INVALID_STATE (a slot is busy: its backward needs the old ones). Since 0.1. */
+PLR_API plr_status plr_shard_write(plr_shard *shard, const char *name, const plr_tensor *in, plr_error *err);
 
 /* Writes a snapshot (lib/shard/SNAPSHOT.md): weights, optimizer state, step. The sink is committed on success and
  * aborted on failure. Errors: INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference

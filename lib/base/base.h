@@ -103,6 +103,11 @@ void plr__buffer_be64(plr_buffer *b, uint64_t v);
 /* The NUL is not counted. */
 plr_status plr__buffer_printf(plr_buffer *b, const char *fmt, ...) PLR_PRINTF(2, 3);
 
+/* ---- files (file.c) --------------------------------------------------------------------------- */
+
+/* Makes the folders above the last part of path, where they are missing; path is as before afterwards. */
+plr_status plr__make_folders(char *path, plr_error *err);
+
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
 static inline uint16_t plr__load_le16(const void *p) {

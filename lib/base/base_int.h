@@ -52,5 +52,8 @@ const char *plr__selftest(void);
 void plr__text_clean(char *text);
 
 uint32_t plr__crc32c_portable(uint32_t crc, const void *data, size_t len);
+#if defined(__aarch64__)
+uint32_t plr__crc32c_arm(uint32_t crc, const void *data, size_t len); /* needs CRC32 and PMULL */
+#endif
 
 #endif

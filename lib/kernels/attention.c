@@ -71,11 +71,20 @@ size_t plr__cpu_attention_bwd_workspace(plr_context *ctx, const plr_attention_ar
   return parts_for(ctx, a, backward_units(a)) * (size_t)plr__attention_bwd_slot(a) * sizeof(float);
 }
 
+/* Blocks of keys that a block of queries sees at most. */
+static int64_t window_blocks(const plr_attention_args *a) {
+  int64_t blocks = blocks_of(a);
+  if (!a->window) return blocks;
+  int64_t seen = ((int64_t)a->window + PLR_ATTENTION_QUERIES - 2) / PLR_ATTENTION_QUERIES + 1;
+  return PLR_MIN(seen, blocks);
+}
+
 /* The run of blocks of `unit` that part `index` computes. Block i costs i + 1 (queries) or, falling, blocks - i
- * (keys); a block belongs to the part in whose share of the whole cost it starts. */
+ * (keys), or what the window leaves of that; a block belongs to the part in whose share of the whole cost it starts. */
 static void share(const attention_job *job, int64_t units, uint32_t index, int64_t unit,
                   int falling, int64_t *first, int64_t *last) {
-  int64_t blocks = blocks_of(job->a), each = blocks * (blocks + 1) / 2, total = units * each;
+  int64_t blocks = blocks_of(job->a), most = window_blocks(job->a);
+  int64_t each = most * (most + 1) / 2 + (blocks - most) * most, total = units * each;
   int64_t low = total / job->parts * index + total % job->parts * index / job->parts;
   int64_t next = index + 1;
   int64_t high = total / job->parts * next + total % job->parts * next / job->parts;
@@ -86,7 +95,7 @@ static void share(const attention_job *job, int64_t units, uint32_t index, int64
       if (*first == blocks) *first = i;
       *last = i + 1;
     }
-    start += falling ? blocks - i : i + 1;
+    start += PLR_MIN(falling ? blocks - i : i + 1, most);
   }
 }
 

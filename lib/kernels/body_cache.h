@@ -95,13 +95,12 @@ static void cache_scores(const cache_rows *rows, int64_t n, const float *lanes, 
     }
 }
 
-/* Scores become exponentials; keys before the first one that is seen add +0 to their lanes. */
+/* Scores become exponentials. */
 static void cache_softmax(cache_rows *rows, int64_t n, float *s, int64_t lds) {
   for (int64_t r = 0; r < n; r++) {
-    const int64_t base = rows->begin[r] / 16 * 16, count = rows->end[r] - base;
-    float *w = s + r * lds + base;
-    for (int64_t j = 0; j < rows->begin[r] - base; j++) w[j] = -INFINITY;
-    rows->inv[r] = 1.0f / row_exp_sum(w, count, row_max(w, count), 1);
+    float *w = s + r * lds;
+    const float max = row_max(w, rows->begin[r], rows->end[r]);
+    rows->inv[r] = 1.0f / row_exp_sum(w, rows->begin[r], rows->end[r], max, 1);
   }
 }
 

@@ -95,6 +95,8 @@ static const plr__gemm_kernels *choose_kernels(plr_context *ctx) {
 #if defined(__x86_64__)
   if (plr_context_isa(ctx) >= PLR_ISA_AVX512) return &plr__gemm_avx512;
   if (plr_context_isa(ctx) >= PLR_ISA_AVX2) return &plr__gemm_avx2;
+#elif defined(__aarch64__)
+  if (plr_context_isa(ctx) >= PLR_ISA_NEON) return &plr__gemm_neon;
 #endif
   (void)ctx;
   return &plr__gemm_portable;

@@ -47,6 +47,8 @@ extern const plr__gemm_kernels plr__gemm_portable;
 #if defined(__x86_64__)
 extern const plr__gemm_kernels plr__gemm_avx2;
 extern const plr__gemm_kernels plr__gemm_avx512;
+#elif defined(__aarch64__)
+extern const plr__gemm_kernels plr__gemm_neon;
 #endif
 
 #endif

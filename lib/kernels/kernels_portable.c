@@ -8,10 +8,12 @@
 
 #include "kernels/vec_math.h"
 
+#include "kernels/body_activation.h"
 #include "kernels/body_attention.h"
 #include "kernels/body_cache.h"
 #include "kernels/body_elementwise.h"
 #include "kernels/body_gaussian.h"
+#include "kernels/body_norm.h"
 #include "kernels/body_rows.h"
 
 const plr_vec_kernels plr__vec_portable = PLR_VEC_KERNELS;

@@ -232,7 +232,8 @@ typedef struct plr_rope_table_args {
 } plr_rope_table_args;
 
 /* In place on x (rows x heads*head_dim, leading dimension ldx); half-split pairs (i, i + head_dim/2); position of row
- * r is r % seq, or positions[r] when that is not NULL: an index into the table. sign +1 rotates, -1 rotates back. */
+ * r is r % seq, or positions[r] when that is not NULL: an entry of the table, which the caller has checked. sign +1
+ * rotates, -1 rotates back. */
 typedef struct plr_rope_args {
   float *x;
   const float *cos, *sin;

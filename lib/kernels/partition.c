@@ -37,6 +37,8 @@ const plr_vec_kernels *plr__vec(const plr_context *ctx) {
 #if defined(__x86_64__)
   if (plr_context_isa(ctx) >= PLR_ISA_AVX512) return &plr__vec_avx512;
   if (plr_context_isa(ctx) >= PLR_ISA_AVX2) return &plr__vec_avx2;
+#elif defined(__aarch64__)
+  if (plr_context_isa(ctx) >= PLR_ISA_NEON) return &plr__vec_neon;
 #endif
   (void)ctx;
   return &plr__vec_portable;

@@ -40,7 +40,8 @@ static uint64_t expected_size(const plr_shard *s) {
   uint64_t size = PLR_SNAPSHOT_HEADER + 32 + 32;
   for (uint32_t i = 0; i < s->graph.param_count; i++) {
     const plr_param *p = &s->graph.params[i];
-    size += strlen(p->name) + 18 + 12 * (uint64_t)p->rows * (uint64_t)p->cols + 32;
+    size += strlen(p->name) + 18 + 32 + 8 * (uint64_t)p->rows * (uint64_t)p->cols +
+            4 * (uint64_t)plr__optimizer_seconds(s->info, p);
   }
   return size;
 }
@@ -77,8 +78,8 @@ static plr_status read_header(loader *l) {
                         plr__load_le32(got + 8), PLR_SNAPSHOT_VERSION);
   PLR_TRY(check_seal(l, "the header"));
   l->state.steps = plr__load_le64(got + 24);
-  l->state.beta1_power = load_double(got + 32);
-  l->state.beta2_power = load_double(got + 40);
+  l->state.power1 = load_double(got + 32);
+  l->state.power2 = load_double(got + 40);
   plr__snapshot_header(l->s, &l->state, want);
   if (memcmp(got + 48, want + 48, 32) != 0)
     return plr__fail_at(l->err, PLR_ERR_MISMATCH, where_, 48, "is of another model");
@@ -86,8 +87,8 @@ static plr_status read_header(loader *l) {
     return plr__fail_at(l->err, PLR_ERR_MISMATCH, where_, 12,
                         "holds blocks %u .. %u, the shard has %u .. %u", plr__load_le32(got + 12),
                         plr__load_le32(got + 16), l->s->first_block, l->s->end_block);
-  int powers = l->state.beta1_power >= 0.0 && l->state.beta1_power <= 1.0 &&
-               l->state.beta2_power >= 0.0 && l->state.beta2_power <= 1.0;
+  int powers = l->state.power1 >= 0.0 && l->state.power1 <= 1.0 && l->state.power2 >= 0.0 &&
+               l->state.power2 <= 1.0;
   if (!powers)
     return plr__fail_at(l->err, PLR_ERR_MALFORMED, where_, 32, "a power of beta is not in 0 .. 1");
   return check_size(l);
@@ -118,7 +119,6 @@ static plr_status read_floats(loader *l, float *to, int64_t n) {
 static plr_status read_param(loader *l, uint32_t i) {
   plr_shard *s = l->s;
   const plr_param *p = &s->graph.params[i];
-  float *parts[3] = {l->state.w, l->state.m, l->state.v};
   uint8_t want[PLR_PARAM_HEADER_MAX], got[PLR_PARAM_HEADER_MAX];
   size_t len = plr__param_header(p, want);
   uint64_t at = l->at;
@@ -126,9 +126,11 @@ static plr_status read_param(loader *l, uint32_t i) {
   if (memcmp(want, got, len) != 0)
     return plr__fail_at(l->err, PLR_ERR_MALFORMED, where_, at, "is not the name and shape of %s",
                         p->name);
-  for (int part = 0; part < 3; part++)
-    PLR_TRY(
-        read_floats(l, parts[part] ? parts[part] + s->param_offset[i] : NULL, p->rows * p->cols));
+  for (uint32_t part = 0; part < PLR_PARTS; part++) {
+    int64_t count;
+    float *to = plr__state_part(s, &l->state, i, part, &count);
+    PLR_TRY(read_floats(l, to, count));
+  }
   return check_seal(l, p->name);
 }
 
@@ -140,7 +142,7 @@ static plr_status read_all(loader *l) {
   plr_state header = l->state;
   if (plr__state_alloc(l->s, &l->state) != PLR_OK) return plr__no_memory(l->err, where_);
   l->state.steps = header.steps;
-  l->state.beta1_power = header.beta1_power, l->state.beta2_power = header.beta2_power;
+  l->state.power1 = header.power1, l->state.power2 = header.power2;
   for (uint32_t i = 0; i < l->s->graph.param_count; i++) PLR_TRY(read_param(l, i));
   plr__sha256_final(&l->file, &want);
   PLR_TRY(get(l, got.bytes, sizeof got.bytes));

@@ -34,18 +34,20 @@ void plr__snapshot_header(const plr_shard *s, const plr_state *state,
   plr__store_le32(out + 16, s->end_block);
   plr__store_le32(out + 20, s->graph.param_count);
   plr__store_le64(out + 24, state->steps);
-  plr__double_le(out + 32, state->beta1_power);
-  plr__double_le(out + 40, state->beta2_power);
+  plr__double_le(out + 32, state->power1);
+  plr__double_le(out + 40, state->power2);
   memcpy(out + 48, model.bytes, sizeof model.bytes);
 }
 
 static plr_status put_param(plr_shard *s, uint32_t i, writer *w) {
   const plr_param *p = &s->graph.params[i];
-  const float *parts[3] = {s->state.w, s->state.m, s->state.v};
   uint8_t header[PLR_PARAM_HEADER_MAX];
   PLR_TRY(put(w, header, plr__param_header(p, header)));
-  for (int part = 0; part < 3; part++)
-    PLR_TRY(plr__shard_read_floats(s, parts[part] + s->param_offset[i], p->rows * p->cols, put, w));
+  for (uint32_t part = 0; part < PLR_PARTS; part++) {
+    int64_t count;
+    const float *from = plr__state_part(s, &s->state, i, part, &count);
+    PLR_TRY(plr__shard_read_floats(s, from, count, put, w));
+  }
   return seal(w);
 }
 

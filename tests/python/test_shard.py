@@ -56,6 +56,32 @@ class ShardTest(unittest.TestCase):
                          (1, 3, 2, False, False))
         self.assertEqual(shard.steps, 0)
 
+    def test_parameters(self):
+        shard = self.shard(1, 3)
+        parameters = shard.parameters
+        self.assertEqual(parameters[0].name, "blocks.1.attn_norm.weight")
+        self.assertEqual((parameters[0].block, parameters[0].rows, parameters[0].cols), (1, 1, 16))
+        name = "blocks.2.attn.q.weight"
+        weight = shard.read(name)
+        with self.assertRaises(errors.CallerError):
+            shard.read(name, gradient=True)  # no backward yet
+        changed = pluralis.Tensor(weight.shape)
+        for i, value in enumerate(weight.flat):
+            changed.flat[i] = value + 1
+        shard.write(name, changed)
+        self.assertEqual(list(shard.read(name).flat), list(changed.flat))
+        whole = self.shard()
+        whole.forward(0, self.tokens())
+        with self.assertRaises(errors.CallerError):
+            whole.write(name, weight)  # its backward is due
+        whole.backward(0)
+        self.assertTrue(any(whole.read(name, gradient=True).flat))
+        for bad in ("blocks.3.attn.q.weight", "nothing"):
+            with self.assertRaises(errors.NotFound):
+                shard.read(bad)
+        with self.assertRaises(errors.ShapeError):
+            shard.write(name, pluralis.Tensor((1, 2)))
+
     def test_infer_loss_and_sample(self):
         first, last = self.shard(0, 2, inference_only=True), self.shard(2, inference_only=True)
         logits = last.infer(b"the Word", first.infer(b"the Word"))

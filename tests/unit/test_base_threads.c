@@ -8,9 +8,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
+
+#include "float_mode.h"
 
 #define MOST 1000
 
@@ -241,15 +240,14 @@ static void test_fork(void **state) {
   plr_context_destroy(ctx);
 }
 
-#if defined(__x86_64__)
-
 typedef struct modes {
   _Atomic uint32_t wrong;
 } modes;
 
 static void check_modes(void *arg, uint32_t i) {
   volatile float tiny = 0x1p-126f, half = 0.5f, one = 1.0f, small = 0x1p-25f;
-  int ok = tiny * half == 0x1p-127f && one + small == 1.0f && (_mm_getcsr() & ~0x3fu) == 0x1f80u;
+  int ok = tiny * half == 0x1p-127f && one + small == 1.0f &&
+           (float_mode() & ~(uint64_t)FLOAT_MODE_NOTES) == FLOAT_MODE_EXACT;
   (void)i;
   if (!ok) atomic_fetch_add(&((modes *)arg)->wrong, 1);
 }
@@ -258,45 +256,34 @@ static void check_modes(void *arg, uint32_t i) {
  * host must find its mode again. */
 static void test_fp_environment(void **state) {
   (void)state;
-  unsigned saved = _mm_getcsr();
-  /* Flush to zero, denormals are zero, round up. */
-  const unsigned odd = 0x1f80u | 0x8040u | 0x4000u;
-  _mm_setcsr(odd);
-  unsigned kept = _mm_getcsr();
-  _mm_setcsr(saved);
-  if ((kept & ~0x3fu) != odd) {
+  const uint64_t saved = float_mode(), modes_only = ~(uint64_t)FLOAT_MODE_NOTES;
+  const uint64_t odd = FLOAT_MODE_EXACT | FLOAT_MODE_FLUSH | FLOAT_MODE_UP;
+  set_float_mode(odd);
+  const uint64_t kept = float_mode();
+  set_float_mode(saved);
+  if ((kept & modes_only) != odd) {
     print_message("skipped: this machine (an emulator?) does not keep the control register\n");
     skip();
   }
   for (uint32_t threads = 1; threads <= 4; threads++) {
-    _mm_setcsr(odd);
+    set_float_mode(odd);
     modes m = {0};
     plr_context *ctx = context_of(threads);
     plr__parallel_for(ctx, 64, check_modes, &m);
-    unsigned after = _mm_getcsr();
+    const uint64_t after = float_mode();
     plr_fpenv mine = plr__fpenv_enter();
     modes direct = {0};
     check_modes(&direct, 0);
     plr__fpenv_leave(mine);
-    unsigned last = _mm_getcsr();
-    _mm_setcsr(saved);
+    const uint64_t last = float_mode();
+    set_float_mode(saved);
     plr_context_destroy(ctx);
     assert_int_equal(m.wrong, 0);
     assert_int_equal(direct.wrong, 0);
-    assert_int_equal(after & ~0x3fu, odd);
-    assert_int_equal(last & ~0x3fu, odd);
+    assert_int_equal(after & modes_only, odd);
+    assert_int_equal(last & modes_only, odd);
   }
 }
-
-#else
-
-static void test_fp_environment(void **state) {
-  (void)state;
-  print_message("skipped: this test sets the x86 control register\n");
-  skip();
-}
-
-#endif
 
 int main(void) {
   const struct CMUnitTest tests[] = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 import ctypes
 import math
 from array import array
-from typing import Any, Optional, Sequence
+from typing import Any, NamedTuple, Optional, Sequence
 
 from . import _abi
-from ._handle import Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, text, u32, u64
+from ._handle import Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, sized, text, u32, u64
 from ._load import C
 from .context import Context
-from .errors import InvalidArgument, ShapeError, failure
+from .errors import InvalidArgument, NotFound, ShapeError, failure
 from .io import Readable, Writable, reading_from, sink_for
 from .model import Model
 from .tensor import Tensor, fit, key_of, row_major
@@ -30,6 +30,15 @@ def tokens_of(value: Any, what: str = "tokens") -> Tensor:
     if tensor.dtype != "int32" or not tensor.contiguous:
         raise ShapeError("contiguous int32 is needed, not %s with strides %r" % (tensor.dtype, tensor.strides), what)
     return tensor
+
+
+class Parameter(NamedTuple):
+    """A matrix that a shard trains: y = x W, W rows x cols; a gain or a bias is 1 x cols."""
+
+    name: str
+    block: int
+    rows: int
+    cols: int
 
 
 class Shard(Handle):
@@ -185,6 +194,40 @@ class Shard(Handle):
         if status:
             raise failure(status, "Shard.loss")
         return total.value
+
+    @property
+    def parameters(self) -> list:
+        """What the shard trains, in the order of the model."""
+        found, info = [], sized(_abi.plr_parameter_info)
+        for i in range(self._read(C.plr_shard_parameters)):
+            status = self._read(C.plr_shard_parameter, i, info)
+            if status:
+                raise failure(status, "Shard.parameters")
+            found.append(Parameter(info.name.decode("utf-8"), info.block, info.rows, info.cols))
+        return found
+
+    def _shape_of(self, name):
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter.rows, parameter.cols
+        raise NotFound("blocks %d .. %d have no parameter %r" % (self.first_block, self.end_block, name), "Shard")
+
+    def read(self, name: str, gradient: bool = False, out: Any = None) -> Tensor:
+        """A parameter's weights, or its gradient since the last step, rows x cols."""
+        shape, error = self._shape_of(name), new_error()
+        out = Tensor(shape) if out is None else fit(out, "out", "float32", shape, True)
+        what = _abi.PLR_PARAMETER_GRADIENT if gradient else _abi.PLR_PARAMETER_WEIGHT
+        status = self._call(C.plr_shard_read, what, text(name, "name"), out._ref, error)
+        if status:
+            raise failure(status, "Shard.read", error)
+        return out
+
+    def write(self, name: str, values: Any) -> None:
+        """Replaces a parameter's weights by rows x cols float32; optimizer state and step stay."""
+        values, error = fit(values, "values", "float32", self._shape_of(name)), new_error()
+        status = self._call(C.plr_shard_write, text(name, "name"), values._ref, error)
+        if status:
+            raise failure(status, "Shard.write", error)
 
     def save(self, target: Writable) -> None:
         """Writes a snapshot (weights, optimizer state, step) to a path, a binary file object or a Sink."""

@@ -54,7 +54,7 @@ pub use io::{Sink, Source};
 pub use ledger::{Ledger, LedgerOptions};
 pub use link::{Link, LinkEvent, LinkIo, LinkOptions};
 pub use model::{Corpus, Model, ModelInfo, Split};
-pub use shard::{sample, weight_root, Sampling, Shard, ShardOptions};
+pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions};
 pub use stage::{Job, JobInfo, JobKind, Ran, Side, Stage, StageEvent, StageOptions};
 pub use tensor::{Dtype, Matrix, MatrixMut};
 

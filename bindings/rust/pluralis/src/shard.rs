@@ -2,6 +2,7 @@
 //!
 //! Sizes: N = micro_batch x seq_len token rows, V = vocab, w = boundary_width (see
 //! [`crate::model::ModelInfo`]). Matrices are slices in row-major order.
+use std::ffi::CStr;
 use std::ops::Range;
 use std::ptr::{null, null_mut, NonNull};
 
@@ -63,6 +64,19 @@ impl ShardOptions {
         self.device = Some(name.into());
         self
     }
+}
+
+/// A matrix that a shard trains: y = x W, W rows x cols; a gain or a bias is 1 x cols.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Global name, `blocks.3.attn.q.weight`.
+    pub name: String,
+    /// The block it belongs to.
+    pub block: u32,
+    /// Inputs.
+    pub rows: usize,
+    /// Outputs.
+    pub cols: usize,
 }
 
 /// Consecutive blocks of a model on one device. Used by one thread at a time.
@@ -242,6 +256,72 @@ impl Shard {
             sys::plr_shard_loss(self.as_ptr(), logits, labels.as_ptr(), &mut loss)
         })?;
         Ok(loss)
+    }
+
+    /// What it trains, in the order of the model.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        // Safety: a live shard.
+        let count = unsafe { sys::plr_shard_parameters(self.as_ptr()) };
+        (0..count)
+            .map(|i| {
+                let mut raw = sys::plr_parameter_info {
+                    struct_size: std::mem::size_of::<sys::plr_parameter_info>() as u32,
+                    block: 0,
+                    rows: 0,
+                    cols: 0,
+                    name: null(),
+                };
+                // Safety: a live shard, one of its parameters, a struct of the size it says; the name
+                // lives as long as the shard.
+                let name = unsafe {
+                    sys::plr_shard_parameter(self.as_ptr(), i, &mut raw);
+                    CStr::from_ptr(raw.name).to_string_lossy().into_owned()
+                };
+                Parameter { name, block: raw.block, rows: raw.rows as usize, cols: raw.cols as usize }
+            })
+            .collect()
+    }
+
+    fn parameter(&self, name: &str) -> Result<Parameter> {
+        self.parameters().into_iter().find(|p| p.name == name).ok_or_else(|| {
+            let text = format!("blocks {:?} have no parameter {name}", self.blocks);
+            Error::new(Status::NOT_FOUND, "shard parameter", text)
+        })
+    }
+
+    fn copy_out(&mut self, what: u32, name: &str) -> Result<Vec<f32>> {
+        let p = self.parameter(name)?;
+        let mut values = vec![0.0; p.rows * p.cols];
+        let mut out = MatrixMut::new(&mut values, p.rows, p.cols)?;
+        let name = c_text("shard parameter", name)?;
+        // Safety: a live shard; the matrix has the parameter's shape.
+        call(|err| unsafe {
+            sys::plr_shard_read(self.as_ptr(), what, name.as_ptr(), out.as_mut_ptr(), err)
+        })?;
+        Ok(values)
+    }
+
+    /// A parameter's weights, rows x cols. `NOT_FOUND`.
+    pub fn weight(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.copy_out(sys::PLR_PARAMETER_WEIGHT, name)
+    }
+
+    /// A parameter's gradient since the last step. `NOT_FOUND`; `INVALID_STATE` without a backward.
+    pub fn gradient(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.copy_out(sys::PLR_PARAMETER_GRADIENT, name)
+    }
+
+    /// Replaces a parameter's weights; optimizer state and step stay. `NOT_FOUND`, `SHAPE`,
+    /// `NON_FINITE`, `INVALID_STATE` (a slot waits for its backward).
+    pub fn set_weight(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let p = self.parameter(name)?;
+        if values.len() != p.rows * p.cols {
+            return Err(length("values", values.len(), p.rows * p.cols));
+        }
+        let values = Matrix::new(values, p.rows, p.cols)?;
+        let name = c_text("shard parameter", name)?;
+        // Safety: a live shard; the matrix has the parameter's shape.
+        call(|err| unsafe { sys::plr_shard_write(self.as_ptr(), name.as_ptr(), values.as_ptr(), err) })
     }
 
     /// Writes a snapshot: weights, optimizer state, step. `INVALID_STATE` while gradients are pending.

@@ -220,3 +220,29 @@ fn roots() {
     assert_ne!(weight_root(&[leaf, leaf]).unwrap(), leaf);
     refused(Status::INVALID_ARGUMENT, weight_root(&[]));
 }
+
+#[test]
+fn parameters_are_read_and_written() {
+    let context = context();
+    let model = model(&context);
+    let mut shard = shard_of(&context, &model, 0..4);
+    let parameters = shard.parameters();
+    assert_eq!(parameters[0].name, "embed.weight");
+    let name = "blocks.1.attn.q.weight";
+    let p = parameters.iter().find(|p| p.name == name).unwrap();
+    assert_eq!((p.block, p.rows), (1, model.info().d_model as usize));
+    let mut weight = shard.weight(name).unwrap();
+    assert_eq!(shard.gradient(name).unwrap_err().status, Status::INVALID_STATE);
+    weight[3] += 1.0;
+    shard.set_weight(name, &weight).unwrap();
+    assert_eq!(shard.weight(name).unwrap(), weight);
+    let tokens = corpus(&context).batch(Split::Train, 3, 0, 2, model.info().seq_len).unwrap();
+    shard.forward(0, &tokens, None, None).unwrap();
+    assert_eq!(shard.set_weight(name, &weight).unwrap_err().status, Status::INVALID_STATE);
+    shard.backward(0, None, None).unwrap();
+    assert!(shard.gradient(name).unwrap().iter().any(|g| *g != 0.0));
+    assert_eq!(shard.weight("nothing").unwrap_err().status, Status::NOT_FOUND);
+    assert_eq!(shard.set_weight(name, &[1.0]).unwrap_err().status, Status::SHAPE);
+    weight[0] = f32::NAN;
+    assert_eq!(shard.set_weight(name, &weight).unwrap_err().status, Status::NON_FINITE);
+}
