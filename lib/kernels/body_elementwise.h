@@ -84,7 +84,8 @@ static void rope_range(const void *args, int64_t first, int64_t last) {
   int64_t half = a->head_dim / 2;
   v16 sign = v16_set1(a->sign);
   for (int64_t r = first; r < last; r++) {
-    const float *cos_row = a->cos + r % a->seq * half, *sin_row = a->sin + r % a->seq * half;
+    int64_t position = a->positions ? a->positions[r] : r % a->seq;
+    const float *cos_row = a->cos + position * half, *sin_row = a->sin + position * half;
     for (int64_t h = 0; h < a->heads; h++) {
       float *low = a->x + r * a->ldx + h * a->head_dim, *high = low + half;
       for (int64_t i = 0; i < half; i += 16) {

@@ -44,6 +44,7 @@ static void xent_range(const void *args, int64_t first, int64_t last) {
     a->loss[r] = plr__logf(sum) - wanted;
     if (!a->with_grad) continue;
     float inv = 1.0f / sum;
+    if (a->z_loss != 0.0f) inv *= fmaf(2.0f * a->z_loss, max + plr__logf(sum), 1.0f);
     float hit = (x[label] * inv - 1.0f) * a->scale;
     v16 norm = v16_set1(inv), scale = v16_set1(a->scale);
     for (int64_t i = 0; i < a->vocab; i += 16) {

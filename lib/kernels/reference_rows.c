@@ -71,32 +71,6 @@ plr_status plr__ref_embed_bwd(const plr_embed_args *a) {
   return PLR_OK;
 }
 
-plr_status plr__ref_rope_table(const plr_rope_table_args *a) {
-  int64_t half = a->head_dim / 2;
-  for (int64_t p = 0; p < a->positions; p++)
-    for (int64_t i = 0; i < half; i++) {
-      double frequency = plr__pow(a->theta, -(double)(2 * i) / (double)a->head_dim), s, c;
-      plr__sincos((double)(a->first_position + p) * frequency, &s, &c);
-      a->cos[p * half + i] = (float)c;
-      a->sin[p * half + i] = (float)s;
-    }
-  return PLR_OK;
-}
-
-plr_status plr__ref_rope(const plr_rope_args *a) {
-  int64_t half = a->head_dim / 2;
-  for (int64_t r = 0; r < a->rows; r++)
-    for (int64_t h = 0; h < a->heads; h++)
-      for (int64_t i = 0; i < half; i++) {
-        float *low = a->x + r * a->ldx + h * a->head_dim + i, *high = low + half;
-        float c = a->cos[r % a->seq * half + i], s = a->sign * a->sin[r % a->seq * half + i];
-        float x = *low, y = *high;
-        *low = fmaf(-y, s, x * c);
-        *high = fmaf(x, s, y * c);
-      }
-  return PLR_OK;
-}
-
 plr_status plr__ref_xent(const plr_xent_args *a) {
   for (int64_t r = 0; r < a->rows; r++)
     if (a->labels[r] >= a->vocab) return PLR_ERR_INVALID_ARGUMENT;
@@ -114,7 +88,8 @@ plr_status plr__ref_xent(const plr_xent_args *a) {
     for (int i = 1; i < 16; i++) max = max > lane[i] ? max : lane[i];
     memset(lane, 0, sizeof lane);
     for (int64_t i = 0; i < a->vocab; i++) lane[i % 16] += plr__expf(x[i] - max);
-    float sum = tree(lane), inv = 1.0f / sum;
+    float sum = tree(lane), log_sum = max + plr__logf(sum);
+    float inv = 1.0f / sum * fmaf(2.0f * a->z_loss, log_sum, 1.0f);
     a->loss[r] = plr__logf(sum) - (x[label] - max);
     for (int64_t i = 0; i < a->vocab && a->with_grad; i++) {
       float p = plr__expf(x[i] - max) * inv;

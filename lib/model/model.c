@@ -90,6 +90,7 @@ void plr__model_unref(plr_model *model) {
   plr_context *ctx = model->ctx;
   plr__free(ctx, model->cost);
   plr__manifest_release(&model->manifest);
+  plr__free(ctx, model->origin.config);
   plr__free(ctx, model);
   plr__context_unref(ctx);
 }

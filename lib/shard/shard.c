@@ -171,7 +171,9 @@ static plr_status make_constants(plr_shard *s) {
   return s->constants[PLR_CONST_BASIS] ? make_basis(s, s->constants[PLR_CONST_BASIS], 0) : PLR_OK;
 }
 
-static plr_status make_weight(plr_shard *s, const plr_param *p, float *w) {
+plr_status plr__shard_seed(plr_shard *s, uint32_t param) {
+  const plr_param *p = &s->graph.params[param];
+  float *w = s->state.w + s->param_offset[param];
   if (p->init == PLR_INIT_BASIS || p->init == PLR_INIT_BASIS_T)
     return make_basis(s, w, p->init == PLR_INIT_BASIS_T);
   if (p->init != PLR_INIT_NORMAL) {
@@ -188,8 +190,7 @@ static plr_status make_weight(plr_shard *s, const plr_param *p, float *w) {
 }
 
 static plr_status make_weights(plr_shard *s) {
-  for (uint32_t i = 0; i < s->graph.param_count; i++)
-    PLR_TRY(make_weight(s, &s->graph.params[i], s->state.w + s->param_offset[i]));
+  for (uint32_t i = 0; i < s->graph.param_count; i++) PLR_TRY(plr__shard_seed(s, i));
   return PLR_OK;
 }
 
@@ -228,7 +229,7 @@ static plr_status check_device(const plr_shard *s, plr_error *err) {
   return check_list(s, s->graph.backward, s->graph.backward_count, err);
 }
 
-static plr_status fill(plr_shard *s, plr_error *err) {
+static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
   PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, !s->inference_only,
                            &s->graph, err));
   PLR_TRY(plr__optimizer_check(s, err));
@@ -238,6 +239,7 @@ static plr_status fill(plr_shard *s, plr_error *err) {
   if (st == PLR_OK) st = alloc_params(s);
   if (st == PLR_OK) st = make_constants(s);
   if (st == PLR_OK) st = alloc_activations(s);
+  if (st == PLR_OK && weights) return plr__shard_import(s, weights, err);
   if (st == PLR_OK) st = make_weights(s);
   if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "shard");
   if (st != PLR_OK) return plr__fail(err, st, "shard", "the device refused an operation");
@@ -251,7 +253,7 @@ static plr_status set_up(plr_shard *s, const plr_shard_options *o, plr_error *er
   PLR_TRY(check_options(s, err));
   PLR_TRY(plr__device_open(s->ctx, o->device ? o->device : "cpu", &s->device, err));
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = fill(s, err);
+  plr_status st = fill(s, o->weights, err);
   plr__fpenv_leave(saved);
   return st;
 }

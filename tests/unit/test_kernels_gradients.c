@@ -248,6 +248,7 @@ static void embed_gradient(void **state) {
 
 typedef struct xent_shape {
   int64_t rows, vocab;
+  double z_loss; /* in the loss that is differentiated; the reported one is without */
   const int32_t *labels;
 } xent_shape;
 
@@ -258,21 +259,23 @@ static void xent_forward(const double *x, const void *shape, double *y) {
     y[r] = 0.0;
     if (s->labels[r] < 0) continue;
     for (int64_t i = 0; i < s->vocab; i++) sum += exp(x[r * s->vocab + i]);
-    y[r] = log(sum) - x[r * s->vocab + s->labels[r]];
+    y[r] = log(sum) - x[r * s->vocab + s->labels[r]] + s->z_loss * log(sum) * log(sum);
   }
 }
 
 static void xent_gradient(void **state) {
   (void)state;
   static const int32_t labels[] = {3, -1, 40, 0};
-  xent_shape s = {4, 41, labels};
-  int64_t n = s.rows * s.vocab;
-  float *x = random_floats(n, 1, 3.0f), *gradient = copy_floats(x, n), loss[4];
-  const float weight[] = {0.25f, 0.25f, 0.25f, 0.25f};
-  plr_xent_args a = {gradient, labels, loss, s.rows, s.vocab, 0.25f, 1, 0.0f};
-  assert_int_equal(plr__cpu_run(ctx, PLR_OP_XENT, &a), PLR_OK);
-  check("xent", xent_forward, &s, x, n, loss, weight, s.rows, gradient);
-  free(x), free(gradient);
+  for (int z = 0; z < 2; z++) {
+    xent_shape s = {4, 41, z ? (double)0.03f : 0.0, labels};
+    int64_t n = s.rows * s.vocab;
+    float *x = random_floats(n, 1, 3.0f), *gradient = copy_floats(x, n), loss[4];
+    const float weight[] = {0.25f, 0.25f, 0.25f, 0.25f};
+    plr_xent_args a = {gradient, labels, loss, s.rows, s.vocab, 0.25f, 1, (float)s.z_loss};
+    assert_int_equal(plr__cpu_run(ctx, PLR_OP_XENT, &a), PLR_OK);
+    check("xent", xent_forward, &s, x, n, z ? NULL : loss, weight, s.rows, gradient);
+    free(x), free(gradient);
+  }
 }
 
 /* ---- AdamW against its formula ----------------------------------------------------------------- */
