@@ -13,6 +13,13 @@
  *              "lr": 3e-3, "min_lr_ratio": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1,
  *              "clip": 1.0, "schedule": "cosine", "warmup_steps": 20, "steps": 300, "data_seed": 3}}
  *
+ * Optimizers, each with the keys it needs: "adamw" (Loshchilov and Hutter 2019; the keys above); "nadam" (Dozat 2016,
+ * decoupled decay): and "momentum_decay"; "muon" (Jordan et al. 2024: matrices of blocks; AdamW for the rest): and
+ * "muon_lr", "muon_momentum"; "sgdm": "momentum" instead of beta1, beta2, eps; "adamw_row": the keys of adamw, with
+ * one second moment a row of what writes the residual stream and a column of what reads it. "clip" limits the norm of
+ * each block's gradient; with "clip_scope": "global" that of the whole model's. Schedule "wsd" (warm-up, stable, decay)
+ * has "decay_steps": constant, then linear down to min_lr_ratio in the last decay_steps steps.
+ *
  * Boundary operations run at every cut whether or not the model is split there, so one shard and four shards give
  * the same bits. `dense` sends the residual stream as it is and may be cut at any block. `subspace` (Subspace
  * Networks, arXiv 2506.01260, in the reparametrised form) keeps the residual stream of all blocks before the last
@@ -39,6 +46,18 @@ typedef struct plr_model plr_model;
 #define PLR_SCHEDULE_CONSTANT 0u
 #define PLR_SCHEDULE_LINEAR 1u
 #define PLR_SCHEDULE_COSINE 2u
+#define PLR_SCHEDULE_WSD 3u
+
+/* Optimizers. */
+#define PLR_OPTIMIZER_ADAMW 1u
+#define PLR_OPTIMIZER_NADAM 2u
+#define PLR_OPTIMIZER_MUON 3u
+#define PLR_OPTIMIZER_SGDM 4u
+#define PLR_OPTIMIZER_ADAMW_ROW 5u
+
+/* Whose gradient norm `clip` limits. */
+#define PLR_CLIP_BLOCK 0u
+#define PLR_CLIP_GLOBAL 1u
 
 /* Most blocks a model can have. */
 #define PLR_MAX_BLOCKS 1024u
@@ -54,11 +73,16 @@ typedef struct plr_model_info {
   uint32_t seq_len, micro_batch, micro_batches, steps, warmup_steps; /* as in the manifest */
   uint32_t schedule; /* PLR_SCHEDULE_* */
   float norm_eps, init_std, embed_std, anchor_std; /* anchor_std: 0 for dense */
-  float lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip; /* clip: per block gradient norm; 0 = off */
+  float lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip; /* clip: gradient norm; 0 = off. sgdm: beta1 is its
+                                                                      momentum, beta2 and eps are 0 */
   uint32_t reserved;
   double rope_theta; /* base of the rotary frequencies */
   uint64_t seed, boundary_seed, data_seed; /* of the weights, of U and the anchors, of the order of the text */
   uint64_t parameters; /* trainable numbers in the whole model */
+  uint32_t optimizer;   /* PLR_OPTIMIZER_* */
+  uint32_t clip_scope;  /* PLR_CLIP_* */
+  uint32_t decay_steps; /* of schedule wsd, else 0 */
+  float momentum_decay, muon_lr, muon_momentum; /* of nadam and muon, else 0 */
 } plr_model_info;
 
 /* Reads a manifest (len bytes of UTF-8 JSON). Unknown or repeated keys, wrong types and impossible shapes are
@@ -67,6 +91,35 @@ typedef struct plr_model_info {
 PLR_API plr_status plr_model_from_json(plr_context *ctx, const char *json, size_t len, plr_model **out,
                                        plr_error *err);
 PLR_API void plr_model_destroy(plr_model *model);
+
+/* What config.json of a published model does not say. */
+typedef struct plr_config_options {
+  uint32_t struct_size;
+  uint32_t cut_count;    /* as "cuts" of a manifest */
+  const uint32_t *cuts;
+  const char *name;      /* of the model; NULL (default): the config's model_type */
+  const char *boundary;  /* JSON object, as "boundary" of a manifest; NULL (default): {"kind": "dense"} */
+  const char *train;     /* JSON object, as "train" of a manifest; NULL (default): for serving, one sequence of at most
+                            512 tokens */
+  uint64_t seed;         /* of initial weights; default 0 */
+} plr_config_options;
+
+/* Fills *options with the defaults. struct_size: sizeof(plr_config_options) as compiled. Since 0.1. */
+PLR_API void plr_config_options_init(plr_config_options *options, uint32_t struct_size);
+
+/* Makes a model from config.json of a published one (the `transformers` package, its spellings 4.x and 5.x):
+ * model_type llama (Llama 2 and 3, SmolLM2), mistral, qwen2, qwen3, mixtral, qwen3_moe, gpt2. It is the model of a
+ * manifest of format 2 that says the same, so the same config and options have the same hash everywhere. The model
+ * also knows the names of its weights: plr_shard_create reads them from the published files. Tied embeddings become
+ * two matrices, because the two ends live on different machines. Keys that may change what is computed and are not
+ * known are refused by name. options: NULL for the defaults; copied. Errors: INVALID_ARGUMENT, MALFORMED, UNSUPPORTED,
+ * LIMIT, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_model_from_config(plr_context *ctx, const char *json, size_t len,
+                                         const plr_config_options *options, plr_model **out, plr_error *err);
+
+/* config.json for the files that plr_shard_export writes (untied, F32): NUL-terminated, lives as long as the model. NULL
+ * for a model that was not made from one. Since 0.1. */
+PLR_API const char *plr_model_config(const plr_model *model);
 
 /* SHA-256 of the canonical binary form ("pluralis.model/v1", then the fields in a fixed order; lib/model/README).
  * Two JSON texts that say the same thing have the same hash. Since 0.1. */

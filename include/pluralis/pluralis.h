@@ -9,6 +9,8 @@
 
 #include <pluralis/model.h>
 
+#include <pluralis/weights.h>
+
 #include <pluralis/shard.h>
 
 #include <pluralis/exchange.h>
@@ -17,5 +19,6 @@
 #include <pluralis/stage.h>
 
 #include <pluralis/ledger.h>
+#include <pluralis/tlog.h>
 
 #endif

@@ -82,6 +82,7 @@ typedef struct plr_vec_kernels {
 extern const plr_vec_kernels plr__vec_portable;
 extern const plr_vec_kernels plr__vec_avx2;
 extern const plr_vec_kernels plr__vec_avx512;
+extern const plr_vec_kernels plr__vec_neon;
 
 /* The best of them that ctx allows. */
 const plr_vec_kernels *plr__vec(const plr_context *ctx);

@@ -1,5 +1,6 @@
 /* Sixteen float lanes and eight double lanes in plain C: correct without FMA hardware, because fmaf() and fma()
- * round once by definition. vec_avx2.h offers the same names and gives the same bits. */
+ * round once by definition. vec_avx2.h,
+ * vec_avx512.h and vec_neon.h offer the same names and give the same bits. */
 #ifndef PLR_KERNELS_VEC_PORTABLE_H
 #define PLR_KERNELS_VEC_PORTABLE_H
 

@@ -27,11 +27,11 @@ static float *device_floats(plr_shard *s, int64_t n) {
 
 plr_status plr__state_alloc(plr_shard *s, plr_state *out) {
   memset(out, 0, sizeof *out);
-  out->beta1_power = out->beta2_power = 1.0;
+  out->power1 = out->power2 = 1.0;
   out->w = device_floats(s, s->param_elements);
   if (!s->inference_only) {
     out->m = device_floats(s, s->param_elements);
-    out->v = device_floats(s, s->param_elements);
+    out->v = device_floats(s, s->second_elements);
   }
   if (out->w && (s->inference_only || (out->m && out->v))) return PLR_OK;
   plr__state_free(s, out);
@@ -47,20 +47,25 @@ void plr__state_free(plr_shard *s, plr_state *state) {
 
 void plr__shard_reset(plr_shard *s) {
   for (uint32_t i = 0; i < s->slot_count; i++) s->slots[i].busy = 0;
-  s->pending = s->poisoned = 0;
+  s->pending = s->poisoned = s->measured = 0;
 }
 
 /* Parameters start on 64-byte boundaries of their arena. */
 static plr_status alloc_params(plr_shard *s) {
   uint32_t count = s->graph.param_count;
   s->param_offset = plr__calloc(s->ctx, count, sizeof *s->param_offset);
+  s->second_offset = plr__calloc(s->ctx, count, sizeof *s->second_offset);
   s->host_sums = plr__calloc(s->ctx, 2 * (size_t)count, sizeof *s->host_sums);
   s->sums = device_alloc(s, 2 * (size_t)count * sizeof *s->sums);
-  if (!s->param_offset || !s->host_sums || !s->sums) return PLR_ERR_NO_MEMORY;
+  s->block_sums = plr__calloc(s->ctx, s->end_block - s->first_block, sizeof *s->block_sums);
+  if (!s->param_offset || !s->second_offset || !s->host_sums || !s->sums || !s->block_sums)
+    return PLR_ERR_NO_MEMORY;
   for (uint32_t i = 0; i < count; i++) {
     const plr_param *p = &s->graph.params[i];
     s->param_offset[i] = s->param_elements;
     s->param_elements += (p->rows * p->cols + 15) / 16 * 16;
+    s->second_offset[i] = s->second_elements;
+    s->second_elements += (plr__optimizer_seconds(s->info, p) + 15) / 16 * 16;
   }
   PLR_TRY(plr__state_alloc(s, &s->state));
   if (s->inference_only) return PLR_OK;
@@ -82,7 +87,7 @@ static plr_status alloc_activations(plr_shard *s) {
   /* Fewer rows may be cut in another way and need somewhat more; should a quarter not do, the executor grows it. */
   size_t one = plr__shard_work_size(s, 1, s->info->seq_len);
   size_t all = plr__shard_work_size(s, s->info->micro_batch, s->info->seq_len);
-  s->work_size = PLR_MAX(one, all) / 4 * 5;
+  s->work_size = PLR_MAX(PLR_MAX(one, all) / 4 * 5, plr__optimizer_work_size(s));
   s->work = device_alloc(s, s->work_size);
   return s->work ? PLR_OK : PLR_ERR_NO_MEMORY;
 }
@@ -135,23 +140,24 @@ static plr_status make_constants(plr_shard *s) {
   return s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a);
 }
 
-static plr_status make_weights(plr_shard *s) {
-  for (uint32_t i = 0; i < s->graph.param_count; i++) {
-    const plr_param *p = &s->graph.params[i];
-    float *w = s->state.w + s->param_offset[i];
-    if (p->std > 0.0f) {
-      plr_gaussian_args a = {.y = w,
-                             .rows = p->rows,
-                             .cols = p->cols,
-                             .seed = s->info->seed,
-                             .stream = p->stream,
-                             .std = p->std};
-      PLR_TRY(s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a));
-    } else {
-      plr_fill_args a = {w, p->rows * p->cols, 1.0f};
-      PLR_TRY(s->device->vt->run(s->device, PLR_OP_FILL, &a));
-    }
+plr_status plr__shard_seed(plr_shard *s, uint32_t param) {
+  const plr_param *p = &s->graph.params[param];
+  float *w = s->state.w + s->param_offset[param];
+  if (p->std > 0.0f) {
+    plr_gaussian_args a = {.y = w,
+                           .rows = p->rows,
+                           .cols = p->cols,
+                           .seed = s->info->seed,
+                           .stream = p->stream,
+                           .std = p->std};
+    return s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a);
   }
+  plr_fill_args a = {w, p->rows * p->cols, 1.0f};
+  return s->device->vt->run(s->device, PLR_OP_FILL, &a);
+}
+
+static plr_status make_weights(plr_shard *s) {
+  for (uint32_t i = 0; i < s->graph.param_count; i++) PLR_TRY(plr__shard_seed(s, i));
   return PLR_OK;
 }
 
@@ -174,14 +180,16 @@ static plr_status check_options(const plr_shard *s, plr_error *err) {
   return PLR_OK;
 }
 
-static plr_status fill(plr_shard *s, plr_error *err) {
+static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
   PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, !s->inference_only,
                            &s->graph, err));
+  PLR_TRY(plr__optimizer_check(s, err));
   s->rows = (int64_t)s->info->micro_batch * s->info->seq_len;
   plr_status st = plr__shard_plan(s);
   if (st == PLR_OK) st = alloc_params(s);
   if (st == PLR_OK) st = make_constants(s);
   if (st == PLR_OK) st = alloc_activations(s);
+  if (st == PLR_OK && weights) return plr__shard_import(s, weights, err);
   if (st == PLR_OK) st = make_weights(s);
   if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "shard");
   if (st != PLR_OK) return plr__fail(err, st, "shard", "the device refused an operation");
@@ -195,7 +203,7 @@ static plr_status set_up(plr_shard *s, const plr_shard_options *o, plr_error *er
   PLR_TRY(check_options(s, err));
   PLR_TRY(plr__device_open(s->ctx, o->device ? o->device : "cpu", &s->device, err));
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = fill(s, err);
+  plr_status st = fill(s, o->weights, err);
   plr__fpenv_leave(saved);
   return st;
 }
@@ -242,7 +250,9 @@ void plr_shard_destroy(plr_shard *shard) {
   if (shard->graph.ctx) plr__graph_release(&shard->graph);
   for (int i = 0; i < PLR_LIST_COUNT; i++) plr__free(ctx, shard->places[i]);
   plr__free(ctx, shard->param_offset);
+  plr__free(ctx, shard->second_offset);
   plr__free(ctx, shard->host_sums);
+  plr__free(ctx, shard->block_sums);
   plr__free(ctx, shard->host_bytes);
   plr__free(ctx, shard->slots);
   plr__model_unref(shard->model);
