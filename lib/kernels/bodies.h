@@ -11,6 +11,7 @@
 #include "kernels/body_attention.h"
 #include "kernels/body_elementwise.h"
 #include "kernels/body_gaussian.h"
+#include "kernels/body_moe.h"
 #include "kernels/body_norm.h"
 #include "kernels/body_rows.h"
 

@@ -117,6 +117,11 @@ void plr__state_free(plr_shard *s, plr_state *state);
 /* Forgets gradients and micro-batches in flight. */
 void plr__shard_reset(plr_shard *s);
 
+/* The initial values of a parameter, from the model's seed. */
+plr_status plr__shard_seed(plr_shard *s, uint32_t param);
+/* All weights, from a checkpoint (import.c). */
+plr_status plr__shard_import(plr_shard *s, plr_weights *weights, plr_error *err);
+
 /* Learning rate of the step that follows `done` steps. */
 float plr__learning_rate(const plr_model_info *info, uint64_t done);
 
@@ -162,12 +167,6 @@ uint32_t plr__shard_block_end(const plr_shard *s, uint32_t block, uint32_t first
 /* Length of name, name, rows, columns. Returns the length. */
 #define PLR_PARAM_HEADER_MAX (sizeof(((plr_param *)0)->name) + 18)
 size_t plr__param_header(const plr_param *p, uint8_t out[PLR_PARAM_HEADER_MAX]);
-
-#define PLR_SNAPSHOT_MAGIC   "PLR-SNAP"
-#define PLR_SNAPSHOT_VERSION 1u
-#define PLR_SNAPSHOT_HEADER  80u /* without its hash */
-void plr__snapshot_header(const plr_shard *s, const plr_state *state,
-                          uint8_t out[PLR_SNAPSHOT_HEADER]);
 
 /* Makes host floats little-endian, or back; nothing on most machines. */
 void plr__floats_le(void *data, size_t count);
