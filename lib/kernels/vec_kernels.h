@@ -48,6 +48,9 @@ typedef struct plr_vec_kernels {
   void (*attention)(const plr_attention_args *a, float *slot, int64_t b, int64_t head, int64_t q0,
                     int64_t q1);
   void (*attention_bwd)(const plr_attention_args *a, float *slot, const plr_attention_part *part);
+  /* Pairs [first, first + n) of (query, head of the group) of one session and key/value head. */
+  void (*attention_cache)(const plr_attention_cache_args *a, const plr_cache_rows *g,
+                          int64_t kv_head, int64_t first, int64_t n, float *slot);
 } plr_vec_kernels;
 
 /* The table as kernels_*.c fills it. */
@@ -65,6 +68,7 @@ typedef struct plr_vec_kernels {
     .dispatch_bwd = dispatch_bwd_range, .combine = combine_range,                                  \
     .combine_bwd = combine_bwd_range, .to_bf16 = to_bf16_range, .from_bf16 = from_bf16_range,      \
     .attention_pack = attention_pack, .attention = attention, .attention_bwd = attention_bwd,      \
+    .attention_cache = attention_cache,                                                            \
   }
 
 extern const plr_vec_kernels plr__vec_portable;

@@ -18,6 +18,7 @@ typedef union any_args {
 
 float *plr__run_value(const plr_run *run, uint32_t value) {
   const plr_place *p = &run->shard->places[run->list][value];
+  if (run->moved && value == run->moved_value) return run->moved;
   if (p->where == PLR_IN_SLOT) return run->slot ? run->slot + p->offset : NULL;
   return p->where == PLR_IN_SCRATCH ? run->shard->scratch + p->offset : NULL;
 }
@@ -89,7 +90,7 @@ static void bind_rope(const plr_run *run, const plr_node *n, plr_rope_args *a) {
   a->rows = run->batch * run->seq, a->seq = run->seq;
   a->head_dim = run->shard->info->head_dim;
   a->ldx = cols(run, n, 0), a->heads = a->ldx / a->head_dim;
-  a->sign = n->sign;
+  a->sign = n->sign, a->positions = run->positions;
 }
 
 static void bind_attention(const plr_run *run, const plr_node *n, plr_attention_args *a) {
@@ -103,6 +104,11 @@ static void bind_attention(const plr_run *run, const plr_node *n, plr_attention_
   a->heads = info->heads, a->kv_heads = info->kv_heads, a->head_dim = info->head_dim;
   a->ldq = a->ldo = cols(run, n, 0), a->ldk = cols(run, n, 1), a->ldv = cols(run, n, 2);
   a->scale = (float)(1.0 / sqrt((double)info->head_dim));
+}
+
+void plr__run_attention_args(const plr_run *run, const plr_node *node, plr_attention_args *out) {
+  memset(out, 0, sizeof *out);
+  bind_attention(run, node, out);
 }
 
 static void bind_swiglu(const plr_run *run, const plr_node *n, plr_swiglu_args *a) {
@@ -181,17 +187,22 @@ static size_t work_of(const plr_run *run, const plr_node *n, any_args *a) {
   return device->vt->workspace(device, (plr_op_id)n->op, a);
 }
 
+plr_status plr__shard_reserve_work(plr_shard *s, size_t size) {
+  if (size <= s->work_size) return PLR_OK;
+  void *larger = s->device->vt->alloc(s->device, size);
+  if (!larger) return PLR_ERR_NO_MEMORY;
+  s->device->vt->free(s->device, s->work);
+  s->work = larger, s->work_size = size;
+  return PLR_OK;
+}
+
 plr_status plr__run_node(const plr_run *run, const plr_node *n) {
   plr_shard *s = run->shard;
   any_args a;
   bind(run, n, &a);
   size_t work = work_of(run, n, &a);
-  if (work > s->work_size) { /* a batch shape that create did not foresee: only infer has those */
-    void *larger = s->device->vt->alloc(s->device, work);
-    if (!larger) return PLR_ERR_NO_MEMORY;
-    s->device->vt->free(s->device, s->work);
-    s->work = larger, s->work_size = work;
-  }
+  /* Only a batch shape that create did not foresee allocates: infer and feed have those. */
+  PLR_TRY(plr__shard_reserve_work(s, work));
   if (n->op == PLR_OP_MATMUL) a.matmul.work = s->work;
   if (n->op == PLR_OP_ATTENTION || n->op == PLR_OP_ATTENTION_BWD) a.attention.work = s->work;
   return s->device->vt->run(s->device, (plr_op_id)n->op, &a);
@@ -211,7 +222,7 @@ size_t plr__shard_work_size(plr_shard *s, int64_t batch, int64_t seq) {
     uint32_t count;
     if (s->inference_only && list != PLR_LIST_INFER) continue;
     list_of(s, (plr_list)list, &nodes, &count);
-    plr_run run = {s, (plr_list)list, NULL, batch, seq};
+    plr_run run = {.shard = s, .list = (plr_list)list, .batch = batch, .seq = seq};
     for (uint32_t i = 0; i < count; i++) {
       any_args a;
       bind(&run, &nodes[i], &a);

@@ -177,6 +177,7 @@ static plr_status load(plr_shard *shard, const plr_source *sources, uint32_t cou
   }
   plr__state_free(shard, &shard->state);
   shard->state = l.state;
+  shard->weights++;
   plr__shard_reset(shard);
   return PLR_OK;
 }

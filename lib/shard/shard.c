@@ -94,14 +94,30 @@ static plr_status alloc_activations(plr_shard *s) {
 
 /* ---- contents --------------------------------------------------------------------------------- */
 
-static plr_status make_rope(plr_shard *s) {
+static plr_status make_rope(plr_shard *s, float *cosine, float *sine, int64_t positions) {
   const plr_model_info *info = s->info;
-  plr_rope_table_args a = {.cos = s->constants[PLR_CONST_COS],
-                           .sin = s->constants[PLR_CONST_SIN],
-                           .positions = info->seq_len,
+  plr_rope_table_args a = {.cos = cosine,
+                           .sin = sine,
+                           .positions = positions,
                            .head_dim = info->head_dim,
                            .theta = info->rope_theta};
   return s->device->vt->run(s->device, PLR_OP_ROPE_TABLE, &a);
+}
+
+plr_status plr__shard_reserve_positions(plr_shard *s, int64_t positions) {
+  if (positions <= s->positions) return PLR_OK;
+  float *tables[2];
+  plr_status st = PLR_OK;
+  for (int i = 0; i < 2; i++) tables[i] = device_floats(s, positions * (s->info->head_dim / 2));
+  if (!tables[0] || !tables[1]) st = PLR_ERR_NO_MEMORY;
+  if (st == PLR_OK) st = make_rope(s, tables[0], tables[1], positions);
+  for (int i = 0; i < 2; i++) {
+    float **at = &s->constants[i == 0 ? PLR_CONST_COS : PLR_CONST_SIN];
+    device_free(s, st == PLR_OK ? *at : tables[i]);
+    if (st == PLR_OK) *at = tables[i];
+  }
+  if (st == PLR_OK) s->positions = positions;
+  return st;
 }
 
 static plr_status make_basis(plr_shard *s) {
@@ -128,7 +144,8 @@ static plr_status make_constants(plr_shard *s) {
     s->constants[i] = device_floats(s, rows * cols);
     if (!s->constants[i]) return PLR_ERR_NO_MEMORY;
   }
-  PLR_TRY(make_rope(s));
+  PLR_TRY(make_rope(s, s->constants[PLR_CONST_COS], s->constants[PLR_CONST_SIN], s->info->seq_len));
+  s->positions = s->info->seq_len;
   if (s->info->boundary != PLR_BOUNDARY_SUBSPACE) return PLR_OK;
   PLR_TRY(make_basis(s));
   plr_gaussian_args a = {.y = s->constants[PLR_CONST_ANCHOR],
@@ -244,8 +261,10 @@ static void free_device_memory(plr_shard *s) {
 
 void plr_shard_destroy(plr_shard *shard) {
   if (!shard) return;
+  if (plr__serving_orphan(shard)) return;
   PLR_GUARD_END(shard);
   plr_context *ctx = shard->ctx;
+  if (shard->device) plr__serving_free(shard);
   if (shard->device) free_device_memory(shard);
   if (shard->graph.ctx) plr__graph_release(&shard->graph);
   for (int i = 0; i < PLR_LIST_COUNT; i++) plr__free(ctx, shard->places[i]);

@@ -72,6 +72,11 @@ struct plr_shard {
 
   uint32_t pending;  /* micro-batches in the gradients */
   uint32_t poisoned; /* a backward went wrong after it had touched the gradients */
+
+  int64_t positions;           /* rows of the tables of rotary positions */
+  uint32_t weight_format;      /* PLR_WEIGHTS_* */
+  uint64_t weights;            /* counts changes of the weights */
+  struct plr_serving *serving; /* session.c; NULL as long as there was no session */
 };
 
 /* Bytes moved between device and host at once when tensors are saved, loaded or hashed. */
@@ -90,16 +95,32 @@ typedef struct plr_run {
   plr_list list;
   float *slot;
   int64_t batch, seq;
+  /* Of rows that belong to sessions, batch being 1: each row's position (device), and a value that lies elsewhere
+   * than the plan says, unless moved is NULL. */
+  const int32_t *positions;
+  float *moved;
+  uint32_t moved_value;
 } plr_run;
 
 /* Bytes of work space that any node of any list asks for, for this batch and length. */
 size_t plr__shard_work_size(plr_shard *s, int64_t batch, int64_t seq);
 plr_status plr__run_list(const plr_run *run);
 plr_status plr__run_node(const plr_run *run, const plr_node *node);
+/* What an ATTENTION node is run with, without its work space. */
+void plr__run_attention_args(const plr_run *run, const plr_node *node, plr_attention_args *out);
+/* At least so many bytes of work space; so many rows in the tables of rotary positions. */
+plr_status plr__shard_reserve_work(plr_shard *s, size_t size);
+plr_status plr__shard_reserve_positions(plr_shard *s, int64_t positions);
 /* Device memory of a value in this run. */
 float *plr__run_value(const plr_run *run, uint32_t value);
 /* NON_FINITE unless all rows of the value are finite. */
 plr_status plr__run_check_finite(const plr_run *run, uint32_t value);
+
+/* ---- session.c -------------------------------------------------------------------------------- */
+
+void plr__serving_free(plr_shard *s);
+/* Whether there are sessions, the last of which will then destroy the shard. */
+int plr__serving_orphan(plr_shard *s);
 
 /* ---- checks, copies --------------------------------------------------------------------------- */
 
