@@ -14,6 +14,7 @@
 #include <pluralis/io.h>
 #include <pluralis/model.h>
 #include <pluralis/tensor.h>
+#include <pluralis/weights.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,14 +33,19 @@ typedef struct plr_shard_options {
   uint32_t reserved;
   const char *device; /* "cpu" (default); "cuda" or "cuda:1": a device of the CUDA plugin; "cuda:PATH" or
                          "cuda:1:PATH": of the plugin in that file */
+  plr_weights *weights; /* where the initial weights are read from, at step 0; NULL (default): made from the seed */
 } plr_shard_options;
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_shard_options) as compiled. Since 0.1. */
 PLR_API void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size);
 
-/* Creates the shard with its seeded initial weights; they depend on the model only, not on the split. The model is
- * kept by reference. Errors: INVALID_ARGUMENT (not an allowed cut, name of a device), NOT_FOUND (device, plugin),
- * UNSUPPORTED (plugin for another version), UNAVAILABLE (no driver, no such device), NO_MEMORY. Since 0.1. */
+/* Creates the shard with its seeded initial weights, which depend on the model only, not on the split; or with those
+ * of a checkpoint. A model of plr_model_from_config is read under the names of its family, any other under its own
+ * (rows x cols as plr_shard_parameter says); parameters that the family does not have (a trained boundary) keep their
+ * seeded values. The weights are read during the call only. The model is kept by reference.
+ * Errors: INVALID_ARGUMENT (not an allowed cut, name of a device), NOT_FOUND (device, plugin; a tensor), UNSUPPORTED
+ * (plugin for another version; element type of a tensor), MISMATCH (shape of a tensor), NON_FINITE (in a tensor),
+ * UNAVAILABLE (no driver, no such device), NO_MEMORY, those of the weights. Since 0.1. */
 PLR_API plr_status plr_shard_create(plr_context *ctx, const plr_model *model, const plr_shard_options *options,
                                     plr_shard **out, plr_error *err);
 PLR_API void plr_shard_destroy(plr_shard *shard);
@@ -75,8 +81,9 @@ PLR_API plr_status plr_shard_gradient_sums(plr_shard *shard, double *sums, uint3
 
 /* plr_shard_step with the sums of all `count` blocks of the model in order, which are added in that order: the same
  * bits for every split. A sum of infinity refuses the step on every shard: NON_FINITE, weights unchanged, gradients
- * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what it
- * measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE. Since 0.1. */
+ * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what
+ * it measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE.
+ * Since 0.1. */
 PLR_API plr_status plr_shard_step_global(plr_shard *shard, const double *sums, uint32_t count);
 
 /* Optimizer steps done since the seeded start. Since 0.1. */
@@ -129,6 +136,13 @@ PLR_API plr_status plr_shard_read(plr_shard *shard, uint32_t what, const char *n
 /* Replaces a parameter's weights by in, F32 contiguous of its rows x cols, all finite. Optimizer state and step stay.
  * Errors: NOT_FOUND, SHAPE, NON_FINITE, INVALID_STATE (a slot is busy: its backward needs the old ones). Since 0.1. */
 PLR_API plr_status plr_shard_write(plr_shard *shard, const char *name, const plr_tensor *in, plr_error *err);
+
+/* Writes the weights as a safetensors file under the names and in the layout that plr_shard_create reads, so that a
+ * model of plr_model_from_config can be opened by others. dtype: PLR_DTYPE_F32, or PLR_DTYPE_BF16 (rounded to nearest
+ * even). The files of all shards of a model, with plr_weights_write_index and plr_model_config, are a checkpoint. The
+ * sink is committed on success and aborted on failure. Errors: INVALID_ARGUMENT (dtype), UNSUPPORTED (the family has no
+ * name for a parameter), NO_MEMORY, the sink's. Since 0.1. */
+PLR_API plr_status plr_shard_export(plr_shard *shard, uint32_t dtype, plr_sink *sink, plr_error *err);
 
 /* ---- snapshots ---------------------------------------------------------------------------------- */
 

@@ -140,23 +140,24 @@ static plr_status make_constants(plr_shard *s) {
   return s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a);
 }
 
-static plr_status make_weights(plr_shard *s) {
-  for (uint32_t i = 0; i < s->graph.param_count; i++) {
-    const plr_param *p = &s->graph.params[i];
-    float *w = s->state.w + s->param_offset[i];
-    if (p->std > 0.0f) {
-      plr_gaussian_args a = {.y = w,
-                             .rows = p->rows,
-                             .cols = p->cols,
-                             .seed = s->info->seed,
-                             .stream = p->stream,
-                             .std = p->std};
-      PLR_TRY(s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a));
-    } else {
-      plr_fill_args a = {w, p->rows * p->cols, 1.0f};
-      PLR_TRY(s->device->vt->run(s->device, PLR_OP_FILL, &a));
-    }
+plr_status plr__shard_seed(plr_shard *s, uint32_t param) {
+  const plr_param *p = &s->graph.params[param];
+  float *w = s->state.w + s->param_offset[param];
+  if (p->std > 0.0f) {
+    plr_gaussian_args a = {.y = w,
+                           .rows = p->rows,
+                           .cols = p->cols,
+                           .seed = s->info->seed,
+                           .stream = p->stream,
+                           .std = p->std};
+    return s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a);
   }
+  plr_fill_args a = {w, p->rows * p->cols, 1.0f};
+  return s->device->vt->run(s->device, PLR_OP_FILL, &a);
+}
+
+static plr_status make_weights(plr_shard *s) {
+  for (uint32_t i = 0; i < s->graph.param_count; i++) PLR_TRY(plr__shard_seed(s, i));
   return PLR_OK;
 }
 
@@ -179,7 +180,7 @@ static plr_status check_options(const plr_shard *s, plr_error *err) {
   return PLR_OK;
 }
 
-static plr_status fill(plr_shard *s, plr_error *err) {
+static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
   PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, !s->inference_only,
                            &s->graph, err));
   PLR_TRY(plr__optimizer_check(s, err));
@@ -188,6 +189,7 @@ static plr_status fill(plr_shard *s, plr_error *err) {
   if (st == PLR_OK) st = alloc_params(s);
   if (st == PLR_OK) st = make_constants(s);
   if (st == PLR_OK) st = alloc_activations(s);
+  if (st == PLR_OK && weights) return plr__shard_import(s, weights, err);
   if (st == PLR_OK) st = make_weights(s);
   if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "shard");
   if (st != PLR_OK) return plr__fail(err, st, "shard", "the device refused an operation");
@@ -201,7 +203,7 @@ static plr_status set_up(plr_shard *s, const plr_shard_options *o, plr_error *er
   PLR_TRY(check_options(s, err));
   PLR_TRY(plr__device_open(s->ctx, o->device ? o->device : "cpu", &s->device, err));
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = fill(s, err);
+  plr_status st = fill(s, o->weights, err);
   plr__fpenv_leave(saved);
   return st;
 }

@@ -117,6 +117,11 @@ void plr__state_free(plr_shard *s, plr_state *state);
 /* Forgets gradients and micro-batches in flight. */
 void plr__shard_reset(plr_shard *s);
 
+/* The initial values of a parameter, from the model's seed. */
+plr_status plr__shard_seed(plr_shard *s, uint32_t param);
+/* All weights, from a checkpoint (import.c). */
+plr_status plr__shard_import(plr_shard *s, plr_weights *weights, plr_error *err);
+
 /* Learning rate of the step that follows `done` steps. */
 float plr__learning_rate(const plr_model_info *info, uint64_t done);
 

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Optional, Sequence
 
 from . import _abi
-from ._handle import Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, sized, text, u32, u64
+from ._handle import (Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, sized, text, u32,
+                      u64)
 from ._load import C
 from ._records import SnapshotInfo
 from .context import Context
