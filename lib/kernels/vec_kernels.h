@@ -92,7 +92,7 @@ const plr_vec_kernels *plr__vec(const plr_context *ctx);
 void plr__partition(plr_context *ctx, int64_t n, int64_t align, int64_t cost, plr_range_fn fn,
                     const void *args);
 
-plr_status plr__optimizer_check(const plr_optimizer_args *a);
+plr_status plr__optimizer_args_check(const plr_optimizer_args *a);
 
 /* Floats of one slot of attention scratch. */
 int64_t plr__attention_slot(const plr_attention_args *a);

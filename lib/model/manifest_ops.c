@@ -100,7 +100,7 @@ static plr_status read_op(plr_reading *r, const char *path, const json_t *v) {
 static plr_status read_list(plr_reading *r, const char *path, const json_t *list) {
   if (!json_is_array(list)) return plr__wrong_type(r, path, "", "an array", list);
   for (size_t i = 0; i < json_array_size(list); i++) {
-    char inner[64];
+    char inner[96];
     snprintf(inner, sizeof inner, "%s[%zu]", path, i);
     PLR_TRY(read_op(r, inner, json_array_get(list, i)));
   }
@@ -108,7 +108,7 @@ static plr_status read_list(plr_reading *r, const char *path, const json_t *list
 }
 
 static plr_status read_block(plr_reading *r, const char *path, const json_t *block) {
-  char inner[64];
+  char inner[96];
   uint64_t repeat = 0;
   const char *key;
   json_t *value;
