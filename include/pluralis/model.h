@@ -13,6 +13,13 @@
  *              "lr": 3e-3, "min_lr_ratio": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1,
  *              "clip": 1.0, "schedule": "cosine", "warmup_steps": 20, "steps": 300, "data_seed": 3}}
  *
+ * Optimizers, each with the keys it needs: "adamw" (Loshchilov and Hutter 2019; the keys above); "nadam" (Dozat 2016,
+ * decoupled decay): and "momentum_decay"; "muon" (Jordan et al. 2024: matrices of blocks; AdamW for the rest): and
+ * "muon_lr", "muon_momentum"; "sgdm": "momentum" instead of beta1, beta2, eps; "adamw_row": the keys of adamw, with
+ * one second moment a row of what writes the residual stream and a column of what reads it. "clip" limits the norm of
+ * each block's gradient; with "clip_scope": "global" that of the whole model's. Schedule "wsd" (warm-up, stable, decay)
+ * has "decay_steps": constant, then linear down to min_lr_ratio in the last decay_steps steps.
+ *
  * Boundary operations run at every cut whether or not the model is split there, so one shard and four shards give
  * the same bits. `dense` sends the residual stream as it is and may be cut at any block. `subspace` (Subspace
  * Networks, arXiv 2506.01260, in the reparametrised form) keeps the residual stream of all blocks before the last
@@ -39,6 +46,18 @@ typedef struct plr_model plr_model;
 #define PLR_SCHEDULE_CONSTANT 0u
 #define PLR_SCHEDULE_LINEAR 1u
 #define PLR_SCHEDULE_COSINE 2u
+#define PLR_SCHEDULE_WSD 3u
+
+/* Optimizers. */
+#define PLR_OPTIMIZER_ADAMW 1u
+#define PLR_OPTIMIZER_NADAM 2u
+#define PLR_OPTIMIZER_MUON 3u
+#define PLR_OPTIMIZER_SGDM 4u
+#define PLR_OPTIMIZER_ADAMW_ROW 5u
+
+/* Whose gradient norm `clip` limits. */
+#define PLR_CLIP_BLOCK 0u
+#define PLR_CLIP_GLOBAL 1u
 
 /* Most blocks a model can have. */
 #define PLR_MAX_BLOCKS 1024u
@@ -54,11 +73,16 @@ typedef struct plr_model_info {
   uint32_t seq_len, micro_batch, micro_batches, steps, warmup_steps; /* as in the manifest */
   uint32_t schedule; /* PLR_SCHEDULE_* */
   float norm_eps, init_std, embed_std, anchor_std; /* anchor_std: 0 for dense */
-  float lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip; /* clip: per block gradient norm; 0 = off */
+  float lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip; /* clip: gradient norm; 0 = off. sgdm: beta1 is its
+                                                                      momentum, beta2 and eps are 0 */
   uint32_t reserved;
   double rope_theta; /* base of the rotary frequencies */
   uint64_t seed, boundary_seed, data_seed; /* of the weights, of U and the anchors, of the order of the text */
   uint64_t parameters; /* trainable numbers in the whole model */
+  uint32_t optimizer;   /* PLR_OPTIMIZER_* */
+  uint32_t clip_scope;  /* PLR_CLIP_* */
+  uint32_t decay_steps; /* of schedule wsd, else 0 */
+  float momentum_decay, muon_lr, muon_momentum; /* of nadam and muon, else 0 */
 } plr_model_info;
 
 /* Reads a manifest (len bytes of UTF-8 JSON). Unknown or repeated keys, wrong types and impossible shapes are

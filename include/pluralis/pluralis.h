@@ -19,5 +19,6 @@
 #include <pluralis/stage.h>
 
 #include <pluralis/ledger.h>
+#include <pluralis/tlog.h>
 
 #endif

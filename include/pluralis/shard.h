@@ -68,9 +68,23 @@ PLR_API plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr
                                       plr_tensor *grad_in);
 
 /* Applies the optimizer to the accumulated gradients, clears them and counts the step. A non-finite gradient
- * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy or there
- * was no backward. Since 0.1. */
+ * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy, when
+ * there was no backward, or when the model limits its norm globally (clip_scope) and the shard is not all of it.
+ * Since 0.1. */
 PLR_API plr_status plr_shard_step(plr_shard *shard);
+
+/* For a model whose clip_scope is "global": the sum of squares of the accumulated gradient of each of the shard's
+ * blocks, count = end - first numbers; infinity for all of them when a gradient is not finite. Whoever runs the shards
+ * collects the sums of all blocks and hands them to every shard's plr_shard_step_global. Errors: INVALID_ARGUMENT
+ * (count), INVALID_STATE (as plr_shard_step: a slot is busy, no backward). Since 0.1. */
+PLR_API plr_status plr_shard_gradient_sums(plr_shard *shard, double *sums, uint32_t count);
+
+/* plr_shard_step with the sums of all `count` blocks of the model in order, which are added in that order: the same
+ * bits for every split. A sum of infinity refuses the step on every shard: NON_FINITE, weights unchanged, gradients
+ * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what
+ * it measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE.
+ * Since 0.1. */
+PLR_API plr_status plr_shard_step_global(plr_shard *shard, const double *sums, uint32_t count);
 
 /* Optimizer steps done since the seeded start. Since 0.1. */
 PLR_API uint64_t plr_shard_steps(const plr_shard *shard);
@@ -130,16 +144,41 @@ PLR_API plr_status plr_shard_write(plr_shard *shard, const char *name, const plr
  * name for a parameter), NO_MEMORY, the sink's. Since 0.1. */
 PLR_API plr_status plr_shard_export(plr_shard *shard, uint32_t dtype, plr_sink *sink, plr_error *err);
 
-/* Writes a snapshot (lib/shard/SNAPSHOT.md): weights, optimizer state, step. The sink is committed on success and
- * aborted on failure. Errors: INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference
- * only), the sink's. Since 0.1. */
+/* ---- snapshots ---------------------------------------------------------------------------------- */
+
+/* Writes a snapshot (lib/shard/SNAPSHOT.md): a safetensors file with the weights under their global names, the optimizer
+ * state, the step, and a hash of everything. The sink is committed on success and aborted on failure. Errors:
+ * INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference only), NO_MEMORY, the sink's.
+ * Since 0.1. */
 PLR_API plr_status plr_shard_save(plr_shard *shard, plr_sink *sink, plr_error *err);
 
-/* Restores a snapshot of the same model and blocks and drops gradients and micro-batches in flight; the shard is
- * unchanged on failure. Holds both states for a moment. The source is not closed. An inference-only shard takes the
- * weights of any snapshot. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH (another model or other blocks),
- * NO_MEMORY, the source's. Since 0.1. */
+/* Restores the shard's blocks from a snapshot of the same model that holds them all, whatever else it holds, and drops
+ * gradients and micro-batches in flight; the shard is unchanged on failure. Reads the ranges of these blocks only; an
+ * inference-only shard reads the weights only. What follows has the same bits as if nothing had been stopped. Holds both
+ * states for a moment. The source is not closed. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH (another
+ * model or other blocks), LIMIT, NO_MEMORY, the source's. Since 0.1. */
 PLR_API plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err);
+
+/* plr_shard_load from `count` snapshots that were saved by shards of any other split of the same model at the same
+ * step. No block may be in two of them, and each of the shard's must be in one. Errors: as plr_shard_load, with
+ * MISMATCH also when the parts do not belong together; err->where names the part ("snapshot[2]");
+ * INVALID_ARGUMENT (no part, or more parts than blocks). Since 0.1. */
+PLR_API plr_status plr_shard_load_parts(plr_shard *shard, const plr_source *sources, uint32_t count,
+                                        plr_error *err);
+
+/* What a set of snapshots holds. Set struct_size before the call that fills it. */
+typedef struct plr_snapshot_info {
+  uint32_t struct_size;
+  uint32_t blocks; /* how many blocks of the model are there */
+  uint64_t steps;
+  plr_hash root;   /* weight root of the state when all blocks are there, else zero */
+} plr_snapshot_info;
+
+/* Reads the headers of `count` snapshots of `model` and checks that they belong together, as plr_shard_load_parts does.
+ * The root is the one the parts state; loading checks every block against it. So a resume is one from the state that
+ * a ledger knows. Errors: as plr_shard_load_parts. Since 0.1. */
+PLR_API plr_status plr_snapshot_inspect(plr_context *ctx, const plr_model *model, const plr_source *sources,
+                                        uint32_t count, plr_snapshot_info *info, plr_error *err);
 
 /* Leaf hash of each of the shard's blocks (weights, moments and step under global names, lib/shard/leaves.c): count =
  * end - first hashes. The root over all blocks of the model is the same for every split. Errors: INVALID_ARGUMENT

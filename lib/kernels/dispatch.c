@@ -47,6 +47,10 @@ size_t plr__cpu_workspace(plr_context *ctx, plr_op_id op, const void *args) {
     return plr__cpu_attention_workspace(ctx, args);
   case PLR_OP_ATTENTION_BWD:
     return plr__cpu_attention_bwd_workspace(ctx, args);
+  case PLR_OP_ROUTE_BWD:
+    return plr__cpu_route_bwd_workspace(ctx, args);
+  case PLR_OP_EXPERT_MATMUL:
+    return plr__cpu_expert_matmul_workspace(ctx, args);
   default:
     return 0;
   }

@@ -24,6 +24,7 @@ plr_status plr__basis(uint64_t seed, uint32_t stream, int64_t d, int64_t k, doub
 /* Scalar functions of the profile, the same on every machine. */
 float plr__expf(float x);
 float plr__logf(float x);
+float plr__tailf(float x, float *shape); /* P(Z > x), x >= 0; e^(-x^2/2) */
 double plr__exp(double x);
 double plr__ln(double x);
 double plr__pow(double x, double y); /* x > 0 */

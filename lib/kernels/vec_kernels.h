@@ -36,9 +36,12 @@ typedef struct plr_attention_part {
 } plr_attention_part;
 
 typedef struct plr_vec_kernels {
-  plr_range_fn add, row_add, embed_bwd;
+  plr_range_fn add, mul, scale, bias, bias_bwd, row_add, embed_bwd;
   plr_range_fn rmsnorm, rmsnorm_dx, rmsnorm_dgain;
-  plr_range_fn rope, swiglu, swiglu_bwd, xent, sumsq, adamw, gaussian;
+  plr_range_fn layernorm, layernorm_dx, layernorm_dgain, layernorm_dbias;
+  plr_range_fn swiglu, swiglu_bwd, act, act_bwd;
+  plr_range_fn rope, xent, sumsq, adamw, gaussian;
+  plr_range_fn route, route_bwd, dispatch_bwd, combine, combine_bwd;
   plr_range_fn to_bf16, from_bf16;
   /* Keys and values of (b, kv_head) laid out in the slot, then queries [q0, q1) of one head. */
   void (*attention_pack)(const plr_attention_args *a, float *slot, int64_t b, int64_t kv_head);
@@ -50,18 +53,24 @@ typedef struct plr_vec_kernels {
 /* The table as kernels_*.c fills it. */
 #define PLR_VEC_KERNELS                                                                            \
   {                                                                                                \
-    .add = add_range, .row_add = row_add_range, .embed_bwd = embed_bwd_range,                      \
+    .add = add_range, .mul = mul_range, .scale = scale_range, .bias = bias_range,                  \
+    .bias_bwd = bias_bwd_range, .row_add = row_add_range, .embed_bwd = embed_bwd_range,            \
     .rmsnorm = rmsnorm_range, .rmsnorm_dx = rmsnorm_dx_range,                                      \
-    .rmsnorm_dgain = rmsnorm_dgain_range, .rope = rope_range, .swiglu = swiglu_range,              \
-    .swiglu_bwd = swiglu_bwd_range, .xent = xent_range, .sumsq = sumsq_range,                      \
-    .adamw = adamw_range, .gaussian = gaussian_range, .to_bf16 = to_bf16_range,                    \
-    .from_bf16 = from_bf16_range, .attention_pack = attention_pack, .attention = attention,        \
-    .attention_bwd = attention_bwd,                                                                \
+    .rmsnorm_dgain = rmsnorm_dgain_range, .layernorm = layernorm_range,                            \
+    .layernorm_dx = layernorm_dx_range, .layernorm_dgain = layernorm_dgain_range,                  \
+    .layernorm_dbias = layernorm_dbias_range, .swiglu = swiglu_range,                              \
+    .swiglu_bwd = swiglu_bwd_range, .act = act_range, .act_bwd = act_bwd_range,                    \
+    .rope = rope_range, .xent = xent_range, .sumsq = sumsq_range, .adamw = adamw_range,            \
+    .gaussian = gaussian_range, .route = route_range, .route_bwd = route_bwd_range,                \
+    .dispatch_bwd = dispatch_bwd_range, .combine = combine_range,                                  \
+    .combine_bwd = combine_bwd_range, .to_bf16 = to_bf16_range, .from_bf16 = from_bf16_range,      \
+    .attention_pack = attention_pack, .attention = attention, .attention_bwd = attention_bwd,      \
   }
 
 extern const plr_vec_kernels plr__vec_portable;
 extern const plr_vec_kernels plr__vec_avx2;
 extern const plr_vec_kernels plr__vec_avx512;
+extern const plr_vec_kernels plr__vec_neon;
 
 /* The best of them that ctx allows. */
 const plr_vec_kernels *plr__vec(const plr_context *ctx);

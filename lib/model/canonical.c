@@ -52,6 +52,20 @@ static void put_train(plr_buffer *b, const plr_manifest *m) {
   plr__buffer_le64(b, m->data_seed);
 }
 
+/* Kinds of the entries that follow the fixed part when a manifest uses what it did not know. */
+enum { EXTRA_CLIP_GLOBAL = 1 };
+
+/* What is not in the fixed part, only when it is used: so a manifest keeps the name it has always had. */
+static void put_train_more(plr_buffer *b, const plr_manifest *m) {
+  if (m->optimizer == PLR_OPTIMIZER_NADAM) put_real(b, m->momentum_decay);
+  if (m->optimizer == PLR_OPTIMIZER_MUON) {
+    put_real(b, m->muon_lr);
+    put_real(b, m->muon_momentum);
+  }
+  if (m->schedule == PLR_SCHEDULE_WSD) plr__buffer_le32(b, m->decay_steps);
+  if (m->clip_scope == PLR_CLIP_GLOBAL) plr__buffer_le32(b, EXTRA_CLIP_GLOBAL);
+}
+
 void plr__manifest_canonical(const plr_manifest *m, plr_buffer *out) {
   static const char tag[] = "pluralis.model/v1";
   uint32_t name_len = (uint32_t)strlen(m->name);
@@ -61,4 +75,5 @@ void plr__manifest_canonical(const plr_manifest *m, plr_buffer *out) {
   put_shape(out, m);
   put_boundary(out, m);
   put_train(out, m);
+  put_train_more(out, m);
 }

@@ -200,6 +200,7 @@ plr_status plr__graph_build(plr_context *ctx, const plr_model *model, uint32_t f
 
   build_forward(g);
   if (g->failed == PLR_OK) plr__graph_fail(g, plr__graph_lint(g));
+  if (g->failed == PLR_OK) plr__graph_roles(g);
   if (g->failed == PLR_OK && with_backward) plr__graph_derive_backward(g);
   plr_status st = g->failed;
   if (st == PLR_OK) return PLR_OK;

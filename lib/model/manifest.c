@@ -23,18 +23,19 @@ typedef struct field {
   size_t offset;
   double min, max;
   const choice *choices;
+  int optional; /* absent: the member stays 0 */
 } field;
 
 #define U32(key, min, max)                                                                         \
-  { #key, FIELD_U32, offsetof(plr_manifest, key), min, max, NULL }
+  { #key, FIELD_U32, offsetof(plr_manifest, key), min, max, NULL, 0 }
 #define U64(key, member)                                                                           \
-  { key, FIELD_U64, offsetof(plr_manifest, member), 0, 0, NULL }
+  { key, FIELD_U64, offsetof(plr_manifest, member), 0, 0, NULL, 0 }
 #define REAL(key, min, max)                                                                        \
-  { #key, FIELD_REAL, offsetof(plr_manifest, key), min, max, NULL }
+  { #key, FIELD_REAL, offsetof(plr_manifest, key), min, max, NULL, 0 }
 #define ENUM(key, member, list)                                                                    \
-  { key, FIELD_ENUM, offsetof(plr_manifest, member), 0, 0, list }
+  { key, FIELD_ENUM, offsetof(plr_manifest, member), 0, 0, list, 0 }
 #define OTHER(key)                                                                                 \
-  { key, FIELD_OTHER, 0, 0, 0, NULL }
+  { key, FIELD_OTHER, 0, 0, 0, NULL, 0 }
 
 /* Dimensions are bounded so that products of three of them stay far below 2^63. */
 #define MAX_DIM    65536.0
@@ -45,17 +46,23 @@ typedef struct field {
 static const choice formats[] = {{"pluralis-model/1", 0}, {NULL, 0}};
 static const choice families[] = {{"llama", PLR_FAMILY_LLAMA}, {NULL, 0}};
 static const choice vocabularies[] = {{"bytes", PLR_VOCAB_BYTES}, {NULL, 0}};
-static const choice optimizers[] = {{"adamw", PLR_OPTIMIZER_ADAMW}, {NULL, 0}};
+static const choice optimizers[] = {
+    {"adamw", PLR_OPTIMIZER_ADAMW},         {"nadam", PLR_OPTIMIZER_NADAM},
+    {"muon", PLR_OPTIMIZER_MUON},           {"sgdm", PLR_OPTIMIZER_SGDM},
+    {"adamw_row", PLR_OPTIMIZER_ADAMW_ROW}, {NULL, 0}};
+static const choice clip_scopes[] = {
+    {"block", PLR_CLIP_BLOCK}, {"global", PLR_CLIP_GLOBAL}, {NULL, 0}};
 static const choice boundaries[] = {
     {"dense", PLR_BOUNDARY_DENSE}, {"subspace", PLR_BOUNDARY_SUBSPACE}, {NULL, 0}};
 static const choice schedules[] = {{"constant", PLR_SCHEDULE_CONSTANT},
                                    {"linear", PLR_SCHEDULE_LINEAR},
                                    {"cosine", PLR_SCHEDULE_COSINE},
+                                   {"wsd", PLR_SCHEDULE_WSD},
                                    {NULL, 0}};
 
 static const field root_fields[] = {
-    {"format", FIELD_ENUM, SIZE_MAX, 0, 0, formats},
-    {"name", FIELD_NAME, 0, 0, 0, NULL},
+    {"format", FIELD_ENUM, SIZE_MAX, 0, 0, formats, 0},
+    {"name", FIELD_NAME, 0, 0, 0, NULL, 0},
     ENUM("family", family, families),
     ENUM("vocab", vocab, vocabularies),
     U32(blocks, 1, PLR_MAX_BLOCKS),
@@ -90,16 +97,27 @@ static const field train_fields[] = {
     ENUM("optimizer", optimizer, optimizers),
     REAL(lr, POSITIVE, 1e6),
     REAL(min_lr_ratio, 0, 1),
-    REAL(beta1, 0, BELOW_ONE),
-    REAL(beta2, 0, BELOW_ONE),
-    REAL(eps, POSITIVE, 1),
     REAL(weight_decay, 0, 1e6),
     REAL(clip, 0, 1e6),
     ENUM("schedule", schedule, schedules),
     U32(warmup_steps, 0, 2147483647.0),
     U32(steps, 1, 2147483647.0),
     U64("data_seed", data_seed),
+    {"clip_scope", FIELD_ENUM, offsetof(plr_manifest, clip_scope), 0, 0, clip_scopes, 1},
 };
+
+/* What an optimizer or a schedule asks for besides. */
+static const field adam_fields[] = {
+    REAL(beta1, 0, BELOW_ONE),
+    REAL(beta2, 0, BELOW_ONE),
+    REAL(eps, POSITIVE, 1),
+};
+static const field nadam_fields[] = {REAL(momentum_decay, 0, 1)};
+static const field muon_fields[] = {REAL(muon_lr, POSITIVE, 1e6),
+                                    REAL(muon_momentum, 0, BELOW_ONE)};
+static const field sgdm_fields[] = {
+    {"momentum", FIELD_REAL, offsetof(plr_manifest, beta1), 0, BELOW_ONE, NULL, 0}};
+static const field wsd_fields[] = {U32(decay_steps, 0, 2147483647.0)};
 
 /* ---- messages --------------------------------------------------------------------------------- */
 
@@ -245,6 +263,7 @@ static plr_status read_object(reading *r, const char *path, const json_t *object
   }
   for (size_t i = 0; i < count; i++) {
     value = json_object_get(object, fields[i].key);
+    if (!value && fields[i].optional) continue;
     if (!value) return refuse(r, PLR_ERR_MALFORMED, path, fields[i].key, "is missing");
     PLR_TRY(read_field(r, path, &fields[i], value));
   }
@@ -304,6 +323,46 @@ static plr_status check_shape(reading *r) {
   return PLR_OK;
 }
 
+/* The keys of `train` depend on its optimizer and schedule. */
+#define TRAIN_FIELDS_MAX 24
+typedef struct field_list {
+  field list[TRAIN_FIELDS_MAX];
+  size_t count;
+} field_list;
+
+static void add_fields(field_list *f, const field *more, size_t count) {
+  memcpy(f->list + f->count, more, count * sizeof *more);
+  f->count += count;
+}
+
+static plr_status read_choice(reading *r, const char *path, const json_t *object, const char *key,
+                              const field *fields, size_t count) {
+  const json_t *value = json_object_get(object, key);
+  if (!value) return refuse(r, PLR_ERR_MALFORMED, path, key, "is missing");
+  for (size_t i = 0; i < count; i++)
+    if (strcmp(fields[i].key, key) == 0) return read_field(r, path, &fields[i], value);
+  return PLR_ERR_INTERNAL;
+}
+
+static plr_status read_train(reading *r, const json_t *train) {
+  static const char path[] = "manifest.train";
+  const plr_manifest *m = r->m;
+  const size_t common = PLR_COUNT_OF(train_fields);
+  if (!json_is_object(train)) return wrong_type(r, path, "", "an object", train);
+  PLR_TRY(read_choice(r, path, train, "optimizer", train_fields, common));
+  PLR_TRY(read_choice(r, path, train, "schedule", train_fields, common));
+  field_list f = {.count = 0};
+  add_fields(&f, train_fields, common);
+  if (m->optimizer == PLR_OPTIMIZER_SGDM)
+    add_fields(&f, sgdm_fields, PLR_COUNT_OF(sgdm_fields));
+  else
+    add_fields(&f, adam_fields, PLR_COUNT_OF(adam_fields));
+  if (m->optimizer == PLR_OPTIMIZER_NADAM) add_fields(&f, nadam_fields, PLR_COUNT_OF(nadam_fields));
+  if (m->optimizer == PLR_OPTIMIZER_MUON) add_fields(&f, muon_fields, PLR_COUNT_OF(muon_fields));
+  if (m->schedule == PLR_SCHEDULE_WSD) add_fields(&f, wsd_fields, PLR_COUNT_OF(wsd_fields));
+  return read_object(r, path, train, f.list, f.count);
+}
+
 static plr_status check_train(reading *r) {
   const plr_manifest *m = r->m;
   static const char path[] = "manifest.train";
@@ -313,6 +372,10 @@ static plr_status check_train(reading *r) {
   if (m->warmup_steps > m->steps)
     return refuse(r, PLR_ERR_MALFORMED, path, "warmup_steps", "is %u, must not exceed steps %u",
                   m->warmup_steps, m->steps);
+  if (m->decay_steps > m->steps - m->warmup_steps)
+    return refuse(r, PLR_ERR_MALFORMED, path, "decay_steps",
+                  "is %u, must not exceed %u (steps after the warm-up)", m->decay_steps,
+                  m->steps - m->warmup_steps);
   return PLR_OK;
 }
 
@@ -321,8 +384,7 @@ static plr_status read_manifest(reading *r, const json_t *root) {
   PLR_TRY(check_shape(r));
   PLR_TRY(read_cuts(r, json_object_get(root, "cuts")));
   PLR_TRY(read_boundary(r, json_object_get(root, "boundary")));
-  PLR_TRY(read_object(r, "manifest.train", json_object_get(root, "train"), train_fields,
-                      PLR_COUNT_OF(train_fields)));
+  PLR_TRY(read_train(r, json_object_get(root, "train")));
   return check_train(r);
 }
 

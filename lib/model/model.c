@@ -20,6 +20,9 @@ static void fill_info(plr_model *model) {
   i->lr = (float)m->lr, i->min_lr_ratio = (float)m->min_lr_ratio;
   i->beta1 = (float)m->beta1, i->beta2 = (float)m->beta2, i->eps = (float)m->eps;
   i->weight_decay = (float)m->weight_decay, i->clip = (float)m->clip;
+  i->optimizer = m->optimizer, i->clip_scope = m->clip_scope, i->decay_steps = m->decay_steps;
+  i->momentum_decay = (float)m->momentum_decay;
+  i->muon_lr = (float)m->muon_lr, i->muon_momentum = (float)m->muon_momentum;
   i->rope_theta = m->rope_theta;
   i->seed = m->seed, i->boundary_seed = m->boundary_seed, i->data_seed = m->data_seed;
 }

@@ -90,6 +90,9 @@ typedef struct plr_param {
   int64_t rows, cols;
   float std;             /* of the initial normals; 0: all ones */
   uint32_t decay;        /* 1: weight decay applies (matrices, not gains) */
+  uint32_t along;        /* the residual stream lies along its columns (0: it writes the stream) or its
+                            rows (1): roles.c */
+  uint32_t hidden;       /* a matrix inside a block, neither table nor head nor vector */
   uint32_t grad_touched; /* the backward list has a node that writes its gradient */
   uint32_t
       grad_starts; /* the first of these starts the chains itself (plr_node.starts), else the gradient must be

@@ -11,9 +11,8 @@
 /* A manifest is a page of JSON; this bounds what the JSON parser may be made to allocate. */
 #define PLR_MANIFEST_MAX 65536u
 
-#define PLR_FAMILY_LLAMA    1u
-#define PLR_VOCAB_BYTES     1u
-#define PLR_OPTIMIZER_ADAMW 1u
+#define PLR_FAMILY_LLAMA 1u
+#define PLR_VOCAB_BYTES  1u
 
 /* A manifest as read: whole numbers and the exact doubles of the text, from which hash and info are made. */
 typedef struct plr_manifest {
@@ -26,6 +25,9 @@ typedef struct plr_manifest {
   uint64_t seed, boundary_seed, data_seed;
   double norm_eps, rope_theta, init_std, embed_std, anchor_std;
   double lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip;
+  /* of some optimizers or schedules; 0 elsewhere. beta1 is the momentum of sgdm. */
+  uint32_t clip_scope, decay_steps;
+  double momentum_decay, muon_lr, muon_momentum;
 } plr_manifest;
 
 struct plr_model {
@@ -99,6 +101,9 @@ uint32_t plr__llama_head(plr_graph *g, uint32_t x);
 
 /* Derives the backward list of a graph whose forward list is complete. */
 void plr__graph_derive_backward(plr_graph *g);
+
+/* Fills in `along` and `hidden` of every parameter; the forward list must be complete. */
+void plr__graph_roles(plr_graph *g);
 
 /* Closure lint of the subspace boundary: before first_full_rank, every branch that is added to the residual
  * stream was made by a product with U^T, nothing in between. INTERNAL when not. */

@@ -27,11 +27,11 @@ static float *device_floats(plr_shard *s, int64_t n) {
 
 plr_status plr__state_alloc(plr_shard *s, plr_state *out) {
   memset(out, 0, sizeof *out);
-  out->beta1_power = out->beta2_power = 1.0;
+  out->power1 = out->power2 = 1.0;
   out->w = device_floats(s, s->param_elements);
   if (!s->inference_only) {
     out->m = device_floats(s, s->param_elements);
-    out->v = device_floats(s, s->param_elements);
+    out->v = device_floats(s, s->second_elements);
   }
   if (out->w && (s->inference_only || (out->m && out->v))) return PLR_OK;
   plr__state_free(s, out);
@@ -47,20 +47,25 @@ void plr__state_free(plr_shard *s, plr_state *state) {
 
 void plr__shard_reset(plr_shard *s) {
   for (uint32_t i = 0; i < s->slot_count; i++) s->slots[i].busy = 0;
-  s->pending = s->poisoned = 0;
+  s->pending = s->poisoned = s->measured = 0;
 }
 
 /* Parameters start on 64-byte boundaries of their arena. */
 static plr_status alloc_params(plr_shard *s) {
   uint32_t count = s->graph.param_count;
   s->param_offset = plr__calloc(s->ctx, count, sizeof *s->param_offset);
+  s->second_offset = plr__calloc(s->ctx, count, sizeof *s->second_offset);
   s->host_sums = plr__calloc(s->ctx, 2 * (size_t)count, sizeof *s->host_sums);
   s->sums = device_alloc(s, 2 * (size_t)count * sizeof *s->sums);
-  if (!s->param_offset || !s->host_sums || !s->sums) return PLR_ERR_NO_MEMORY;
+  s->block_sums = plr__calloc(s->ctx, s->end_block - s->first_block, sizeof *s->block_sums);
+  if (!s->param_offset || !s->second_offset || !s->host_sums || !s->sums || !s->block_sums)
+    return PLR_ERR_NO_MEMORY;
   for (uint32_t i = 0; i < count; i++) {
     const plr_param *p = &s->graph.params[i];
     s->param_offset[i] = s->param_elements;
     s->param_elements += (p->rows * p->cols + 15) / 16 * 16;
+    s->second_offset[i] = s->second_elements;
+    s->second_elements += (plr__optimizer_seconds(s->info, p) + 15) / 16 * 16;
   }
   PLR_TRY(plr__state_alloc(s, &s->state));
   if (s->inference_only) return PLR_OK;
@@ -82,7 +87,7 @@ static plr_status alloc_activations(plr_shard *s) {
   /* Fewer rows may be cut in another way and need somewhat more; should a quarter not do, the executor grows it. */
   size_t one = plr__shard_work_size(s, 1, s->info->seq_len);
   size_t all = plr__shard_work_size(s, s->info->micro_batch, s->info->seq_len);
-  s->work_size = PLR_MAX(one, all) / 4 * 5;
+  s->work_size = PLR_MAX(PLR_MAX(one, all) / 4 * 5, plr__optimizer_work_size(s));
   s->work = device_alloc(s, s->work_size);
   return s->work ? PLR_OK : PLR_ERR_NO_MEMORY;
 }
@@ -178,6 +183,7 @@ static plr_status check_options(const plr_shard *s, plr_error *err) {
 static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
   PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, !s->inference_only,
                            &s->graph, err));
+  PLR_TRY(plr__optimizer_check(s, err));
   s->rows = (int64_t)s->info->micro_batch * s->info->seq_len;
   plr_status st = plr__shard_plan(s);
   if (st == PLR_OK) st = alloc_params(s);
@@ -244,7 +250,9 @@ void plr_shard_destroy(plr_shard *shard) {
   if (shard->graph.ctx) plr__graph_release(&shard->graph);
   for (int i = 0; i < PLR_LIST_COUNT; i++) plr__free(ctx, shard->places[i]);
   plr__free(ctx, shard->param_offset);
+  plr__free(ctx, shard->second_offset);
   plr__free(ctx, shard->host_sums);
+  plr__free(ctx, shard->block_sums);
   plr__free(ctx, shard->host_bytes);
   plr__free(ctx, shard->slots);
   plr__model_unref(shard->model);

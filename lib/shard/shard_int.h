@@ -31,11 +31,12 @@ typedef struct plr_slot {
   uint32_t reserved;
 } plr_slot;
 
-/* Weights and their companions: one arena each, parameter i at offset[i] elements. */
+/* Weights and what their optimizer keeps: one arena each. w and m of parameter i are at param_offset[i] elements, v,
+ * which not every optimizer has and which may be smaller, is at second_offset[i]. */
 typedef struct plr_state {
   float *w, *m, *v;
   uint64_t steps;
-  double beta1_power, beta2_power; /* beta^steps, as products */
+  double power1, power2; /* products over the steps done: of beta1 (NAdam: of mu), of beta2 */
 } plr_state;
 
 struct plr_shard {
@@ -55,6 +56,8 @@ struct plr_shard {
   float *grads;           /* arena */
   int64_t *param_offset;  /* per parameter */
   int64_t param_elements; /* of an arena */
+  int64_t *second_offset; /* as param_offset, into state.v */
+  int64_t second_elements;
   float *constants[PLR_CONST_COUNT];
 
   plr_slot *slots;
@@ -63,6 +66,8 @@ struct plr_shard {
   size_t work_size;
   double *sums;        /* device: pairs of SUMSQ, one for each parameter */
   double *host_sums;   /* the same, read back */
+  double *block_sums;  /* one for each of the shard's blocks */
+  uint32_t measured;   /* host_sums are of the gradients as they are */
   uint8_t *host_bytes; /* PLR_STAGE_BYTES or more: ids, labels, losses, pieces of tensors */
 
   uint32_t pending;  /* micro-batches in the gradients */
@@ -120,20 +125,48 @@ plr_status plr__shard_import(plr_shard *s, plr_weights *weights, plr_error *err)
 /* Learning rate of the step that follows `done` steps. */
 float plr__learning_rate(const plr_model_info *info, uint64_t done);
 
+/* ---- optimizer.c ------------------------------------------------------------------------------ */
+
+/* Which operation updates a parameter, and how many second moments it keeps. */
+plr_op_id plr__optimizer_op(const plr_model_info *info, const plr_param *p);
+int64_t plr__optimizer_seconds(const plr_model_info *info, const plr_param *p);
+/* UNSUPPORTED when the device lacks an operation that a step would need. */
+plr_status plr__optimizer_check(const plr_shard *s, plr_error *err);
+size_t plr__optimizer_work_size(plr_shard *s);
+/* Numbers of the step that follows `done` steps (EXACT.md, section 7). */
+typedef struct plr_rates {
+  float lr, muon_lr, mu_now, mu_next, correction1, correction1_next, correction2;
+  double power1, power2; /* after this step */
+} plr_rates;
+void plr__optimizer_rates(const plr_model_info *info, const plr_state *state, plr_rates *out);
+/* Updates one parameter from its gradient times grad_scale. */
+plr_status plr__optimizer_update(plr_shard *s, uint32_t param, const plr_rates *rates,
+                                 float grad_scale);
+
 /* Passes n floats of device memory to `put` as little-endian bytes, a piece at a time. */
 typedef plr_status (*plr_put_fn)(void *user, const void *data, size_t len);
 plr_status plr__shard_read_floats(plr_shard *s, const float *from, int64_t n, plr_put_fn put,
                                   void *user);
-/* Length of name, name, rows, columns: as leaves and snapshots hold them. Returns the length. */
-#define PLR_PARAM_HEADER_MAX (sizeof(((plr_param *)0)->name) + 18)
-size_t plr__param_header(const plr_param *p, uint8_t out[PLR_PARAM_HEADER_MAX]);
 void plr__double_le(void *out, double x);
 
-#define PLR_SNAPSHOT_MAGIC   "PLR-SNAP"
-#define PLR_SNAPSHOT_VERSION 1u
-#define PLR_SNAPSHOT_HEADER  80u /* without its hash */
-void plr__snapshot_header(const plr_shard *s, const plr_state *state,
-                          uint8_t out[PLR_SNAPSHOT_HEADER]);
+/* ---- leaves.c --------------------------------------------------------------------------------- */
+
+/* What is kept of a parameter. */
+enum { PLR_PART_WEIGHT = 0, PLR_PART_FIRST, PLR_PART_SECOND, PLR_PARTS };
+/* Device memory of a part, and how many numbers it has. */
+float *plr__state_part(const plr_shard *s, const plr_state *state, uint32_t param, uint32_t part,
+                       int64_t *count);
+/* SHA-256 of each part as little-endian bytes. */
+plr_status plr__shard_hash_param(plr_shard *s, uint32_t param, plr_hash out[PLR_PARTS]);
+/* A leaf from the hashes of its tensors: begin, then each tensor of the block, then plr__sha256_final. */
+void plr__leaf_begin(plr_sha256_state *leaf, uint32_t block, const plr_state *state,
+                     uint32_t tensors);
+void plr__leaf_param(plr_sha256_state *leaf, const plr_param *p, const plr_hash parts[PLR_PARTS]);
+/* End of the run of parameters that belong to a block and start at `first`. */
+uint32_t plr__shard_block_end(const plr_shard *s, uint32_t block, uint32_t first);
+/* Length of name, name, rows, columns. Returns the length. */
+#define PLR_PARAM_HEADER_MAX (sizeof(((plr_param *)0)->name) + 18)
+size_t plr__param_header(const plr_param *p, uint8_t out[PLR_PARAM_HEADER_MAX]);
 
 /* Makes host floats little-endian, or back; nothing on most machines. */
 void plr__floats_le(void *data, size_t count);

@@ -82,7 +82,7 @@ static plr_status backward(const plr_run *run, plr_slot *slot, const plr_tensor 
   }
   plr_status st = accumulate(run, grad_in);
   slot->busy = 0;
-  s->pending++;
+  s->pending++, s->measured = 0;
   if (st != PLR_OK) s->poisoned = 1;
   return st;
 }

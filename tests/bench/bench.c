@@ -87,6 +87,28 @@ uint32_t bench_isa(void) {
   }
   return isa < highest_isa ? isa : highest_isa;
 }
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+
+#define FMA_CHAINS 16 /* they hide the latency of four FMA units */
+
+static double fma_loop_neon(int64_t steps) {
+  float32x4_t x[FMA_CHAINS];
+  const float32x4_t scale = vdupq_n_f32(0.999f), add = vdupq_n_f32(0.1f);
+  for (int i = 0; i < FMA_CHAINS; i++) x[i] = vdupq_n_f32((float)i);
+  for (int64_t n = 0; n < steps; n++)
+#pragma GCC unroll 16
+    for (int i = 0; i < FMA_CHAINS; i++) x[i] = vfmaq_f32(add, x[i], scale);
+  float32x4_t sum = x[0];
+  for (int i = 1; i < FMA_CHAINS; i++) sum = vaddq_f32(sum, x[i]);
+  volatile float sink = vgetq_lane_f32(sum, 0);
+  (void)sink;
+  return (double)steps * FMA_CHAINS * 8;
+}
+
+uint32_t bench_isa(void) {
+  return highest_isa < PLR_ISA_NEON ? PLR_ISA_PORTABLE : PLR_ISA_NEON;
+}
 #else
 uint32_t bench_isa(void) {
   return PLR_ISA_PORTABLE;
@@ -106,13 +128,15 @@ static double fma_loop(void) {
 #if defined(__x86_64__)
   if (bench_isa() >= PLR_ISA_AVX512) return fma_loop_avx512(150000);
   if (bench_isa() >= PLR_ISA_AVX2) return fma_loop_avx2(150000);
+#elif defined(__aarch64__)
+  if (bench_isa() >= PLR_ISA_NEON) return fma_loop_neon(150000);
 #endif
   return fma_loop_scalar(100000);
 }
 
 const char *bench_fma_name(void) {
   static const char *const names[] = {"scalar fmaf", "AVX2 FMA", "AVX-512 FMA"};
-  return names[bench_isa()];
+  return bench_isa() == PLR_ISA_NEON ? "NEON FMA" : names[bench_isa()];
 }
 
 #define FMA_ROUNDS 4

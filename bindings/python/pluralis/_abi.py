@@ -70,6 +70,7 @@ PLR_LOG_DEBUG = 4
 PLR_ISA_PORTABLE = 0
 PLR_ISA_AVX2 = 1
 PLR_ISA_AVX512 = 2
+PLR_ISA_NEON = 16
 PLR_ISA_BEST = 4294967295
 PLR_MAX_DIMS = 4
 PLR_DTYPE_F32 = 1
@@ -103,6 +104,14 @@ PLR_BOUNDARY_SUBSPACE = 1
 PLR_SCHEDULE_CONSTANT = 0
 PLR_SCHEDULE_LINEAR = 1
 PLR_SCHEDULE_COSINE = 2
+PLR_SCHEDULE_WSD = 3
+PLR_OPTIMIZER_ADAMW = 1
+PLR_OPTIMIZER_NADAM = 2
+PLR_OPTIMIZER_MUON = 3
+PLR_OPTIMIZER_SGDM = 4
+PLR_OPTIMIZER_ADAMW_ROW = 5
+PLR_CLIP_BLOCK = 0
+PLR_CLIP_GLOBAL = 1
 PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
@@ -130,6 +139,7 @@ PLR_STAGE_STOPPED = 9
 PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
+PLR_LOG_PATH_MAX = 64
 
 
 class plr_error(Structure):
@@ -460,6 +470,12 @@ class plr_model_info(Structure):
         ('boundary_seed', c_uint64),
         ('data_seed', c_uint64),
         ('parameters', c_uint64),
+        ('optimizer', c_uint32),
+        ('clip_scope', c_uint32),
+        ('decay_steps', c_uint32),
+        ('momentum_decay', c_float),
+        ('muon_lr', c_float),
+        ('muon_momentum', c_float),
     ]
 
 
@@ -517,6 +533,15 @@ class plr_parameter_info(Structure):
         ('rows', c_int64),
         ('cols', c_int64),
         ('name', c_char_p),
+    ]
+
+
+class plr_snapshot_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('blocks', c_uint32),
+        ('steps', c_uint64),
+        ('root', plr_hash),
     ]
 
 
@@ -579,6 +604,46 @@ class plr_stage_stats(Structure):
         ('sent_bytes', c_uint64),
         ('journal_records', c_uint64),
         ('journal_dropped', c_uint64),
+    ]
+
+plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
+
+
+class plr_publisher(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('put', plr_publisher_put_fn),
+    ]
+
+
+class plr_witness_key(Structure):
+    _fields_ = [
+        ('name', c_char_p),
+        ('public_key', c_uint8 * 32),
+    ]
+
+
+class plr_proof_policy(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('quorum', c_uint32),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('witnesses', POINTER(plr_witness_key)),
+        ('witness_count', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+plr_witness_store_load_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+
+plr_witness_store_swap_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint64, c_void_p)
+
+
+class plr_witness_store(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('load', plr_witness_store_load_fn),
+        ('swap', plr_witness_store_swap_fn),
     ]
 
 
@@ -714,6 +779,8 @@ FUNCTIONS = {
         c_void_p, c_uint32, c_void_p, POINTER(plr_tensor), POINTER(plr_tensor), c_void_p]),
     'plr_shard_backward': (c_int32, [c_void_p, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
     'plr_shard_step': (c_int32, [c_void_p]),
+    'plr_shard_gradient_sums': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_shard_step_global': (c_int32, [c_void_p, c_void_p, c_uint32]),
     'plr_shard_steps': (c_uint64, [c_void_p]),
     'plr_shard_infer': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
     'plr_shard_loss': (c_int32, [c_void_p, POINTER(plr_tensor), c_void_p, c_void_p]),
@@ -725,6 +792,9 @@ FUNCTIONS = {
     'plr_shard_export': (c_int32, [c_void_p, c_uint32, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_shard_load_parts': (c_int32, [c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_error)]),
+    'plr_snapshot_inspect': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_snapshot_info), POINTER(plr_error)]),
     'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
     'plr_weight_root': (c_int32, [POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
@@ -746,6 +816,27 @@ FUNCTIONS = {
     'plr_stage_set_epoch': (c_int32, [c_void_p, c_uint64]),
     'plr_stage_read_journal': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
     'plr_stage_get_stats': (c_int32, [c_void_p, POINTER(plr_stage_stats)]),
+    'plr_ledger_resource': (c_int32, [c_void_p, c_char_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_publish': (c_int32, [c_void_p, POINTER(plr_publisher), c_void_p, POINTER(plr_error)]),
+    'plr_ledger_publish_path': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_log_cosigner_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_ledger_witness_request': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_cosign': (c_int32, [c_void_p, POINTER(plr_witness_key), c_char_p, c_size_t, POINTER(plr_error)]),
+    'plr_log_count_cosignatures': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_witness_key), c_uint32, c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_guard': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(plr_error)]),
+    'plr_log_verify_fork': (c_int32, [
+        c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_proof': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_proof_policy_init': (None, [POINTER(plr_proof_policy), c_uint32]),
+    'plr_log_verify_proof': (c_int32, [
+        c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(plr_proof_policy), c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_witness_create': (c_int32, [
+        c_void_p, c_char_p, c_void_p, POINTER(plr_witness_store), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_witness_destroy': (None, [c_void_p]),
+    'plr_witness_add_log': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_witness_add_checkpoint': (c_int32, [
+        c_void_p, c_uint64, c_char_p, c_size_t, c_void_p, c_void_p, c_size_t, c_void_p]),
 }
 
 # name: struct, for the layout test
@@ -779,10 +870,15 @@ STRUCTS = {
     'plr_weights_tensor': plr_weights_tensor,
     'plr_shard_options': plr_shard_options,
     'plr_parameter_info': plr_parameter_info,
+    'plr_snapshot_info': plr_snapshot_info,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
     'plr_stage_stats': plr_stage_stats,
+    'plr_publisher': plr_publisher,
+    'plr_witness_key': plr_witness_key,
+    'plr_proof_policy': plr_proof_policy,
+    'plr_witness_store': plr_witness_store,
 }
 CONSTANTS = [
     'PLR_VERSION_MAJOR',
@@ -795,6 +891,7 @@ CONSTANTS = [
     'PLR_ISA_PORTABLE',
     'PLR_ISA_AVX2',
     'PLR_ISA_AVX512',
+    'PLR_ISA_NEON',
     'PLR_ISA_BEST',
     'PLR_MAX_DIMS',
     'PLR_DTYPE_F32',
@@ -828,6 +925,14 @@ CONSTANTS = [
     'PLR_SCHEDULE_CONSTANT',
     'PLR_SCHEDULE_LINEAR',
     'PLR_SCHEDULE_COSINE',
+    'PLR_SCHEDULE_WSD',
+    'PLR_OPTIMIZER_ADAMW',
+    'PLR_OPTIMIZER_NADAM',
+    'PLR_OPTIMIZER_MUON',
+    'PLR_OPTIMIZER_SGDM',
+    'PLR_OPTIMIZER_ADAMW_ROW',
+    'PLR_CLIP_BLOCK',
+    'PLR_CLIP_GLOBAL',
     'PLR_MAX_BLOCKS',
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',
@@ -855,4 +960,5 @@ CONSTANTS = [
     'PLR_STAGE_FAILED',
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
+    'PLR_LOG_PATH_MAX',
 ]

@@ -87,6 +87,7 @@ __global__ static void rope_kernel(plr_rope_args a) {
 }
 
 plr_status plr__cuda_rope(plr_cuda_device *d, const plr_rope_args *a) {
+  if (a->positions) return PLR_ERR_UNSUPPORTED;
   if (a->rows < 0 || a->seq <= 0 || a->heads < 0 || a->head_dim <= 0 || a->head_dim % 2 ||
       a->ldx < a->heads * a->head_dim)
     return PLR_ERR_INVALID_ARGUMENT;

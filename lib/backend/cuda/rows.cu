@@ -93,6 +93,7 @@ __global__ static void xent_kernel(plr_xent_args a, unsigned *bad_input) {
 }
 
 plr_status plr__cuda_xent(plr_cuda_device *d, const plr_xent_args *a) {
+  if (a->z_loss != 0.0f) return PLR_ERR_UNSUPPORTED;
   if (a->rows < 0 || a->vocab <= 0) return PLR_ERR_INVALID_ARGUMENT;
   return plr_launch(d, plr_blocks_for(a->rows, plr_rows_per_block), plr_row_block, xent_kernel, *a,
                     d->bad_input);

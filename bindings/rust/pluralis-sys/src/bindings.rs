@@ -10,6 +10,7 @@ pub const PLR_LOG_DEBUG: u32 = 4;
 pub const PLR_ISA_PORTABLE: u32 = 0;
 pub const PLR_ISA_AVX2: u32 = 1;
 pub const PLR_ISA_AVX512: u32 = 2;
+pub const PLR_ISA_NEON: u32 = 16;
 pub const PLR_ISA_BEST: u32 = 4294967295;
 pub const PLR_MAX_DIMS: u32 = 4;
 pub const PLR_DTYPE_F32: u32 = 1;
@@ -22,6 +23,14 @@ pub const PLR_BOUNDARY_SUBSPACE: u32 = 1;
 pub const PLR_SCHEDULE_CONSTANT: u32 = 0;
 pub const PLR_SCHEDULE_LINEAR: u32 = 1;
 pub const PLR_SCHEDULE_COSINE: u32 = 2;
+pub const PLR_SCHEDULE_WSD: u32 = 3;
+pub const PLR_OPTIMIZER_ADAMW: u32 = 1;
+pub const PLR_OPTIMIZER_NADAM: u32 = 2;
+pub const PLR_OPTIMIZER_MUON: u32 = 3;
+pub const PLR_OPTIMIZER_SGDM: u32 = 4;
+pub const PLR_OPTIMIZER_ADAMW_ROW: u32 = 5;
+pub const PLR_CLIP_BLOCK: u32 = 0;
+pub const PLR_CLIP_GLOBAL: u32 = 1;
 pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
@@ -68,6 +77,7 @@ pub const PLR_STAGE_REFUSED: u32 = 11;
 pub const PLR_STAGE_IDLE: u32 = 12;
 pub const PLR_ENTRY_MAX: u32 = 65535;
 pub const PLR_PROOF_MAX: u32 = 64;
+pub const PLR_LOG_PATH_MAX: u32 = 64;
 pub type __uint8_t = ::std::os::raw::c_uchar;
 pub type __uint16_t = ::std::os::raw::c_ushort;
 pub type __int32_t = ::std::os::raw::c_int;
@@ -380,6 +390,12 @@ pub struct plr_model_info {
     pub boundary_seed: u64,
     pub data_seed: u64,
     pub parameters: u64,
+    pub optimizer: u32,
+    pub clip_scope: u32,
+    pub decay_steps: u32,
+    pub momentum_decay: f32,
+    pub muon_lr: f32,
+    pub muon_momentum: f32,
 }
 extern "C" {
     pub fn plr_model_from_json(
@@ -603,6 +619,12 @@ extern "C" {
     pub fn plr_shard_step(shard: *mut plr_shard) -> plr_status;
 }
 extern "C" {
+    pub fn plr_shard_gradient_sums(shard: *mut plr_shard, sums: *mut f64, count: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_step_global(shard: *mut plr_shard, sums: *const f64, count: u32) -> plr_status;
+}
+extern "C" {
     pub fn plr_shard_steps(shard: *const plr_shard) -> u64;
 }
 extern "C" {
@@ -681,6 +703,32 @@ extern "C" {
     pub fn plr_shard_load(
         shard: *mut plr_shard,
         source: *const plr_source,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_load_parts(
+        shard: *mut plr_shard,
+        sources: *const plr_source,
+        count: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_snapshot_info {
+    pub struct_size: u32,
+    pub blocks: u32,
+    pub steps: u64,
+    pub root: plr_hash,
+}
+extern "C" {
+    pub fn plr_snapshot_inspect(
+        ctx: *mut plr_context,
+        model: *const plr_model,
+        sources: *const plr_source,
+        count: u32,
+        info: *mut plr_snapshot_info,
         err: *mut plr_error,
     ) -> plr_status;
 }
@@ -1414,5 +1462,208 @@ extern "C" {
         options: *const plr_verify_options,
         summary: *mut plr_ledger_summary,
         err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_resource(
+        ledger: *mut plr_ledger,
+        path: *const ::std::os::raw::c_char,
+        buf: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_publisher {
+    pub user: *mut ::std::os::raw::c_void,
+    pub put: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            path: *const ::std::os::raw::c_char,
+            data: *const ::std::os::raw::c_void,
+            len: usize,
+            immutable: i32,
+        ) -> plr_status,
+    >,
+}
+extern "C" {
+    pub fn plr_ledger_publish(
+        ledger: *mut plr_ledger,
+        publisher: *const plr_publisher,
+        size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_publish_path(
+        ledger: *mut plr_ledger,
+        folder: *const ::std::os::raw::c_char,
+        size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_witness_key {
+    pub name: *const ::std::os::raw::c_char,
+    pub public_key: [u8; 32usize],
+}
+extern "C" {
+    pub fn plr_log_cosigner_vkey(
+        name: *const ::std::os::raw::c_char,
+        public_key: *const u8,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_witness_request(
+        ledger: *mut plr_ledger,
+        old_size: u64,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_cosign(
+        ledger: *mut plr_ledger,
+        witness: *const plr_witness_key,
+        lines: *const ::std::os::raw::c_char,
+        len: usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_log_count_cosignatures(
+        ctx: *mut plr_context,
+        note: *const ::std::os::raw::c_char,
+        len: usize,
+        witnesses: *const plr_witness_key,
+        witness_count: u32,
+        good: *mut u32,
+        time: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_guard(
+        ledger: *mut plr_ledger,
+        note: *const ::std::os::raw::c_char,
+        len: usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_log_verify_fork(
+        a: *const ::std::os::raw::c_char,
+        a_len: usize,
+        b: *const ::std::os::raw::c_char,
+        b_len: usize,
+        origin: *const ::std::os::raw::c_char,
+        public_key: *const u8,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_proof(
+        ledger: *mut plr_ledger,
+        index: u64,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_proof_policy {
+    pub struct_size: u32,
+    pub quorum: u32,
+    pub origin: *const ::std::os::raw::c_char,
+    pub public_key: *const u8,
+    pub witnesses: *const plr_witness_key,
+    pub witness_count: u32,
+    pub reserved: u32,
+}
+extern "C" {
+    pub fn plr_proof_policy_init(policy: *mut plr_proof_policy, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_log_verify_proof(
+        ctx: *mut plr_context,
+        proof: *const ::std::os::raw::c_char,
+        len: usize,
+        entry: *const ::std::os::raw::c_void,
+        entry_len: usize,
+        policy: *const plr_proof_policy,
+        index: *mut u64,
+        size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_witness {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_witness_store {
+    pub user: *mut ::std::os::raw::c_void,
+    pub load: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            origin: *const plr_hash,
+            size: *mut u64,
+            root: *mut plr_hash,
+        ) -> plr_status,
+    >,
+    pub swap: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            origin: *const plr_hash,
+            old_size: u64,
+            old_root: *const plr_hash,
+            new_size: u64,
+            new_root: *const plr_hash,
+        ) -> plr_status,
+    >,
+}
+extern "C" {
+    pub fn plr_witness_create(
+        ctx: *mut plr_context,
+        name: *const ::std::os::raw::c_char,
+        identity: *const plr_identity,
+        store: *const plr_witness_store,
+        out: *mut *mut plr_witness,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_witness_destroy(witness: *mut plr_witness);
+}
+extern "C" {
+    pub fn plr_witness_add_log(
+        witness: *mut plr_witness,
+        origin: *const ::std::os::raw::c_char,
+        public_key: *const u8,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_witness_add_checkpoint(
+        witness: *mut plr_witness,
+        now_s: u64,
+        body: *const ::std::os::raw::c_char,
+        body_len: usize,
+        http_status: *mut u32,
+        answer: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
     ) -> plr_status;
 }

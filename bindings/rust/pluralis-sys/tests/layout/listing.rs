@@ -11,6 +11,7 @@ constants! {
     PLR_ISA_PORTABLE: u32,
     PLR_ISA_AVX2: u32,
     PLR_ISA_AVX512: u32,
+    PLR_ISA_NEON: u32,
     PLR_ISA_BEST: u32,
     PLR_MAX_DIMS: u32,
     PLR_DTYPE_F32: u32,
@@ -23,6 +24,14 @@ constants! {
     PLR_SCHEDULE_CONSTANT: u32,
     PLR_SCHEDULE_LINEAR: u32,
     PLR_SCHEDULE_COSINE: u32,
+    PLR_SCHEDULE_WSD: u32,
+    PLR_OPTIMIZER_ADAMW: u32,
+    PLR_OPTIMIZER_NADAM: u32,
+    PLR_OPTIMIZER_MUON: u32,
+    PLR_OPTIMIZER_SGDM: u32,
+    PLR_OPTIMIZER_ADAMW_ROW: u32,
+    PLR_CLIP_BLOCK: u32,
+    PLR_CLIP_GLOBAL: u32,
     PLR_MAX_BLOCKS: u32,
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
@@ -69,6 +78,7 @@ constants! {
     PLR_STAGE_IDLE: u32,
     PLR_ENTRY_MAX: u32,
     PLR_PROOF_MAX: u32,
+    PLR_LOG_PATH_MAX: u32,
     PLR_OK: plr_status,
     PLR_ERR_INVALID_ARGUMENT: plr_status,
     PLR_ERR_INVALID_STATE: plr_status,
@@ -193,6 +203,12 @@ structs! {
         boundary_seed = "boundary_seed",
         data_seed = "data_seed",
         parameters = "parameters",
+        optimizer = "optimizer",
+        clip_scope = "clip_scope",
+        decay_steps = "decay_steps",
+        momentum_decay = "momentum_decay",
+        muon_lr = "muon_lr",
+        muon_momentum = "muon_momentum",
     }
     plr_config_options {
         struct_size = "struct_size",
@@ -233,6 +249,12 @@ structs! {
         rows = "rows",
         cols = "cols",
         name = "name",
+    }
+    plr_snapshot_info {
+        struct_size = "struct_size",
+        blocks = "blocks",
+        steps = "steps",
+        root = "root",
     }
     plr_codec {
         predict = "predict",
@@ -429,5 +451,27 @@ structs! {
         public_key = "public_key",
         progress = "progress",
         user = "user",
+    }
+    plr_publisher {
+        user = "user",
+        put = "put",
+    }
+    plr_witness_key {
+        name = "name",
+        public_key = "public_key",
+    }
+    plr_proof_policy {
+        struct_size = "struct_size",
+        quorum = "quorum",
+        origin = "origin",
+        public_key = "public_key",
+        witnesses = "witnesses",
+        witness_count = "witness_count",
+        reserved = "reserved",
+    }
+    plr_witness_store {
+        user = "user",
+        load = "load",
+        swap = "swap",
     }
 }

@@ -7,6 +7,7 @@ mod ledger;
 mod link;
 mod model;
 mod pipeline;
+mod publish;
 mod shard;
 mod stage;
 mod support;
