@@ -132,6 +132,7 @@ typedef struct plr_param {
   uint32_t along;        /* the residual stream lies along its columns (0: it writes the stream) or its
                             rows (1): roles.c */
   uint32_t hidden;       /* a matrix inside a block, neither table nor head nor vector */
+  uint32_t stack;        /* matrices of equal shape one under the other (experts); 1 for all others */
   uint32_t grad_touched; /* the backward list has a node that writes its gradient */
   uint32_t
       grad_starts; /* the first of these starts the chains itself (plr_node.starts), else the gradient must be

@@ -115,6 +115,7 @@ PLR_CLIP_GLOBAL = 1
 PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
+PLR_WEIGHTS_DIMS = 8
 PLR_PARAMETER_WEIGHT = 0
 PLR_PARAMETER_GRADIENT = 1
 PLR_STAGE_WORKER = 0
@@ -478,6 +479,40 @@ class plr_model_info(Structure):
     ]
 
 
+class plr_config_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('cut_count', c_uint32),
+        ('cuts', c_void_p),
+        ('name', c_char_p),
+        ('boundary', c_char_p),
+        ('train', c_char_p),
+        ('seed', c_uint64),
+    ]
+
+plr_source_opener_open_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
+
+
+class plr_source_opener(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('open', plr_source_opener_open_fn),
+    ]
+
+
+class plr_weights_tensor(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('dtype', c_uint32),
+        ('ndim', c_uint32),
+        ('reserved', c_uint32),
+        ('shape', c_int64 * 8),
+        ('bytes', c_uint64),
+        ('name', c_char_p),
+        ('file', c_char_p),
+    ]
+
+
 class plr_shard_options(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -487,6 +522,7 @@ class plr_shard_options(Structure):
         ('inference_only', c_uint32),
         ('reserved', c_uint32),
         ('device', c_char_p),
+        ('weights', c_void_p),
     ]
 
 
@@ -711,6 +747,10 @@ FUNCTIONS = {
     'plr_link_peer_key': (None, [c_void_p, c_void_p]),
     'plr_model_from_json': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
     'plr_model_destroy': (None, [c_void_p]),
+    'plr_config_options_init': (None, [POINTER(plr_config_options), c_uint32]),
+    'plr_model_from_config': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_config_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_model_config': (c_char_p, [c_void_p]),
     'plr_model_hash': (None, [c_void_p, POINTER(plr_hash)]),
     'plr_model_get_info': (c_int32, [c_void_p, POINTER(plr_model_info)]),
     'plr_model_name': (c_char_p, [c_void_p]),
@@ -722,6 +762,15 @@ FUNCTIONS = {
     'plr_corpus_root': (None, [c_void_p, POINTER(plr_hash)]),
     'plr_corpus_batch': (c_int32, [
         c_void_p, c_uint32, c_uint64, c_uint64, c_uint32, c_uint32, c_void_p, POINTER(plr_error)]),
+    'plr_weights_open': (c_int32, [c_void_p, POINTER(plr_source), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_open_index': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_source_opener), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_open_path': (c_int32, [c_void_p, c_char_p, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_destroy': (None, [c_void_p]),
+    'plr_weights_count': (c_uint32, [c_void_p]),
+    'plr_weights_get': (c_int32, [c_void_p, c_uint32, POINTER(plr_weights_tensor), POINTER(plr_error)]),
+    'plr_weights_write_index': (c_int32, [
+        c_void_p, POINTER(c_void_p), POINTER(plr_source), c_uint32, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_shard_options_init': (None, [POINTER(plr_shard_options), c_uint32]),
     'plr_shard_create': (c_int32, [
         c_void_p, c_void_p, POINTER(plr_shard_options), POINTER(c_void_p), POINTER(plr_error)]),
@@ -740,6 +789,7 @@ FUNCTIONS = {
     'plr_shard_parameter': (c_int32, [c_void_p, c_uint32, POINTER(plr_parameter_info)]),
     'plr_shard_read': (c_int32, [c_void_p, c_uint32, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
     'plr_shard_write': (c_int32, [c_void_p, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_shard_export': (c_int32, [c_void_p, c_uint32, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
     'plr_shard_load_parts': (c_int32, [c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_error)]),
@@ -815,6 +865,9 @@ STRUCTS = {
     'plr_link_event': plr_link_event,
     'plr_link_stats': plr_link_stats,
     'plr_model_info': plr_model_info,
+    'plr_config_options': plr_config_options,
+    'plr_source_opener': plr_source_opener,
+    'plr_weights_tensor': plr_weights_tensor,
     'plr_shard_options': plr_shard_options,
     'plr_parameter_info': plr_parameter_info,
     'plr_snapshot_info': plr_snapshot_info,
@@ -883,6 +936,7 @@ CONSTANTS = [
     'PLR_MAX_BLOCKS',
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',
+    'PLR_WEIGHTS_DIMS',
     'PLR_PARAMETER_WEIGHT',
     'PLR_PARAMETER_GRADIENT',
     'PLR_STAGE_WORKER',

@@ -34,6 +34,7 @@ pub const PLR_CLIP_GLOBAL: u32 = 1;
 pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
+pub const PLR_WEIGHTS_DIMS: u32 = 8;
 pub const PLR_PARAMETER_WEIGHT: u32 = 0;
 pub const PLR_PARAMETER_GRADIENT: u32 = 1;
 pub const PLR_FRAME_HEADER: u32 = 64;
@@ -408,6 +409,33 @@ extern "C" {
 extern "C" {
     pub fn plr_model_destroy(model: *mut plr_model);
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_config_options {
+    pub struct_size: u32,
+    pub cut_count: u32,
+    pub cuts: *const u32,
+    pub name: *const ::std::os::raw::c_char,
+    pub boundary: *const ::std::os::raw::c_char,
+    pub train: *const ::std::os::raw::c_char,
+    pub seed: u64,
+}
+extern "C" {
+    pub fn plr_config_options_init(options: *mut plr_config_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_model_from_config(
+        ctx: *mut plr_context,
+        json: *const ::std::os::raw::c_char,
+        len: usize,
+        options: *const plr_config_options,
+        out: *mut *mut plr_model,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_model_config(model: *const plr_model) -> *const ::std::os::raw::c_char;
+}
 extern "C" {
     pub fn plr_model_hash(model: *const plr_model, out: *mut plr_hash);
 }
@@ -460,6 +488,85 @@ extern "C" {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct plr_weights {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_source_opener {
+    pub user: *mut ::std::os::raw::c_void,
+    pub open: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            name: *const ::std::os::raw::c_char,
+            out: *mut plr_source,
+        ) -> plr_status,
+    >,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_weights_tensor {
+    pub struct_size: u32,
+    pub dtype: u32,
+    pub ndim: u32,
+    pub reserved: u32,
+    pub shape: [i64; 8usize],
+    pub bytes: u64,
+    pub name: *const ::std::os::raw::c_char,
+    pub file: *const ::std::os::raw::c_char,
+}
+extern "C" {
+    pub fn plr_weights_open(
+        ctx: *mut plr_context,
+        source: *const plr_source,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_open_index(
+        ctx: *mut plr_context,
+        json: *const ::std::os::raw::c_char,
+        len: usize,
+        opener: *const plr_source_opener,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_open_path(
+        ctx: *mut plr_context,
+        path: *const ::std::os::raw::c_char,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_destroy(weights: *mut plr_weights);
+}
+extern "C" {
+    pub fn plr_weights_count(weights: *const plr_weights) -> u32;
+}
+extern "C" {
+    pub fn plr_weights_get(
+        weights: *mut plr_weights,
+        i: u32,
+        info: *mut plr_weights_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_write_index(
+        ctx: *mut plr_context,
+        names: *const *const ::std::os::raw::c_char,
+        sources: *const plr_source,
+        count: u32,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct plr_shard {
     _unused: [u8; 0],
 }
@@ -473,6 +580,7 @@ pub struct plr_shard_options {
     pub inference_only: u32,
     pub reserved: u32,
     pub device: *const ::std::os::raw::c_char,
+    pub weights: *mut plr_weights,
 }
 extern "C" {
     pub fn plr_shard_options_init(options: *mut plr_shard_options, struct_size: u32);
@@ -577,6 +685,14 @@ extern "C" {
         shard: *mut plr_shard,
         name: *const ::std::os::raw::c_char,
         in_: *const plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_export(
+        shard: *mut plr_shard,
+        dtype: u32,
+        sink: *mut plr_sink,
         err: *mut plr_error,
     ) -> plr_status;
 }

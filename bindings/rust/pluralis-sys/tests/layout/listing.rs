@@ -35,6 +35,7 @@ constants! {
     PLR_MAX_BLOCKS: u32,
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
+    PLR_WEIGHTS_DIMS: u32,
     PLR_PARAMETER_WEIGHT: u32,
     PLR_PARAMETER_GRADIENT: u32,
     PLR_FRAME_HEADER: u32,
@@ -209,6 +210,29 @@ structs! {
         muon_lr = "muon_lr",
         muon_momentum = "muon_momentum",
     }
+    plr_config_options {
+        struct_size = "struct_size",
+        cut_count = "cut_count",
+        cuts = "cuts",
+        name = "name",
+        boundary = "boundary",
+        train = "train",
+        seed = "seed",
+    }
+    plr_source_opener {
+        user = "user",
+        open = "open",
+    }
+    plr_weights_tensor {
+        struct_size = "struct_size",
+        dtype = "dtype",
+        ndim = "ndim",
+        reserved = "reserved",
+        shape = "shape",
+        bytes = "bytes",
+        name = "name",
+        file = "file",
+    }
     plr_shard_options {
         struct_size = "struct_size",
         first_block = "first_block",
@@ -217,6 +241,7 @@ structs! {
         inference_only = "inference_only",
         reserved = "reserved",
         device = "device",
+        weights = "weights",
     }
     plr_parameter_info {
         struct_size = "struct_size",
