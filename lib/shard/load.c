@@ -131,6 +131,7 @@ static plr_status read_param(loader *l, uint32_t i) {
     float *to = plr__state_part(s, &l->state, i, part, &count);
     PLR_TRY(read_floats(l, to, count));
   }
+  PLR_TRY(plr__pack_done(s, &l->state, i));
   return check_seal(l, p->name);
 }
 
@@ -140,7 +141,8 @@ static plr_status read_all(loader *l) {
   plr__sha256_init(&l->file);
   PLR_TRY(read_header(l));
   plr_state header = l->state;
-  if (plr__state_alloc(l->s, &l->state) != PLR_OK) return plr__no_memory(l->err, where_);
+  if (plr__state_alloc(l->s, &l->state) != PLR_OK || plr__pack_begin(l->s) != PLR_OK)
+    return plr__no_memory(l->err, where_);
   l->state.steps = header.steps;
   l->state.power1 = header.power1, l->state.power2 = header.power2;
   for (uint32_t i = 0; i < l->s->graph.param_count; i++) PLR_TRY(read_param(l, i));
@@ -157,6 +159,7 @@ plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error 
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where_, "shard or source is NULL");
   loader l = {.s = shard, .source = source, .err = err};
   plr_status st = read_all(&l);
+  plr__pack_end(shard);
   if (st != PLR_OK) {
     plr__state_free(shard, &l.state);
     return st;
