@@ -129,7 +129,8 @@ typedef struct plr_context_options {
   uint64_t max_file;       /* largest file read whole (manifest, note), bytes; default 16 MiB */
 } plr_context_options;
 
-/* The host's memory, threads, log and limits, shared by everything that is made with it. */
+/* The host's memory, threads, log and limits, shared by everything that is made with it. In a child made by fork a
+ * context and what was made with it may be used and destroyed; it then computes on the calling thread alone. */
 typedef struct plr_context plr_context;
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_context_options) as compiled. Since 0.1. */

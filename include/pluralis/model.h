@@ -92,6 +92,35 @@ PLR_API plr_status plr_model_from_json(plr_context *ctx, const char *json, size_
                                        plr_error *err);
 PLR_API void plr_model_destroy(plr_model *model);
 
+/* What config.json of a published model does not say. */
+typedef struct plr_config_options {
+  uint32_t struct_size;
+  uint32_t cut_count;    /* as "cuts" of a manifest */
+  const uint32_t *cuts;
+  const char *name;      /* of the model; NULL (default): the config's model_type */
+  const char *boundary;  /* JSON object, as "boundary" of a manifest; NULL (default): {"kind": "dense"} */
+  const char *train;     /* JSON object, as "train" of a manifest; NULL (default): for serving, one sequence of at most
+                            512 tokens */
+  uint64_t seed;         /* of initial weights; default 0 */
+} plr_config_options;
+
+/* Fills *options with the defaults. struct_size: sizeof(plr_config_options) as compiled. Since 0.1. */
+PLR_API void plr_config_options_init(plr_config_options *options, uint32_t struct_size);
+
+/* Makes a model from config.json of a published one (the `transformers` package, its spellings 4.x and 5.x):
+ * model_type llama (Llama 2 and 3, SmolLM2), mistral, qwen2, qwen3, mixtral, qwen3_moe, gpt2. It is the model of a
+ * manifest of format 2 that says the same, so the same config and options have the same hash everywhere. The model
+ * also knows the names of its weights: plr_shard_create reads them from the published files. Tied embeddings become
+ * two matrices, because the two ends live on different machines. Keys that may change what is computed and are not
+ * known are refused by name. options: NULL for the defaults; copied. Errors: INVALID_ARGUMENT, MALFORMED, UNSUPPORTED,
+ * LIMIT, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_model_from_config(plr_context *ctx, const char *json, size_t len,
+                                         const plr_config_options *options, plr_model **out, plr_error *err);
+
+/* config.json for the files that plr_shard_export writes (untied, F32): NUL-terminated, lives as long as the model. NULL
+ * for a model that was not made from one. Since 0.1. */
+PLR_API const char *plr_model_config(const plr_model *model);
+
 /* SHA-256 of the canonical binary form ("pluralis.model/v1", then the fields in a fixed order; lib/model/README).
  * Two JSON texts that say the same thing have the same hash. Since 0.1. */
 PLR_API void plr_model_hash(const plr_model *model, plr_hash *out);

@@ -9,6 +9,8 @@
 
 #include <pluralis/model.h>
 
+#include <pluralis/weights.h>
+
 #include <pluralis/shard.h>
 
 #include <pluralis/generate.h>

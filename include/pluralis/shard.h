@@ -14,6 +14,7 @@
 #include <pluralis/io.h>
 #include <pluralis/model.h>
 #include <pluralis/tensor.h>
+#include <pluralis/weights.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,8 +33,9 @@ typedef struct plr_shard_options {
   uint32_t reserved;
   const char *device; /* "cpu" (default); "cuda" or "cuda:1": a device of the CUDA plugin; "cuda:PATH" or
                          "cuda:1:PATH": of the plugin in that file */
-  uint32_t weights;   /* PLR_WEIGHTS_*: how weights are held; other than F32 with inference_only. Default: F32 */
-  uint32_t reserved2; /* 0 */
+  plr_weights *weights; /* where the initial weights are read from, at step 0; NULL (default): made from the seed */
+  uint32_t weight_format; /* PLR_WEIGHTS_*: how weights are held; other than F32 with inference_only. Default: F32 */
+  uint32_t reserved2;     /* 0 */
 } plr_shard_options;
 
 /* Formats of weights for serving (lib/kernels/EXACT.md section 9). Products with 8- and 4-bit weights round their
@@ -46,9 +48,13 @@ typedef struct plr_shard_options {
 /* Fills *options with the defaults. struct_size: sizeof(plr_shard_options) as compiled. Since 0.1. */
 PLR_API void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size);
 
-/* Creates the shard with its seeded initial weights; they depend on the model only, not on the split. The model is
- * kept by reference. Errors: INVALID_ARGUMENT (not an allowed cut, name of a device), NOT_FOUND (device, plugin),
- * UNSUPPORTED (plugin for another version), UNAVAILABLE (no driver, no such device), NO_MEMORY. Since 0.1. */
+/* Creates the shard with its seeded initial weights, which depend on the model only, not on the split; or with those
+ * of a checkpoint. A model of plr_model_from_config is read under the names of its family, any other under its own
+ * (rows x cols as plr_shard_parameter says); parameters that the family does not have (a trained boundary) keep their
+ * seeded values. The weights are read during the call only. The model is kept by reference.
+ * Errors: INVALID_ARGUMENT (not an allowed cut, name of a device), NOT_FOUND (device, plugin; a tensor), UNSUPPORTED
+ * (plugin for another version; element type of a tensor), MISMATCH (shape of a tensor), NON_FINITE (in a tensor),
+ * UNAVAILABLE (no driver, no such device), NO_MEMORY, those of the weights. Since 0.1. */
 PLR_API plr_status plr_shard_create(plr_context *ctx, const plr_model *model, const plr_shard_options *options,
                                     plr_shard **out, plr_error *err);
 PLR_API void plr_shard_destroy(plr_shard *shard);
@@ -84,8 +90,9 @@ PLR_API plr_status plr_shard_gradient_sums(plr_shard *shard, double *sums, uint3
 
 /* plr_shard_step with the sums of all `count` blocks of the model in order, which are added in that order: the same
  * bits for every split. A sum of infinity refuses the step on every shard: NON_FINITE, weights unchanged, gradients
- * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what it
- * measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE. Since 0.1. */
+ * cleared. Errors: INVALID_ARGUMENT (count; a sum below zero or NaN; sums of the shard's own blocks that are not what
+ * it measured: nothing changes), INVALID_STATE (as plr_shard_step; or the clip_scope is "block"), NON_FINITE.
+ * Since 0.1. */
 PLR_API plr_status plr_shard_step_global(plr_shard *shard, const double *sums, uint32_t count);
 
 /* Optimizer steps done since the seeded start. Since 0.1. */
@@ -139,16 +146,48 @@ PLR_API plr_status plr_shard_read(plr_shard *shard, uint32_t what, const char *n
  * Errors: NOT_FOUND, SHAPE, NON_FINITE, INVALID_STATE (a slot is busy: its backward needs the old ones). Since 0.1. */
 PLR_API plr_status plr_shard_write(plr_shard *shard, const char *name, const plr_tensor *in, plr_error *err);
 
-/* Writes a snapshot (lib/shard/SNAPSHOT.md): weights, optimizer state, step. The sink is committed on success and
- * aborted on failure. Errors: INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference
- * only), the sink's. Since 0.1. */
+/* Writes the weights as a safetensors file under the names and in the layout that plr_shard_create reads, so that a
+ * model of plr_model_from_config can be opened by others. dtype: PLR_DTYPE_F32, or PLR_DTYPE_BF16 (rounded to nearest
+ * even). The files of all shards of a model, with plr_weights_write_index and plr_model_config, are a checkpoint. The
+ * sink is committed on success and aborted on failure. Errors: INVALID_ARGUMENT (dtype), UNSUPPORTED (the family has no
+ * name for a parameter), NO_MEMORY, the sink's. Since 0.1. */
+PLR_API plr_status plr_shard_export(plr_shard *shard, uint32_t dtype, plr_sink *sink, plr_error *err);
+
+/* ---- snapshots ---------------------------------------------------------------------------------- */
+
+/* Writes a snapshot (lib/shard/SNAPSHOT.md): a safetensors file with the weights under their global names, the optimizer
+ * state, the step, and a hash of everything. The sink is committed on success and aborted on failure. Errors:
+ * INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference only), NO_MEMORY, the sink's.
+ * Since 0.1. */
 PLR_API plr_status plr_shard_save(plr_shard *shard, plr_sink *sink, plr_error *err);
 
-/* Restores a snapshot of the same model and blocks and drops gradients and micro-batches in flight; the shard is
- * unchanged on failure. Holds both states for a moment. The source is not closed. An inference-only shard takes the
- * weights of any snapshot. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH (another model or other blocks),
- * NO_MEMORY, the source's. Since 0.1. */
+/* Restores the shard's blocks from a snapshot of the same model that holds them all, whatever else it holds, and drops
+ * gradients and micro-batches in flight; the shard is unchanged on failure. Reads the ranges of these blocks only; an
+ * inference-only shard reads the weights only. What follows has the same bits as if nothing had been stopped. Holds both
+ * states for a moment. The source is not closed. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH (another
+ * model or other blocks), LIMIT, NO_MEMORY, the source's. Since 0.1. */
 PLR_API plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err);
+
+/* plr_shard_load from `count` snapshots that were saved by shards of any other split of the same model at the same
+ * step. No block may be in two of them, and each of the shard's must be in one. Errors: as plr_shard_load, with
+ * MISMATCH also when the parts do not belong together; err->where names the part ("snapshot[2]");
+ * INVALID_ARGUMENT (no part, or more parts than blocks). Since 0.1. */
+PLR_API plr_status plr_shard_load_parts(plr_shard *shard, const plr_source *sources, uint32_t count,
+                                        plr_error *err);
+
+/* What a set of snapshots holds. Set struct_size before the call that fills it. */
+typedef struct plr_snapshot_info {
+  uint32_t struct_size;
+  uint32_t blocks; /* how many blocks of the model are there */
+  uint64_t steps;
+  plr_hash root;   /* weight root of the state when all blocks are there, else zero */
+} plr_snapshot_info;
+
+/* Reads the headers of `count` snapshots of `model` and checks that they belong together, as plr_shard_load_parts does.
+ * The root is the one the parts state; loading checks every block against it. So a resume is one from the state that
+ * a ledger knows. Errors: as plr_shard_load_parts. Since 0.1. */
+PLR_API plr_status plr_snapshot_inspect(plr_context *ctx, const plr_model *model, const plr_source *sources,
+                                        uint32_t count, plr_snapshot_info *info, plr_error *err);
 
 /* Leaf hash of each of the shard's blocks (weights, moments and step under global names, lib/shard/leaves.c): count =
  * end - first hashes. The root over all blocks of the model is the same for every split. Errors: INVALID_ARGUMENT

@@ -60,6 +60,10 @@ static const plr_device_vtable cpu_vtable = {
     .destroy = cpu_destroy,
 };
 
+int plr__device_is_host(const plr_device *device) {
+  return device->vt == &cpu_vtable;
+}
+
 plr_status plr__cpu_open(plr_context *ctx, plr_device **out, plr_error *err) {
   plr_device *device = plr__calloc(ctx, 1, sizeof *device);
   if (!device) return plr__no_memory(err, "device cpu");

@@ -143,13 +143,14 @@ typedef struct plr_layernorm_args {
 
 /* ---- mixture of experts. P = rows * top_k pairs (row, choice); pair index = row * top_k + choice. ------------- */
 
-/* Chooses experts. p = softmax(logits row) over `experts`; the top_k largest (ties: lowest index) in descending
+/* Chooses experts. p = softmax(logits row) over `experts`; the top_k largest logits (ties: lowest index) in descending
  * order give ids (rows x top_k) and gates (rows x top_k) = their p, divided by their sum when renormalise.
  * Then pairs are sorted by (expert, row): slot_of[pair] is the pair's slot, pair_of[slot] the inverse, and
  * offsets[e] .. offsets[e+1] the slots of expert e (experts + 1 entries, offsets[experts] = P).
  * Backward: dlogits (written) from dgates, plus the gradient of the load-balancing loss (Fedus et al. 2021, per
  * sequence): balance * experts * sum_e f_e * mean_rows(p_e), where f_e = share of the sequence's pairs sent to e is a
- * constant. `balance` is the manifest's coefficient divided by the number of sequences of the step. */
+ * constant. `balance` is the manifest's coefficient divided by the number of sequences of the step. It reads ids and
+ * gates too. */
 typedef struct plr_route_args {
   const float *logits;
   int32_t *ids, *slot_of, *pair_of, *offsets;
@@ -162,8 +163,8 @@ typedef struct plr_route_args {
   void *work;
 } plr_route_args;
 
-/* y[slot] = x[pair_of[slot] / top_k]: P rows from `rows` rows of d. Backward: dx[r] = the sum over choices in increasing
- * order of dy[slot_of[r * top_k + choice]], starting with the first; written. */
+/* y[slot] = x[pair_of[slot] / top_k]: P rows from `rows` rows of d. Backward: dx[r] = the sum over choices in
+ * increasing order of dy[slot_of[r * top_k + choice]], starting with the first; written. */
 typedef struct plr_dispatch_args {
   const float *x;
   float *y;
@@ -308,8 +309,8 @@ typedef struct plr_adamw_args {
 } plr_adamw_args;
 
 /* One pass of another optimizer over a tensor rows x cols; g is read as g * grad_scale. What each reads:
- *   NADAM     w m v   mu_next = mu(t+1), mu_now = mu(t), correction1 = 1 - prod mu up to t, correction1_next = up to t+1,
- *                     correction2 = 1 - beta2^t; decoupled weight decay (TRAINING notes, Dozat 2016)
+ *   NADAM     w m v   mu_next = mu(t+1), mu_now = mu(t), correction1 = 1 - prod mu up to t, correction1_next = up to
+ *                     t+1, correction2 = 1 - beta2^t; decoupled weight decay (TRAINING notes, Dozat 2016)
  *   SGDM      w m     m = beta1 m + g; w -= lr * (m + decay w)
  *   ADAMW_ROW w m v   v has one entry a row (along = 0) or a column (along = 1) of w: mean of g^2 over the other side
  *   MUON      w m     m = beta1 m + g; w -= lr * (s * orth(g + beta1 m) + decay w), five Newton-Schulz steps

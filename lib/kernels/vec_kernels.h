@@ -41,6 +41,7 @@ typedef struct plr_vec_kernels {
   plr_range_fn layernorm, layernorm_dx, layernorm_dgain, layernorm_dbias;
   plr_range_fn swiglu, swiglu_bwd, act, act_bwd;
   plr_range_fn rope, xent, sumsq, adamw, gaussian;
+  plr_range_fn route, route_bwd, dispatch_bwd, combine, combine_bwd;
   plr_range_fn to_bf16, from_bf16;
   /* Keys and values of (b, kv_head) laid out in the slot, then queries [q0, q1) of one head. */
   void (*attention_pack)(const plr_attention_args *a, float *slot, int64_t b, int64_t kv_head);
@@ -63,7 +64,9 @@ typedef struct plr_vec_kernels {
     .layernorm_dbias = layernorm_dbias_range, .swiglu = swiglu_range,                              \
     .swiglu_bwd = swiglu_bwd_range, .act = act_range, .act_bwd = act_bwd_range,                    \
     .rope = rope_range, .xent = xent_range, .sumsq = sumsq_range, .adamw = adamw_range,            \
-    .gaussian = gaussian_range, .to_bf16 = to_bf16_range, .from_bf16 = from_bf16_range,            \
+    .gaussian = gaussian_range, .route = route_range, .route_bwd = route_bwd_range,                \
+    .dispatch_bwd = dispatch_bwd_range, .combine = combine_range,                                  \
+    .combine_bwd = combine_bwd_range, .to_bf16 = to_bf16_range, .from_bf16 = from_bf16_range,      \
     .attention_pack = attention_pack, .attention = attention, .attention_bwd = attention_bwd,      \
     .attention_cache = attention_cache,                                                            \
   }

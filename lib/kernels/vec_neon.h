@@ -107,6 +107,14 @@ static inline m16 m16_first(int n) {
 static inline v16 v16_select(m16 m, v16 on, v16 off) {
   PLR_V16_OF3(vbslq_f32, m, on, off);
 }
+static inline float32x4_t plr_if_greater_f32(float32x4_t a, float32x4_t b, float32x4_t on,
+                                             float32x4_t off) {
+  return vbslq_f32(vcgtq_f32(a, b), on, off);
+}
+static inline v16 v16_if_greater(v16 a, v16 b, v16 on, v16 off) {
+  PLR_V16(plr_if_greater_f32(a.a, b.a, on.a, off.a), plr_if_greater_f32(a.b, b.b, on.b, off.b),
+          plr_if_greater_f32(a.c, b.c, on.c, off.c), plr_if_greater_f32(a.d, b.d, on.d, off.d));
+}
 static inline float v16_sum(v16 x) {
   const float32x4_t four = vaddq_f32(vaddq_f32(x.a, x.c), vaddq_f32(x.b, x.d));
   const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));

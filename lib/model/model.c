@@ -88,6 +88,7 @@ void plr__model_unref(plr_model *model) {
   if (!model || atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) != 1) return;
   plr_context *ctx = model->ctx;
   plr__free(ctx, model->cost);
+  plr__free(ctx, model->origin.config);
   plr__free(ctx, model);
   plr__context_unref(ctx);
 }

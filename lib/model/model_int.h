@@ -3,6 +3,7 @@
 #define PLR_MODEL_MODEL_INT_H
 
 #include "model/model.h"
+#include "model/names.h"
 
 #include <stdatomic.h>
 
@@ -36,6 +37,7 @@ struct plr_model {
   plr_model_info info;
   plr_hash hash;
   uint64_t *cost; /* per block */
+  plr_origin origin;
 };
 
 /* Reads and checks the text; *out is complete on PLR_OK only. */

@@ -2,7 +2,7 @@
  *
  * A matrix has the format when it is only ever the right side of a product or a table of rows; gains and the rest stay
  * fp32 in a smaller arena. A parameter is packed as soon as it is there, so that the fp32 numbers of no more than one
- * are held at once. */
+ * block are held at once; of one block, because a tensor of a checkpoint may hold several parameters. */
 #include "shard/shard_int.h"
 
 #include <string.h>
@@ -38,16 +38,20 @@ plr_status plr__pack_plan(plr_shard *s) {
   if (!s->packs) return PLR_ERR_NO_MEMORY;
   if (s->weight_format == PLR_WEIGHTS_F32) return PLR_OK;
   find_uses(s);
+  int64_t at = 0;
   for (uint32_t i = 0; i < s->graph.param_count; i++) {
     const plr_param *p = &s->graph.params[i];
     plr_pack *pack = &s->packs[i];
+    if (i > 0 && p->block != p[-1].block) at = 0;
     pack->packed = (pack->layout == PLR_PACK_NN || pack->layout == PLR_PACK_NT) && p->rows > 1;
     if (!pack->packed) continue;
     pack->n = pack->layout == PLR_PACK_NN ? p->cols : p->rows;
     pack->k = pack->layout == PLR_PACK_NN ? p->rows : p->cols;
     pack->offset = s->packed_bytes;
     s->packed_bytes += plr_packed_size(s->weight_format, pack->n, pack->k);
-    s->packing_elements = PLR_MAX(s->packing_elements, p->rows * p->cols);
+    pack->room = at;
+    at += (p->rows * p->cols + 15) / 16 * 16;
+    s->packing_elements = PLR_MAX(s->packing_elements, at);
   }
   return PLR_OK;
 }
@@ -64,17 +68,18 @@ void plr__pack_end(plr_shard *s) {
 }
 
 float *plr__pack_weight(const plr_shard *s, const plr_state *state, uint32_t param) {
-  return s->packs[param].packed ? s->packing : state->w + s->param_offset[param];
+  return s->packs[param].packed ? s->packing + s->packs[param].room
+                                : state->w + s->param_offset[param];
 }
 
-plr_status plr__pack_done(plr_shard *s, const plr_state *state, uint32_t param) {
+plr_status plr__pack_done(const plr_shard *s, const plr_state *state, uint32_t param) {
   const plr_pack *pack = &s->packs[param];
   if (!pack->packed) return PLR_OK;
   plr_packed_args a = {.format = s->weight_format,
                        .count = 1,
                        .n = {pack->n},
                        .k = pack->k,
-                       .from = s->packing,
+                       .from = s->packing + pack->room,
                        .packed = state->packed + pack->offset,
                        .layout = pack->layout == PLR_PACK_NN ? PLR_MATMUL_NN : PLR_MATMUL_NT};
   plr_fpenv saved = plr__fpenv_enter();

@@ -6,7 +6,7 @@
 #include <string.h>
 
 void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size) {
-  plr_shard_options d = {.slots = 1, .device = "cpu", .weights = PLR_WEIGHTS_F32};
+  plr_shard_options d = {.slots = 1, .device = "cpu", .weight_format = PLR_WEIGHTS_F32};
   plr__options_init(options, struct_size, &d, (uint32_t)sizeof d);
 }
 
@@ -163,26 +163,27 @@ static plr_status make_constants(plr_shard *s) {
   return s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a);
 }
 
+plr_status plr__shard_seed(plr_shard *s, uint32_t param) {
+  const plr_param *p = &s->graph.params[param];
+  float *w = plr__pack_weight(s, &s->state, param);
+  if (p->std > 0.0f) {
+    plr_gaussian_args a = {.y = w,
+                           .rows = p->rows,
+                           .cols = p->cols,
+                           .seed = s->info->seed,
+                           .stream = p->stream,
+                           .std = p->std};
+    return s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a);
+  }
+  plr_fill_args a = {w, p->rows * p->cols, 1.0f};
+  return s->device->vt->run(s->device, PLR_OP_FILL, &a);
+}
+
 static plr_status make_weights(plr_shard *s) {
-  PLR_TRY(plr__pack_begin(s));
   for (uint32_t i = 0; i < s->graph.param_count; i++) {
-    const plr_param *p = &s->graph.params[i];
-    float *w = plr__pack_weight(s, &s->state, i);
-    if (p->std > 0.0f) {
-      plr_gaussian_args a = {.y = w,
-                             .rows = p->rows,
-                             .cols = p->cols,
-                             .seed = s->info->seed,
-                             .stream = p->stream,
-                             .std = p->std};
-      PLR_TRY(s->device->vt->run(s->device, PLR_OP_GAUSSIAN, &a));
-    } else {
-      plr_fill_args a = {w, p->rows * p->cols, 1.0f};
-      PLR_TRY(s->device->vt->run(s->device, PLR_OP_FILL, &a));
-    }
+    PLR_TRY(plr__shard_seed(s, i));
     PLR_TRY(plr__pack_done(s, &s->state, i));
   }
-  plr__pack_end(s);
   return PLR_OK;
 }
 
@@ -208,8 +209,8 @@ static plr_status check_options(const plr_shard *s, plr_error *err) {
 static plr_status check_weights(const plr_shard *s, plr_error *err) {
   static const char where[] = "shard options";
   if (s->weight_format > PLR_WEIGHTS_Q4)
-    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "weights is %u, none of PLR_WEIGHTS_*",
-                     s->weight_format);
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "weight_format is %u, none of PLR_WEIGHTS_*", s->weight_format);
   if (s->weight_format == PLR_WEIGHTS_F32) return PLR_OK;
   if (!s->inference_only)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
@@ -219,7 +220,7 @@ static plr_status check_weights(const plr_shard *s, plr_error *err) {
                    s->device->vt->name);
 }
 
-static plr_status fill(plr_shard *s, plr_error *err) {
+static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
   PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, !s->inference_only,
                            &s->graph, err));
   PLR_TRY(plr__optimizer_check(s, err));
@@ -228,7 +229,10 @@ static plr_status fill(plr_shard *s, plr_error *err) {
   if (st == PLR_OK) st = alloc_params(s);
   if (st == PLR_OK) st = make_constants(s);
   if (st == PLR_OK) st = alloc_activations(s);
-  if (st == PLR_OK) st = make_weights(s);
+  if (st == PLR_OK) st = plr__pack_begin(s);
+  if (st == PLR_OK && weights) PLR_TRY(plr__shard_import(s, weights, err));
+  if (st == PLR_OK && !weights) st = make_weights(s);
+  plr__pack_end(s);
   if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "shard");
   if (st != PLR_OK) return plr__fail(err, st, "shard", "the device refused an operation");
   return PLR_OK;
@@ -238,12 +242,12 @@ static plr_status set_up(plr_shard *s, const plr_shard_options *o, plr_error *er
   s->first_block = o->first_block;
   s->end_block = o->end_block ? o->end_block : s->info->blocks;
   s->slot_count = o->slots, s->inference_only = o->inference_only != 0;
-  s->weight_format = o->weights;
+  s->weight_format = o->weight_format;
   PLR_TRY(check_options(s, err));
   PLR_TRY(plr__device_open(s->ctx, o->device ? o->device : "cpu", &s->device, err));
   PLR_TRY(check_weights(s, err));
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = fill(s, err);
+  plr_status st = fill(s, o->weights, err);
   plr__fpenv_leave(saved);
   return st;
 }

@@ -49,6 +49,7 @@ typedef struct plr_pack {
   uint32_t packed; /* 1: in plr_state.packed, at `offset` bytes */
   uint32_t layout; /* PLR_PACK_*: how its numbers are stored, and what they are used for */
   int64_t offset;
+  int64_t room; /* in plr_shard.packing, elements */
   int64_t n, k; /* outputs, inputs */
 } plr_pack;
 
@@ -88,7 +89,7 @@ struct plr_shard {
 
   plr_pack *packs;        /* per parameter */
   int64_t packed_bytes;   /* of plr_state.packed; 0: weights are fp32 */
-  float *packing;         /* device: the numbers of one parameter before it is packed */
+  float *packing;         /* device: the numbers of a block's parameters before they are packed */
   int64_t packing_elements;
 
   int64_t positions;           /* rows of the tables of rotary positions */
@@ -142,7 +143,7 @@ plr_status plr__pack_plan(plr_shard *s);
 plr_status plr__pack_begin(plr_shard *s);
 void plr__pack_end(plr_shard *s);
 float *plr__pack_weight(const plr_shard *s, const plr_state *state, uint32_t param);
-plr_status plr__pack_done(plr_shard *s, const plr_state *state, uint32_t param);
+plr_status plr__pack_done(const plr_shard *s, const plr_state *state, uint32_t param);
 /* Runs the first of `count` nodes if it uses a packed parameter, and with it those that follow and share its input:
  * how many; *st is set when there are any. */
 uint32_t plr__run_packed(const plr_run *run, const plr_node *nodes, uint32_t count, plr_status *st);
@@ -170,6 +171,11 @@ plr_status plr__state_alloc(plr_shard *s, plr_state *out);
 void plr__state_free(plr_shard *s, plr_state *state);
 /* Forgets gradients and micro-batches in flight. */
 void plr__shard_reset(plr_shard *s);
+
+/* The initial values of a parameter, from the model's seed. */
+plr_status plr__shard_seed(plr_shard *s, uint32_t param);
+/* All weights, from a checkpoint (import.c). */
+plr_status plr__shard_import(plr_shard *s, plr_weights *weights, plr_error *err);
 
 /* Learning rate of the step that follows `done` steps. */
 float plr__learning_rate(const plr_model_info *info, uint64_t done);
@@ -216,12 +222,6 @@ uint32_t plr__shard_block_end(const plr_shard *s, uint32_t block, uint32_t first
 /* Length of name, name, rows, columns. Returns the length. */
 #define PLR_PARAM_HEADER_MAX (sizeof(((plr_param *)0)->name) + 18)
 size_t plr__param_header(const plr_param *p, uint8_t out[PLR_PARAM_HEADER_MAX]);
-
-#define PLR_SNAPSHOT_MAGIC   "PLR-SNAP"
-#define PLR_SNAPSHOT_VERSION 1u
-#define PLR_SNAPSHOT_HEADER  80u /* without its hash */
-void plr__snapshot_header(const plr_shard *s, const plr_state *state,
-                          uint8_t out[PLR_SNAPSHOT_HEADER]);
 
 /* Makes host floats little-endian, or back; nothing on most machines. */
 void plr__floats_le(void *data, size_t count);

@@ -1,6 +1,9 @@
 """Shards: split training gives the bits of the whole, tensors are checked, snapshots go anywhere."""
+import hashlib
 import io
+import json
 import os
+import struct
 import tempfile
 import unittest
 from array import array
@@ -11,6 +14,13 @@ import pluralis
 from pluralis import errors
 
 N, W = 16, 4  # token rows, boundary width of MANIFEST
+
+
+class Broken(io.BytesIO):
+    """A file whose data cannot be read."""
+
+    def read(self, *_):
+        return 1 // 0
 
 
 class ShardTest(unittest.TestCase):
@@ -188,6 +198,77 @@ class ShardTest(unittest.TestCase):
             pluralis.Shard(self.ctx, self.corpus)
         with self.assertRaises(errors.InvalidArgument):
             self.shard(device="c\0pu")
+
+    def test_global_clip(self):
+        recipe = manifest(train={"clip": 0.01, "clip_scope": "global", "optimizer": "adamw"})
+        model = pluralis.Model(self.ctx, recipe)
+        self.assertEqual((model.info.clip_scope, model.info.optimizer), (1, 1))
+        roots = []
+        for cuts in ((0, 4), (0, 1, 4)):
+            shards = [pluralis.Shard(self.ctx, model, a, b) for a, b in zip(cuts, cuts[1:])]
+            x = gradient = None
+            for shard in shards:
+                x = shard.forward(0, self.tokens(), x)
+            for shard in reversed(shards):
+                gradient = shard.backward(0, gradient)
+            sums = [value for shard in shards for value in shard.gradient_sums()]
+            self.assertEqual(len(sums), 4)
+            if len(shards) > 1:
+                with self.assertRaises(errors.InvalidState):
+                    shards[0].step()
+                with self.assertRaises(errors.InvalidArgument):
+                    shards[0].step_global(sums[1:])
+                for shard in shards:
+                    shard.step_global(sums)
+            else:
+                shards[0].step()
+            roots.append(pluralis.weight_root([leaf for shard in shards for leaf in shard.leaves()]))
+        self.assertEqual(roots[0], roots[1])
+        with self.assertRaises(errors.InvalidState):
+            self.shard().gradient_sums()  # no backward yet
+
+    def test_parts(self):
+        shards = [self.shard(0, 1), self.shard(1, 3), self.shard(3)]
+        root = self.train(shards)[1]
+        parts = []
+        for shard in shards:
+            part = io.BytesIO()
+            shard.save(part)
+            parts.append(part.getvalue())
+        info = pluralis.snapshot_info(self.ctx, self.model, *parts)
+        self.assertEqual((info.blocks, info.steps, info.root), (4, 2, root))
+        self.assertEqual(pluralis.snapshot_info(self.ctx, self.model, parts[1]).root, bytes(32))
+        whole = self.shard()
+        whole.load(*parts[::-1])
+        self.assertEqual((pluralis.weight_root(whole.leaves()), whole.steps), (root, 2))
+        with self.assertRaises(errors.Mismatch):
+            whole.load(*parts[1:])
+        with self.assertRaises(errors.Mismatch):
+            whole.load(parts[0], parts[0], parts[1], parts[2])
+        with self.assertRaises(errors.InvalidArgument):
+            whole.load()
+        with self.assertRaises(ZeroDivisionError):
+            whole.load(parts[0], Broken(parts[1]), parts[2])
+        self.assertEqual(self.train([whole])[1], self.train(shards)[1])
+
+    def test_a_snapshot_is_a_safetensors_file(self):
+        """Read with nothing but the format's description."""
+        shard, file = self.shard(1, 3), io.BytesIO()
+        shard.save(file)
+        raw = file.getvalue()
+        size = struct.unpack("<Q", raw[:8])[0]
+        header = json.loads(raw[8:8 + size])
+        said = header.pop("__metadata__")
+        self.assertEqual((said["format"], said["model"]), ("pluralis-snapshot/2", self.model.hash.hex()))
+        end = 0
+        for name, tensor in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            self.assertEqual((tensor["dtype"], tensor["data_offsets"][0]), ("F32", end))
+            end = tensor["data_offsets"][1]
+            data = raw[8 + size:][slice(*tensor["data_offsets"])]
+            self.assertEqual(hashlib.sha256(data).hexdigest(), said["sha256." + name])
+            if not name.startswith("optimizer."):
+                self.assertEqual(data, bytes(shard.read(name)))
+        self.assertEqual(8 + size + end, len(raw))
 
     def test_snapshots(self):
         shard = self.shard()

@@ -2,8 +2,8 @@
  * tests/golden/run.txt on every machine, instruction set, thread count and split.
  *
  *   test_exact_run               checks the file
- *   test_exact_run --regenerate  writes it anew, from portable code on one thread: where EXACT.md, the initial weights
- *                                or the models below have changed
+ *   test_exact_run --regenerate  writes it anew, from portable code on one thread: where EXACT.md, the initial weights,
+ *                                the leaves of a root or the models below have changed
  */
 #include "shard_common.h"
 

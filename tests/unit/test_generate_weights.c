@@ -13,7 +13,7 @@ static plr_shard_options options(uint32_t format) {
   plr_shard_options o;
   plr_shard_options_init(&o, sizeof o);
   o.inference_only = 1;
-  o.weights = format;
+  o.weight_format = format;
   return o;
 }
 
@@ -172,9 +172,9 @@ static void test_sources(void **state) {
     assert_int_equal(plr_shard_create(ctx, r.model, &o, &a, NULL), PLR_OK);
     assert_int_equal(plr_shard_create(ctx, r.model, &o, &b, NULL), PLR_OK);
     infer(a, fresh);
-    saved.data[saved.len - 100] ^= 1; /* near the end: everything before was read */
+    saved.data[saved.len * 3 / 10] ^= 1; /* in the weights: much before it was read */
     assert_int_not_equal(plr_shard_load(a, &source, NULL), PLR_OK);
-    saved.data[saved.len - 100] ^= 1;
+    saved.data[saved.len * 3 / 10] ^= 1;
     infer(a, loaded);
     assert_memory_equal(loaded, fresh, sizeof fresh);
     assert_int_equal(plr_shard_load(a, &source, NULL), PLR_OK);
@@ -238,7 +238,7 @@ static void refuse(plr_shard_options o, plr_status want, const char *words) {
 static void test_refused(void **state) {
   (void)state;
   plr_shard_options o = options(4);
-  refuse(o, PLR_ERR_INVALID_ARGUMENT, "weights is 4");
+  refuse(o, PLR_ERR_INVALID_ARGUMENT, "weight_format is 4");
   o = options(PLR_WEIGHTS_Q4);
   o.inference_only = 0;
   refuse(o, PLR_ERR_INVALID_ARGUMENT, "need inference_only");

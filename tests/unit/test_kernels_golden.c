@@ -222,6 +222,47 @@ static void multiply(run_state *s, uint32_t layout, int64_t m, int64_t n, int64_
   free(x), free(y), free(c), free(a.work);
 }
 
+static void experts(run_state *s) {
+  enum { BATCH = 2, SEQ = 9, EXPERTS = 12, K = 3, D = 37, N = 21 };
+  enum { ROWS = BATCH * SEQ, PAIRS = ROWS * K };
+  float *logits = random_floats(ROWS * EXPERTS, 30, 2.0f), *x = random_floats(ROWS * D, 31, 1.0f);
+  float *dgates = random_floats(PAIRS, 32, 1.0f), *slots = floats(PAIRS * D), gates[PAIRS];
+  float *w = random_floats(EXPERTS * D * N, 33, 1.0f), *y = floats(PAIRS * N);
+  float *dlogits = floats(ROWS * EXPERTS), *back = floats(PAIRS * N), *dx = floats(ROWS * D);
+  int32_t ids[PAIRS], slot_of[PAIRS], pair_of[PAIRS], offsets[EXPERTS + 1];
+  plr_route_args r = {logits, ids, slot_of, pair_of, offsets, gates, dgates, dlogits,
+                      BATCH,  SEQ, EXPERTS, K,       0.01f,   1,     NULL};
+  run(s, PLR_OP_ROUTE, &r);
+  output(s, ids, sizeof ids), output(s, slot_of, sizeof slot_of), output(s, gates, sizeof gates);
+  output(s, offsets, sizeof offsets), line(s, "route %dx%d of %d", ROWS, K, EXPERTS);
+  r.work = scratch(s, PLR_OP_ROUTE_BWD, &r);
+  run(s, PLR_OP_ROUTE_BWD, &r);
+  output(s, dlogits, ROWS * EXPERTS * 4), line(s, "route_bwd %dx%d of %d", ROWS, K, EXPERTS);
+  plr_dispatch_args d = {x, slots, slots, dx, slot_of, pair_of, ROWS, K, D};
+  run(s, PLR_OP_DISPATCH, &d);
+  output(s, slots, PAIRS * D * 4), line(s, "dispatch %dx%dx%d", ROWS, K, D);
+  run(s, PLR_OP_DISPATCH_BWD, &d);
+  output(s, dx, ROWS * D * 4), line(s, "dispatch_bwd %dx%dx%d", ROWS, K, D);
+  plr_expert_matmul_args m = {slots, w, y, offsets, PAIRS, EXPERTS, N, D, PLR_MATMUL_NN, 0, NULL};
+  m.work = scratch(s, PLR_OP_EXPERT_MATMUL, &m);
+  run(s, PLR_OP_EXPERT_MATMUL, &m);
+  output(s, y, PAIRS * N * 4), line(s, "expert_matmul_nn %dx%dx%d", PAIRS, N, D);
+  plr_combine_args c = {y, gates, dx, x, back, dgates, slot_of, ROWS, K, N};
+  run(s, PLR_OP_COMBINE, &c);
+  output(s, dx, ROWS * N * 4), line(s, "combine %dx%dx%d", ROWS, K, N);
+  run(s, PLR_OP_COMBINE_BWD, &c);
+  output(s, back, PAIRS * N * 4), output(s, dgates, PAIRS * 4);
+  line(s, "combine_bwd %dx%dx%d", ROWS, K, N);
+  m.layout = PLR_MATMUL_TN, m.b = back, m.c = w, m.accumulate = 1;
+  run(s, PLR_OP_EXPERT_MATMUL, &m);
+  output(s, w, EXPERTS * D * N * 4), line(s, "expert_matmul_tn+ %dx%dx%d", PAIRS, N, D);
+  m.layout = PLR_MATMUL_NT, m.a = back, m.b = w, m.c = slots, m.accumulate = 0, m.n = D, m.k = N;
+  run(s, PLR_OP_EXPERT_MATMUL, &m);
+  output(s, slots, PAIRS * D * 4), line(s, "expert_matmul_nt %dx%dx%d", PAIRS, D, N);
+  free(logits), free(x), free(dgates), free(slots), free(w), free(y), free(dlogits), free(back);
+  free(dx), free(r.work), free(m.work);
+}
+
 static void functions(run_state *s) {
   enum { N = 2000 };
   double out[10 * N];
@@ -265,6 +306,7 @@ static void compute(run_state *s, plr_context *ctx) {
   multiply(s, PLR_MATMUL_NN, 19, 35, 401);
   multiply(s, PLR_MATMUL_NT, 7, 50, 65);
   multiply(s, PLR_MATMUL_TN, 33, 18, 100);
+  experts(s);
   basis(s);
 }
 

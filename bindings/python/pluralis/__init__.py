@@ -26,7 +26,7 @@ from .io import Sink, Source
 from .ledger import Appended, Ledger, verify_ledger
 from .link import NEVER, Link, LinkEvent
 from .model import Corpus, Model
-from .shard import Parameter, Shard, sample, weight_root
+from .shard import Parameter, Shard, sample, snapshot_info, weight_root
 from .stage import Feeder, Job, Stage, StageEvent
 from .tensor import Tensor
 

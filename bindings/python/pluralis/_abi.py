@@ -104,6 +104,14 @@ PLR_BOUNDARY_SUBSPACE = 1
 PLR_SCHEDULE_CONSTANT = 0
 PLR_SCHEDULE_LINEAR = 1
 PLR_SCHEDULE_COSINE = 2
+PLR_SCHEDULE_WSD = 3
+PLR_OPTIMIZER_ADAMW = 1
+PLR_OPTIMIZER_NADAM = 2
+PLR_OPTIMIZER_MUON = 3
+PLR_OPTIMIZER_SGDM = 4
+PLR_OPTIMIZER_ADAMW_ROW = 5
+PLR_CLIP_BLOCK = 0
+PLR_CLIP_GLOBAL = 1
 PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
@@ -461,6 +469,12 @@ class plr_model_info(Structure):
         ('boundary_seed', c_uint64),
         ('data_seed', c_uint64),
         ('parameters', c_uint64),
+        ('optimizer', c_uint32),
+        ('clip_scope', c_uint32),
+        ('decay_steps', c_uint32),
+        ('momentum_decay', c_float),
+        ('muon_lr', c_float),
+        ('muon_momentum', c_float),
     ]
 
 
@@ -483,6 +497,15 @@ class plr_parameter_info(Structure):
         ('rows', c_int64),
         ('cols', c_int64),
         ('name', c_char_p),
+    ]
+
+
+class plr_snapshot_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('blocks', c_uint32),
+        ('steps', c_uint64),
+        ('root', plr_hash),
     ]
 
 
@@ -707,6 +730,8 @@ FUNCTIONS = {
         c_void_p, c_uint32, c_void_p, POINTER(plr_tensor), POINTER(plr_tensor), c_void_p]),
     'plr_shard_backward': (c_int32, [c_void_p, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
     'plr_shard_step': (c_int32, [c_void_p]),
+    'plr_shard_gradient_sums': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_shard_step_global': (c_int32, [c_void_p, c_void_p, c_uint32]),
     'plr_shard_steps': (c_uint64, [c_void_p]),
     'plr_shard_infer': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
     'plr_shard_loss': (c_int32, [c_void_p, POINTER(plr_tensor), c_void_p, c_void_p]),
@@ -717,6 +742,9 @@ FUNCTIONS = {
     'plr_shard_write': (c_int32, [c_void_p, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
     'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_shard_load_parts': (c_int32, [c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_error)]),
+    'plr_snapshot_inspect': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_snapshot_info), POINTER(plr_error)]),
     'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
     'plr_weight_root': (c_int32, [POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
@@ -789,6 +817,7 @@ STRUCTS = {
     'plr_model_info': plr_model_info,
     'plr_shard_options': plr_shard_options,
     'plr_parameter_info': plr_parameter_info,
+    'plr_snapshot_info': plr_snapshot_info,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
@@ -843,6 +872,14 @@ CONSTANTS = [
     'PLR_SCHEDULE_CONSTANT',
     'PLR_SCHEDULE_LINEAR',
     'PLR_SCHEDULE_COSINE',
+    'PLR_SCHEDULE_WSD',
+    'PLR_OPTIMIZER_ADAMW',
+    'PLR_OPTIMIZER_NADAM',
+    'PLR_OPTIMIZER_MUON',
+    'PLR_OPTIMIZER_SGDM',
+    'PLR_OPTIMIZER_ADAMW_ROW',
+    'PLR_CLIP_BLOCK',
+    'PLR_CLIP_GLOBAL',
     'PLR_MAX_BLOCKS',
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',

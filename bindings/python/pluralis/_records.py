@@ -63,6 +63,12 @@ class ModelInfo(NamedTuple):
     boundary_seed: int
     data_seed: int
     parameters: int
+    optimizer: int
+    clip_scope: int
+    decay_steps: int
+    momentum_decay: float
+    muon_lr: float
+    muon_momentum: float
 
     @classmethod
     def of(cls, c):
@@ -100,6 +106,12 @@ class ModelInfo(NamedTuple):
             c.boundary_seed,
             c.data_seed,
             c.parameters,
+            c.optimizer,
+            c.clip_scope,
+            c.decay_steps,
+            c.momentum_decay,
+            c.muon_lr,
+            c.muon_momentum,
         )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 import ctypes
 import math
 from array import array
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Optional, Sequence
 
 from . import _abi
-from ._handle import Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, sized, text, u32, u64
+from ._handle import (Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, sized, text, u32,
+                      u64)
 from ._load import C
+from ._records import SnapshotInfo
 from .context import Context
 from .errors import InvalidArgument, NotFound, ShapeError, failure
 from .io import Readable, Writable, reading_from, sink_for
@@ -154,6 +157,23 @@ class Shard(Handle):
         if status:
             raise failure(status, "Shard.step")
 
+    def gradient_sums(self) -> array:
+        """For a model with clip_scope "global": sum of squares of each block's accumulated gradient; infinity when one
+        is not finite."""
+        sums = array("d", bytes(8 * (self.end_block - self.first_block)))
+        address, count = sums.buffer_info()
+        status = self._call(C.plr_shard_gradient_sums, ctypes.cast(address, ctypes.POINTER(ctypes.c_double)), count)
+        if status:
+            raise failure(status, "Shard.gradient_sums")
+        return sums
+
+    def step_global(self, sums: Sequence[float]) -> None:
+        """step, its gradient limited by the sums of all blocks of the model in order (of every shard's gradient_sums)."""
+        array_ = (ctypes.c_double * len(sums))(*sums)
+        status = self._call(C.plr_shard_step_global, array_, len(sums))
+        if status:
+            raise failure(status, "Shard.step_global")
+
     @property
     def steps(self) -> int:
         """Optimizer steps done since the seeded start."""
@@ -236,11 +256,18 @@ class Shard(Handle):
         with sink:
             sink.check(self._call(lambda pointer: C.plr_shard_save(pointer, sink.take(), error)), "Shard.save", error)
 
-    def load(self, origin: Readable) -> None:
-        """Restores a snapshot of the same model and blocks from a path, bytes, a binary file object or a Source."""
+    def load(self, *origins: Readable) -> None:
+        """Restores the shard's blocks from a snapshot that holds them, or from several that do together: paths, bytes,
+        binary file objects or Sources. They may have been saved by any split of the same model at one step."""
         error = new_error()
-        with reading_from(self._context, origin) as source:
-            source.check(self._call(C.plr_shard_load, source.struct, error), "Shard.load", error)
+        with _all_of(self._context, origins) as sources:
+            if len(sources) == 1:
+                status = self._call(C.plr_shard_load, sources[0].struct, error)
+            else:
+                status = self._call(C.plr_shard_load_parts, _structs(sources), len(sources), error)
+            for source in sources[1:]:
+                source.caught.settle()
+            sources[0].check(status, "Shard.load", error)
 
     def leaves(self) -> list:
         """Hash of each of the shard's blocks: weights, moments and step."""
@@ -255,6 +282,32 @@ class Shard(Handle):
 def _count(tensor, count, what):
     if tensor.size != count:
         raise ShapeError("%d ids are needed, not %d" % (count, tensor.size), what)
+
+
+@contextmanager
+def _all_of(context, origins):
+    if not origins:
+        raise InvalidArgument("no snapshot is given", "origins")
+    with ExitStack() as stack:
+        yield [stack.enter_context(reading_from(context, origin)) for origin in origins]
+
+
+def _structs(sources):
+    return (_abi.plr_source * len(sources))(*[source.struct for source in sources])
+
+
+def snapshot_info(context: Context, model: Model, *origins: Readable) -> SnapshotInfo:
+    """What snapshots of the model hold together: how many blocks, of which step, and, when all blocks are there, the
+    weight root (else zeros). Reads headers only."""
+    need(context, Context, "context")
+    info, error = sized(_abi.plr_snapshot_info), new_error()
+    with _all_of(context, origins) as sources:
+        status = context._read(lambda c: need(model, Model, "model")._read(
+            lambda m: C.plr_snapshot_inspect(c, m, _structs(sources), len(sources), info, error)))
+        for source in sources[1:]:
+            source.caught.settle()
+        sources[0].check(status, "snapshot_info", error)
+    return SnapshotInfo.of(info)
 
 
 def weight_root(leaves: Sequence[bytes]) -> bytes:

@@ -23,6 +23,14 @@ pub const PLR_BOUNDARY_SUBSPACE: u32 = 1;
 pub const PLR_SCHEDULE_CONSTANT: u32 = 0;
 pub const PLR_SCHEDULE_LINEAR: u32 = 1;
 pub const PLR_SCHEDULE_COSINE: u32 = 2;
+pub const PLR_SCHEDULE_WSD: u32 = 3;
+pub const PLR_OPTIMIZER_ADAMW: u32 = 1;
+pub const PLR_OPTIMIZER_NADAM: u32 = 2;
+pub const PLR_OPTIMIZER_MUON: u32 = 3;
+pub const PLR_OPTIMIZER_SGDM: u32 = 4;
+pub const PLR_OPTIMIZER_ADAMW_ROW: u32 = 5;
+pub const PLR_CLIP_BLOCK: u32 = 0;
+pub const PLR_CLIP_GLOBAL: u32 = 1;
 pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
@@ -381,6 +389,12 @@ pub struct plr_model_info {
     pub boundary_seed: u64,
     pub data_seed: u64,
     pub parameters: u64,
+    pub optimizer: u32,
+    pub clip_scope: u32,
+    pub decay_steps: u32,
+    pub momentum_decay: f32,
+    pub muon_lr: f32,
+    pub muon_momentum: f32,
 }
 extern "C" {
     pub fn plr_model_from_json(
@@ -497,6 +511,12 @@ extern "C" {
     pub fn plr_shard_step(shard: *mut plr_shard) -> plr_status;
 }
 extern "C" {
+    pub fn plr_shard_gradient_sums(shard: *mut plr_shard, sums: *mut f64, count: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_step_global(shard: *mut plr_shard, sums: *const f64, count: u32) -> plr_status;
+}
+extern "C" {
     pub fn plr_shard_steps(shard: *const plr_shard) -> u64;
 }
 extern "C" {
@@ -567,6 +587,32 @@ extern "C" {
     pub fn plr_shard_load(
         shard: *mut plr_shard,
         source: *const plr_source,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_load_parts(
+        shard: *mut plr_shard,
+        sources: *const plr_source,
+        count: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_snapshot_info {
+    pub struct_size: u32,
+    pub blocks: u32,
+    pub steps: u64,
+    pub root: plr_hash,
+}
+extern "C" {
+    pub fn plr_snapshot_inspect(
+        ctx: *mut plr_context,
+        model: *const plr_model,
+        sources: *const plr_source,
+        count: u32,
+        info: *mut plr_snapshot_info,
         err: *mut plr_error,
     ) -> plr_status;
 }

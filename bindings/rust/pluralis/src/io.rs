@@ -134,6 +134,25 @@ impl<'a> Source<'a> {
     }
 }
 
+impl Source<'_> {
+    /// Lends several to C for a call.
+    pub(crate) fn lend_all<T>(
+        sources: &mut [Source<'_>],
+        function: impl FnOnce(*const sys::plr_source, u32) -> Result<T>,
+    ) -> Result<T> {
+        let count = crate::ffi::u32_len("sources", sources.len())?;
+        let raw: Vec<sys::plr_source> = sources.iter().map(|source| source.raw).collect();
+        let mut result = function(raw.as_ptr(), count);
+        for source in sources {
+            if !source.state.is_null() {
+                // Safety: made by `reader`; no call is under way.
+                result = unsafe { (*source.state).outcome.settle(result) };
+            }
+        }
+        result
+    }
+}
+
 impl Drop for Source<'_> {
     fn drop(&mut self) {
         // Safety: a file is closed once, and the state of a reader freed once.

@@ -53,8 +53,8 @@ pub use identity::{account_id, verify, Identity, PublicKey, Signature};
 pub use io::{Sink, Source};
 pub use ledger::{Ledger, LedgerOptions};
 pub use link::{Link, LinkEvent, LinkIo, LinkOptions};
-pub use model::{Corpus, Model, ModelInfo, Split};
-pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions};
+pub use model::{ClipScope, Corpus, Model, ModelInfo, Optimizer, Split};
+pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions, SnapshotInfo};
 pub use stage::{Job, JobInfo, JobKind, Ran, Side, Stage, StageEvent, StageOptions};
 pub use tensor::{Dtype, Matrix, MatrixMut};
 

@@ -27,6 +27,34 @@ codes! {
         LINEAR = PLR_SCHEDULE_LINEAR,
         /// Along half a cosine.
         COSINE = PLR_SCHEDULE_COSINE,
+        /// Constant, then in a straight line over the last steps.
+        WSD = PLR_SCHEDULE_WSD,
+    }
+}
+
+codes! {
+    /// What turns gradients into steps.
+    Optimizer {
+        /// AdamW.
+        ADAMW = PLR_OPTIMIZER_ADAMW,
+        /// Adam with Nesterov's momentum, decoupled decay.
+        NADAM = PLR_OPTIMIZER_NADAM,
+        /// Orthogonalised momentum for the matrices of blocks, AdamW for the rest.
+        MUON = PLR_OPTIMIZER_MUON,
+        /// Stochastic gradient descent with momentum.
+        SGDM = PLR_OPTIMIZER_SGDM,
+        /// AdamW with one second moment a row or column.
+        ADAMW_ROW = PLR_OPTIMIZER_ADAMW_ROW,
+    }
+}
+
+codes! {
+    /// Whose gradient norm is limited.
+    ClipScope {
+        /// Each block's.
+        BLOCK = PLR_CLIP_BLOCK,
+        /// The whole model's.
+        GLOBAL = PLR_CLIP_GLOBAL,
     }
 }
 
@@ -79,15 +107,15 @@ record! {
         lr: f32,
         /// Lowest learning rate as a part of `lr`.
         min_lr_ratio: f32,
-        /// AdamW.
+        /// Of the optimizer; the momentum of SGDM.
         beta1: f32,
-        /// AdamW.
+        /// Of the optimizer; 0 for SGDM.
         beta2: f32,
-        /// AdamW.
+        /// Of the optimizer; 0 for SGDM.
         eps: f32,
-        /// AdamW.
+        /// Of the optimizer.
         weight_decay: f32,
-        /// Largest gradient norm of a block; 0 is off.
+        /// Largest gradient norm; 0 is off.
         clip: f32,
         /// Base of the rotary embedding.
         rope_theta: f64,
@@ -99,6 +127,18 @@ record! {
         data_seed: u64,
         /// Trainable numbers in the whole model.
         parameters: u64,
+        /// What turns gradients into steps.
+        optimizer: Optimizer,
+        /// Whose norm `clip` limits.
+        clip_scope: ClipScope,
+        /// Of the schedule WSD, else 0.
+        decay_steps: u32,
+        /// Of NAdam, else 0.
+        momentum_decay: f32,
+        /// Learning rate of Muon, else 0.
+        muon_lr: f32,
+        /// Of Muon, else 0.
+        muon_momentum: f32,
     }
 }
 

@@ -208,6 +208,25 @@ impl Shard {
         check(unsafe { sys::plr_shard_step(self.as_ptr()) })
     }
 
+    /// For a model that limits the norm of its whole gradient: the sum of squares of the accumulated
+    /// gradient of each of the shard's blocks; infinity when one is not finite. `INVALID_STATE`.
+    pub fn gradient_sums(&mut self) -> Result<Vec<f64>> {
+        let mut sums = vec![0.0; self.blocks.len()];
+        // Safety: a live shard; as many sums as there are blocks.
+        check(unsafe {
+            sys::plr_shard_gradient_sums(self.as_ptr(), sums.as_mut_ptr(), sums.len() as u32)
+        })?;
+        Ok(sums)
+    }
+
+    /// [`Shard::step`] with the sums of all blocks of the model in order. `INVALID_ARGUMENT` (sums that
+    /// are not of all blocks, or not what the shard measured), `INVALID_STATE`, `NON_FINITE`.
+    pub fn step_global(&mut self, sums: &[f64]) -> Result<()> {
+        let count = u32_len("shard.sums", sums.len())?;
+        // Safety: a live shard; `count` sums.
+        check(unsafe { sys::plr_shard_step_global(self.as_ptr(), sums.as_ptr(), count) })
+    }
+
     /// Optimizer steps done since the seeded start.
     #[inline]
     pub fn steps(&self) -> u64 {
@@ -330,11 +349,21 @@ impl Shard {
         sink.give(|sink, err| unsafe { sys::plr_shard_save(self.as_ptr(), sink, err) })
     }
 
-    /// Restores a snapshot of the same model and blocks; the shard is unchanged on failure.
+    /// Restores the shard's blocks from a snapshot of the same model that holds them; the shard is
+    /// unchanged on failure.
     /// `MALFORMED`, `TRUNCATED`, `CHECKSUM`, `MISMATCH` (another model or other blocks).
     pub fn load(&mut self, source: &mut Source<'_>) -> Result<()> {
         // Safety: a live shard; the source is read during the call.
         source.lend(|source| call(|err| unsafe { sys::plr_shard_load(self.as_ptr(), source, err) }))
+    }
+
+    /// [`Shard::load`] from several snapshots, saved by shards of any split at one step. `MISMATCH` when
+    /// they do not belong together or a block is missing.
+    pub fn load_parts(&mut self, sources: &mut [Source<'_>]) -> Result<()> {
+        Source::lend_all(sources, |sources, count| {
+            // Safety: a live shard; `count` sources, which are read during the call.
+            call(|err| unsafe { sys::plr_shard_load_parts(self.as_ptr(), sources, count, err) })
+        })
     }
 
     /// Leaf hash of each of its blocks: weights, moments and step under global names.
@@ -399,6 +428,36 @@ fn pointer(matrix: &Option<Matrix<'_>>) -> *const sys::plr_tensor {
 
 fn pointer_mut(matrix: &mut Option<MatrixMut<'_>>) -> *mut sys::plr_tensor {
     matrix.as_mut().map_or(null_mut(), MatrixMut::as_mut_ptr)
+}
+
+/// What a set of snapshots holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// How many blocks of the model are there.
+    pub blocks: u32,
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Weight root of the state; `None` unless all blocks are there.
+    pub root: Option<Hash>,
+}
+
+impl SnapshotInfo {
+    /// Reads the headers of snapshots of `model` and checks that they belong together. Errors as of
+    /// [`Shard::load_parts`].
+    pub fn read(context: &Context, model: &Model, sources: &mut [Source<'_>]) -> Result<SnapshotInfo> {
+        // Safety: all zero is a struct of numbers.
+        let mut raw: sys::plr_snapshot_info = unsafe { std::mem::zeroed() };
+        raw.struct_size = std::mem::size_of::<sys::plr_snapshot_info>() as u32;
+        Source::lend_all(sources, |sources, count| {
+            // Safety: live handles; `count` sources, which are read during the call; `raw` is written.
+            call(|err| unsafe {
+                let (context, model) = (context.as_ptr(), model.as_ptr());
+                sys::plr_snapshot_inspect(context, model, sources, count, &mut raw, err)
+            })
+        })?;
+        let root = (raw.blocks == model.info().blocks).then(|| Hash::from(raw.root.bytes));
+        Ok(SnapshotInfo { blocks: raw.blocks, steps: raw.steps, root })
+    }
 }
 
 /// How [`sample`] draws.

@@ -24,6 +24,14 @@ constants! {
     PLR_SCHEDULE_CONSTANT: u32,
     PLR_SCHEDULE_LINEAR: u32,
     PLR_SCHEDULE_COSINE: u32,
+    PLR_SCHEDULE_WSD: u32,
+    PLR_OPTIMIZER_ADAMW: u32,
+    PLR_OPTIMIZER_NADAM: u32,
+    PLR_OPTIMIZER_MUON: u32,
+    PLR_OPTIMIZER_SGDM: u32,
+    PLR_OPTIMIZER_ADAMW_ROW: u32,
+    PLR_CLIP_BLOCK: u32,
+    PLR_CLIP_GLOBAL: u32,
     PLR_MAX_BLOCKS: u32,
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
@@ -194,6 +202,12 @@ structs! {
         boundary_seed = "boundary_seed",
         data_seed = "data_seed",
         parameters = "parameters",
+        optimizer = "optimizer",
+        clip_scope = "clip_scope",
+        decay_steps = "decay_steps",
+        momentum_decay = "momentum_decay",
+        muon_lr = "muon_lr",
+        muon_momentum = "muon_momentum",
     }
     plr_shard_options {
         struct_size = "struct_size",
@@ -210,6 +224,12 @@ structs! {
         rows = "rows",
         cols = "cols",
         name = "name",
+    }
+    plr_snapshot_info {
+        struct_size = "struct_size",
+        blocks = "blocks",
+        steps = "steps",
+        root = "root",
     }
     plr_codec {
         predict = "predict",
