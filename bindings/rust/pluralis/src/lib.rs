@@ -41,6 +41,7 @@ pub mod io;
 pub mod ledger;
 pub mod link;
 pub mod model;
+pub mod session;
 pub mod shard;
 pub mod stage;
 pub mod tensor;
@@ -54,7 +55,8 @@ pub use io::{Sink, Source};
 pub use ledger::{Ledger, LedgerOptions};
 pub use link::{Link, LinkEvent, LinkIo, LinkOptions};
 pub use model::{ClipScope, Corpus, Model, ModelInfo, Optimizer, Split};
-pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions, SnapshotInfo};
+pub use session::{sample_top_p, Rows, Session};
+pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions, SnapshotInfo, WeightFormat};
 pub use stage::{Job, JobInfo, JobKind, Ran, Side, Stage, StageEvent, StageOptions};
 pub use tensor::{Dtype, Matrix, MatrixMut};
 
