@@ -84,7 +84,7 @@ static void save(pipeline *p, uint32_t node) {
   plr_sink sink = {s, sink_write, sink_commit, sink_abort};
   s->len = 0;
   plr_status st = plr_shard_save(p->shard[node], &sink, NULL);
-  if (st == PLR_ERR_NO_MEMORY) return; /* no snapshot, and the run goes on: where memory runs out on purpose */
+  if (st == PLR_ERR_NO_MEMORY) return; /* a test takes memory away: a host would try again later */
   assert_int_equal(st, PLR_OK);
   p->snapshot_step[node] = plr_shard_steps(p->shard[node]);
 }
