@@ -34,7 +34,16 @@ typedef struct plr_shard_options {
   const char *device; /* "cpu" (default); "cuda" or "cuda:1": a device of the CUDA plugin; "cuda:PATH" or
                          "cuda:1:PATH": of the plugin in that file */
   plr_weights *weights; /* where the initial weights are read from, at step 0; NULL (default): made from the seed */
+  uint32_t weight_format; /* PLR_WEIGHTS_*: how weights are held; other than F32 with inference_only. Default: F32 */
+  uint32_t reserved2;     /* 0 */
 } plr_shard_options;
+
+/* Formats of weights for serving (lib/kernels/EXACT.md section 9). Products with 8- and 4-bit weights round their
+ * inputs to 8 bits in groups of 32; every format has the same bits on every machine. */
+#define PLR_WEIGHTS_F32 0u
+#define PLR_WEIGHTS_BF16 1u
+#define PLR_WEIGHTS_Q8 2u /* 8.5 bits a weight */
+#define PLR_WEIGHTS_Q4 3u /* 4.5 bits a weight */
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_shard_options) as compiled. Since 0.1. */
 PLR_API void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size);

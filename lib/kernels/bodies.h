@@ -9,10 +9,12 @@
 
 #include "kernels/body_activation.h"
 #include "kernels/body_attention.h"
+#include "kernels/body_cache.h"
 #include "kernels/body_elementwise.h"
 #include "kernels/body_gaussian.h"
 #include "kernels/body_moe.h"
 #include "kernels/body_norm.h"
+#include "kernels/body_optim.h"
 #include "kernels/body_rows.h"
 
 #endif

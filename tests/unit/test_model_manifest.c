@@ -80,7 +80,7 @@ static const bad bads[] = {
     {"\"subspace\"", "\"wavelet\"", PLR_ERR_UNSUPPORTED, "manifest.boundary.kind",
      "known: \"dense\""},
     {"\"llama\"", "\"gpt9\"", PLR_ERR_UNSUPPORTED, "manifest.family", "gpt9"},
-    {"pluralis-model/1", "pluralis-model/2", PLR_ERR_UNSUPPORTED, "manifest.format", NULL},
+    {"pluralis-model/1", "pluralis-model/3", PLR_ERR_UNSUPPORTED, "manifest.format", NULL},
     {"\"bytes\"", "\"bpe\"", PLR_ERR_UNSUPPORTED, "manifest.vocab", NULL},
     {"\"adamw\"", "\"adam\"", PLR_ERR_UNSUPPORTED, "manifest.train.optimizer", NULL},
     {"\"cosine\"", "\"cos\"", PLR_ERR_UNSUPPORTED, "manifest.train.schedule", NULL},

@@ -299,3 +299,19 @@ class Balance(NamedTuple):
             c.units.lo | c.units.hi << 64,
             c.receipts,
         )
+
+
+class SnapshotInfo(NamedTuple):
+    """plr_snapshot_info of <pluralis/shard.h>, which says what the fields mean."""
+
+    blocks: int
+    steps: int
+    root: bytes
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.blocks,
+            c.steps,
+            bytes(c.root),
+        )

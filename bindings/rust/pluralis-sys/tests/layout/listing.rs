@@ -35,6 +35,11 @@ constants! {
     PLR_MAX_BLOCKS: u32,
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
+    PLR_WEIGHTS_DIMS: u32,
+    PLR_WEIGHTS_F32: u32,
+    PLR_WEIGHTS_BF16: u32,
+    PLR_WEIGHTS_Q8: u32,
+    PLR_WEIGHTS_Q4: u32,
     PLR_PARAMETER_WEIGHT: u32,
     PLR_PARAMETER_GRADIENT: u32,
     PLR_FRAME_HEADER: u32,
@@ -209,6 +214,29 @@ structs! {
         muon_lr = "muon_lr",
         muon_momentum = "muon_momentum",
     }
+    plr_config_options {
+        struct_size = "struct_size",
+        cut_count = "cut_count",
+        cuts = "cuts",
+        name = "name",
+        boundary = "boundary",
+        train = "train",
+        seed = "seed",
+    }
+    plr_source_opener {
+        user = "user",
+        open = "open",
+    }
+    plr_weights_tensor {
+        struct_size = "struct_size",
+        dtype = "dtype",
+        ndim = "ndim",
+        reserved = "reserved",
+        shape = "shape",
+        bytes = "bytes",
+        name = "name",
+        file = "file",
+    }
     plr_shard_options {
         struct_size = "struct_size",
         first_block = "first_block",
@@ -217,6 +245,9 @@ structs! {
         inference_only = "inference_only",
         reserved = "reserved",
         device = "device",
+        weights = "weights",
+        weight_format = "weight_format",
+        reserved2 = "reserved2",
     }
     plr_parameter_info {
         struct_size = "struct_size",
@@ -230,6 +261,26 @@ structs! {
         blocks = "blocks",
         steps = "steps",
         root = "root",
+    }
+    plr_session_options {
+        struct_size = "struct_size",
+        max_tokens = "max_tokens",
+    }
+    plr_session_rows {
+        session = "session",
+        tokens = "tokens",
+        count = "count",
+        first_position = "first_position",
+        logits = "logits",
+        reserved = "reserved",
+    }
+    plr_sample_options {
+        struct_size = "struct_size",
+        temperature = "temperature",
+        top_k = "top_k",
+        top_p = "top_p",
+        seed = "seed",
+        position = "position",
     }
     plr_codec {
         predict = "predict",
