@@ -158,8 +158,8 @@ PLR_API void plr_config_options_init(plr_config_options *options, uint32_t struc
 PLR_API plr_status plr_model_from_config(plr_context *ctx, const char *json, size_t len,
                                          const plr_config_options *options, plr_model **out, plr_error *err);
 
-/* config.json for the files that plr_shard_export writes (untied, F32): NUL-terminated, lives as long as the model. NULL
- * for a model that was not made from one. Since 0.1. */
+/* config.json for the files that plr_shard_export writes (untied, F32): NUL-terminated, lives as long as the model.
+ * NULL for a model that was not made from one. Since 0.1. */
 PLR_API const char *plr_model_config(const plr_model *model);
 
 /* SHA-256 of the canonical binary form ("pluralis.model/v1", then the fields in a fixed order; lib/model/README).

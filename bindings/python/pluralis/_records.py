@@ -69,6 +69,8 @@ class ModelInfo(NamedTuple):
     momentum_decay: float
     muon_lr: float
     muon_momentum: float
+    format: int
+    z_loss: float
 
     @classmethod
     def of(cls, c):
@@ -112,6 +114,8 @@ class ModelInfo(NamedTuple):
             c.momentum_decay,
             c.muon_lr,
             c.muon_momentum,
+            c.format,
+            c.z_loss,
         )
 
 
@@ -298,4 +302,20 @@ class Balance(NamedTuple):
             c.paid,
             c.units.lo | c.units.hi << 64,
             c.receipts,
+        )
+
+
+class SnapshotInfo(NamedTuple):
+    """plr_snapshot_info of <pluralis/shard.h>, which says what the fields mean."""
+
+    blocks: int
+    steps: int
+    root: bytes
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.blocks,
+            c.steps,
+            bytes(c.root),
         )
