@@ -234,9 +234,7 @@ impl Shard {
     pub fn gradient_sums(&mut self) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; self.blocks.len()];
         // Safety: a live shard; as many sums as there are blocks.
-        check(unsafe {
-            sys::plr_shard_gradient_sums(self.as_ptr(), sums.as_mut_ptr(), sums.len() as u32)
-        })?;
+        check(unsafe { sys::plr_shard_gradient_sums(self.as_ptr(), sums.as_mut_ptr(), sums.len() as u32) })?;
         Ok(sums)
     }
 

@@ -12,3 +12,4 @@ mod shard;
 mod stage;
 mod support;
 mod threads;
+mod weights;
