@@ -13,6 +13,8 @@
 
 #include <pluralis/shard.h>
 
+#include <pluralis/generate.h>
+
 #include <pluralis/exchange.h>
 #include <pluralis/link.h>
 

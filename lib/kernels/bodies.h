@@ -9,6 +9,7 @@
 
 #include "kernels/body_activation.h"
 #include "kernels/body_attention.h"
+#include "kernels/body_cache.h"
 #include "kernels/body_elementwise.h"
 #include "kernels/body_gaussian.h"
 #include "kernels/body_moe.h"

@@ -62,6 +62,10 @@ size_t plr__cpu_workspace(plr_context *ctx, plr_op_id op, const void *args) {
     return plr__cpu_route_bwd_workspace(ctx, args);
   case PLR_OP_EXPERT_MATMUL:
     return plr__cpu_expert_matmul_workspace(ctx, args);
+  case PLR_OP_PACKED_MATMUL:
+    return plr__cpu_packed_workspace(ctx, args);
+  case PLR_OP_ATTENTION_CACHE:
+    return plr__cpu_attention_cache_workspace(ctx, args);
   case PLR_OP_MUON:
     return plr__cpu_muon_workspace(ctx, args);
   default:

@@ -36,7 +36,7 @@ static muon_plan make_plan(const plr_optimizer_args *a) {
 }
 
 size_t plr__cpu_muon_workspace(plr_context *ctx, const plr_optimizer_args *a) {
-  if (plr__optimizer_args_check(a) != PLR_OK) return 0;
+  if (plr__optimizer_sizes(a) != PLR_OK) return 0;
   int64_t small = PLR_MIN(a->rows, a->cols);
   int64_t floats = 2 * round_up(a->rows * a->cols) + 2 * round_up(small * small);
   return (size_t)floats * sizeof(float) + plr__cpu_matmul_workspace_limit(ctx);
@@ -101,7 +101,7 @@ static void swap(muon_plan *p) {
 }
 
 plr_status plr__cpu_muon(plr_context *ctx, const plr_optimizer_args *a) {
-  PLR_TRY(plr__optimizer_args_check(a));
+  PLR_TRY(plr__optimizer_sizes(a));
   if (a->rows == 0 || a->cols == 0) return PLR_OK;
   if (!a->work) return PLR_ERR_INVALID_ARGUMENT;
   muon_plan p = make_plan(a);

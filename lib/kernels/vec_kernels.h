@@ -57,6 +57,9 @@ typedef struct plr_vec_kernels {
   void (*attention)(const plr_attention_args *a, float *slot, int64_t b, int64_t head, int64_t q0,
                     int64_t q1);
   void (*attention_bwd)(const plr_attention_args *a, float *slot, const plr_attention_part *part);
+  /* Pairs [first, first + n) of (query, head of the group) of one session and key/value head. */
+  void (*attention_cache)(const plr_attention_cache_args *a, const plr_cache_rows *g,
+                          int64_t kv_head, int64_t first, int64_t n, float *slot);
 } plr_vec_kernels;
 
 /* The table as kernels_*.c fills it. */
@@ -77,6 +80,7 @@ typedef struct plr_vec_kernels {
     .dispatch_bwd = dispatch_bwd_range, .combine = combine_range,                                  \
     .combine_bwd = combine_bwd_range, .to_bf16 = to_bf16_range, .from_bf16 = from_bf16_range,      \
     .attention_pack = attention_pack, .attention = attention, .attention_bwd = attention_bwd,      \
+    .attention_cache = attention_cache,                                                            \
   }
 
 extern const plr_vec_kernels plr__vec_portable;
@@ -92,7 +96,7 @@ const plr_vec_kernels *plr__vec(const plr_context *ctx);
 void plr__partition(plr_context *ctx, int64_t n, int64_t align, int64_t cost, plr_range_fn fn,
                     const void *args);
 
-plr_status plr__optimizer_args_check(const plr_optimizer_args *a);
+plr_status plr__optimizer_sizes(const plr_optimizer_args *a);
 
 /* Floats of one slot of attention scratch. */
 int64_t plr__attention_slot(const plr_attention_args *a);

@@ -65,8 +65,8 @@ typedef struct plr_value {
 #define PLR_NO_VALUE 0xffffffffu
 #define PLR_NO_NODE  0xffffffffu
 
-/* One operation. The operands by op, in the order of `arg`; the result of ADD, MUL, SCALE, BIAS, ROW_ADD and ROPE may be
- * the operand x (or b) itself.
+/* One operation. The operands by op, in the order of `arg`; the result of ADD, MUL, SCALE, BIAS, ROW_ADD and ROPE may
+ * be the operand x (or b) itself.
  *   MATMUL         a, b, c                              layout; accumulate
  *   ADD, MUL       a, b, y
  *   SCALE          x, y                                 scale
@@ -132,6 +132,7 @@ typedef struct plr_param {
   uint32_t along;        /* the residual stream lies along its columns (0: it writes the stream) or its
                             rows (1): roles.c */
   uint32_t hidden;       /* a matrix inside a block, neither table nor head nor vector */
+  uint32_t stack;        /* matrices of equal shape one under the other (experts); 1 for all others */
   uint32_t grad_touched; /* the backward list has a node that writes its gradient */
   uint32_t
       grad_starts; /* the first of these starts the chains itself (plr_node.starts), else the gradient must be

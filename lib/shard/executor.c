@@ -26,6 +26,7 @@ typedef union any_args {
 
 float *plr__run_value(const plr_run *run, uint32_t value) {
   const plr_place *p = &run->shard->places[run->list][value];
+  if (run->moved && value == run->moved_value) return run->moved;
   if (p->where == PLR_IN_SLOT) return run->slot ? run->slot + p->offset : NULL;
   return p->where == PLR_IN_SCRATCH ? run->shard->scratch + p->offset : NULL;
 }
@@ -125,7 +126,7 @@ static void bind_rope(const plr_run *run, const plr_node *n, plr_rope_args *a) {
   a->rows = run->batch * run->seq, a->seq = run->seq;
   a->head_dim = n->head_dim;
   a->ldx = cols(run, n, 0), a->heads = a->ldx / a->head_dim;
-  a->sign = n->sign;
+  a->sign = n->sign, a->positions = run->positions;
 }
 
 static void bind_attention(const plr_run *run, const plr_node *n, plr_attention_args *a) {
@@ -193,6 +194,11 @@ static void bind_expert(const plr_run *run, const plr_node *n, plr_expert_matmul
   a->rows = rows_of(run, n, 0), a->experts = n->experts;
   a->k = cols(run, n, 0), a->n = cols(run, n, n->layout == PLR_MATMUL_TN ? 1 : 2);
   a->layout = n->layout, a->accumulate = continues(run, n);
+}
+
+void plr__run_attention_args(const plr_run *run, const plr_node *node, plr_attention_args *out) {
+  memset(out, 0, sizeof *out);
+  bind_attention(run, node, out);
 }
 
 static void bind_swiglu(const plr_run *run, const plr_node *n, plr_swiglu_args *a) {
@@ -308,6 +314,15 @@ static size_t work_of(const plr_run *run, const plr_node *n, any_args *a) {
   return device->vt->workspace(device, (plr_op_id)n->op, a);
 }
 
+plr_status plr__shard_reserve_work(plr_shard *s, size_t size) {
+  if (size <= s->work_size) return PLR_OK;
+  void *larger = s->device->vt->alloc(s->device, size);
+  if (!larger) return PLR_ERR_NO_MEMORY;
+  s->device->vt->free(s->device, s->work);
+  s->work = larger, s->work_size = size;
+  return PLR_OK;
+}
+
 static void give_work(any_args *a, uint32_t op, void *work) {
   if (op == PLR_OP_MATMUL) a->matmul.work = work;
   if (op == PLR_OP_ATTENTION || op == PLR_OP_ATTENTION_BWD) a->attention.work = work;
@@ -327,15 +342,18 @@ plr_status plr__run_node(const plr_run *run, const plr_node *n) {
   any_args a;
   bind(run, n, &a);
   size_t work = work_of(run, n, &a);
-  if (work > s->work_size) { /* a batch shape that create did not foresee: only infer has those */
-    void *larger = s->device->vt->alloc(s->device, work);
-    if (!larger) return PLR_ERR_NO_MEMORY;
-    s->device->vt->free(s->device, s->work);
-    s->work = larger, s->work_size = work;
-  }
+  /* Only a batch shape that create did not foresee allocates: infer and feed have those. */
+  PLR_TRY(plr__shard_reserve_work(s, work));
   give_work(&a, n->op, s->work);
   if (n->op == PLR_OP_ROPE) PLR_TRY(copy_operand(run, n));
   return s->device->vt->run(s->device, (plr_op_id)n->op, &a);
+}
+
+uint32_t plr__run_nodes(const plr_run *run, const plr_node *nodes, uint32_t count, plr_status *st) {
+  uint32_t done = plr__run_packed(run, nodes, count, st);
+  if (done > 0) return done;
+  *st = plr__run_node(run, nodes);
+  return 1;
 }
 
 static void list_of(const plr_shard *s, plr_list list, const plr_node **nodes, uint32_t *count) {
@@ -352,7 +370,7 @@ size_t plr__shard_work_size(plr_shard *s, int64_t batch, int64_t seq) {
     uint32_t count;
     if (s->inference_only && list != PLR_LIST_INFER) continue;
     list_of(s, (plr_list)list, &nodes, &count);
-    plr_run run = {s, (plr_list)list, NULL, batch, seq};
+    plr_run run = {.shard = s, .list = (plr_list)list, .batch = batch, .seq = seq};
     for (uint32_t i = 0; i < count; i++) {
       any_args a;
       bind(&run, &nodes[i], &a);
@@ -366,6 +384,8 @@ plr_status plr__run_list(const plr_run *run) {
   const plr_node *nodes;
   uint32_t count;
   list_of(run->shard, run->list, &nodes, &count);
-  for (uint32_t i = 0; i < count; i++) PLR_TRY(plr__run_node(run, &nodes[i]));
-  return PLR_OK;
+  plr_status st = PLR_OK;
+  for (uint32_t i = 0; i < count && st == PLR_OK;)
+    i += plr__run_nodes(run, nodes + i, count - i, &st);
+  return st;
 }

@@ -27,7 +27,7 @@ plr_status plr_shard_infer(plr_shard *shard, const int32_t *tokens, uint32_t row
   PLR_TRY(plr__shard_check_matrix(out, n, shard->end_block < info->blocks ? w : info->vocab, 1));
   for (int64_t i = 0; i < n; i++)
     if (tokens[i] < 0 || (uint32_t)tokens[i] >= info->vocab) return PLR_ERR_INVALID_ARGUMENT;
-  plr_run run = {shard, PLR_LIST_INFER, NULL, rows, seq};
+  plr_run run = {.shard = shard, .list = PLR_LIST_INFER, .batch = rows, .seq = seq};
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = infer(&run, tokens, in, out);
   plr__fpenv_leave(saved);
@@ -56,7 +56,8 @@ plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const int32_t *l
   plr_status st = PLR_OK;
   double total = 0.0;
   for (int64_t at = 0; at < rows && st == PLR_OK; at += shard->rows) {
-    plr_run run = {shard, PLR_LIST_INFER, NULL, 1, PLR_MIN(shard->rows, rows - at)};
+    plr_run run = {
+        .shard = shard, .list = PLR_LIST_INFER, .batch = 1, .seq = PLR_MIN(shard->rows, rows - at)};
     double part = 0.0;
     st = loss_of(&run, (const float *)logits->data + at * vocab, labels + at, &part);
     total += part;

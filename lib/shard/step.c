@@ -52,6 +52,7 @@ static plr_status apply(plr_shard *s, const double *total) {
   }
   s->state.power1 = rates.power1, s->state.power2 = rates.power2;
   s->state.steps++;
+  s->weights++;
   return PLR_OK;
 }
 

@@ -47,8 +47,11 @@ plr_status plr_shard_forward(plr_shard *shard, uint32_t slot, const int32_t *tok
   PLR_TRY(plr__shard_check_matrix(in, shard->rows, info->boundary_width, shard->first_block > 0));
   PLR_TRY(plr__shard_check_matrix(out, shard->rows, info->boundary_width,
                                   shard->end_block < info->blocks));
-  plr_run run = {shard, PLR_LIST_FORWARD, shard->slots[slot].memory, info->micro_batch,
-                 info->seq_len};
+  plr_run run = {.shard = shard,
+                 .list = PLR_LIST_FORWARD,
+                 .slot = shard->slots[slot].memory,
+                 .batch = info->micro_batch,
+                 .seq = info->seq_len};
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = forward(&run, tokens, in, out, loss_sum);
   plr__fpenv_leave(saved);
@@ -100,8 +103,11 @@ plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr_tensor 
   int64_t w = info->boundary_width;
   PLR_TRY(plr__shard_check_matrix(grad_out, shard->rows, w, shard->end_block < info->blocks));
   PLR_TRY(plr__shard_check_matrix(grad_in, shard->rows, w, shard->first_block > 0));
-  plr_run run = {shard, PLR_LIST_BACKWARD, shard->slots[slot].memory, info->micro_batch,
-                 info->seq_len};
+  plr_run run = {.shard = shard,
+                 .list = PLR_LIST_BACKWARD,
+                 .slot = shard->slots[slot].memory,
+                 .batch = info->micro_batch,
+                 .seq = info->seq_len};
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = backward(&run, &shard->slots[slot], grad_out, grad_in);
   plr__fpenv_leave(saved);

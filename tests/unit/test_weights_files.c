@@ -381,7 +381,7 @@ static void test_bf16(void **state) {
   assert_non_null(loaded);
   static const char *const names[] = {"head.weight", "blocks.3.attn_norm.weight", "embed.weight"};
   for (int k = 0; k < 3; k++) {
-    size_t n, m;
+    size_t n = 0, m = 0;
     float *a = weights_of(loaded, names[k], &n), *b = weights_of(x.whole, names[k], &m);
     for (size_t i = 0; i < n; i++)
       assert_int_equal(plr__bits_of_float(a[i]), (uint32_t)plr__bf16_of(b[i]) << 16);

@@ -59,6 +59,10 @@ pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
 pub const PLR_WEIGHTS_DIMS: u32 = 8;
+pub const PLR_WEIGHTS_F32: u32 = 0;
+pub const PLR_WEIGHTS_BF16: u32 = 1;
+pub const PLR_WEIGHTS_Q8: u32 = 2;
+pub const PLR_WEIGHTS_Q4: u32 = 3;
 pub const PLR_PARAMETER_WEIGHT: u32 = 0;
 pub const PLR_PARAMETER_GRADIENT: u32 = 1;
 pub const PLR_FRAME_HEADER: u32 = 64;
@@ -648,6 +652,8 @@ pub struct plr_shard_options {
     pub reserved: u32,
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
+    pub weight_format: u32,
+    pub reserved2: u32,
 }
 extern "C" {
     pub fn plr_shard_options_init(options: *mut plr_shard_options, struct_size: u32);
@@ -804,6 +810,93 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_weight_root(leaves: *const plr_hash, count: u32, out: *mut plr_hash) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session_options {
+    pub struct_size: u32,
+    pub max_tokens: u32,
+}
+extern "C" {
+    pub fn plr_session_options_init(options: *mut plr_session_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_session_create(
+        shard: *mut plr_shard,
+        options: *const plr_session_options,
+        out: *mut *mut plr_session,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_destroy(session: *mut plr_session);
+}
+extern "C" {
+    pub fn plr_session_length(session: *const plr_session) -> u32;
+}
+extern "C" {
+    pub fn plr_session_truncate(session: *mut plr_session, length: u32) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session_rows {
+    pub session: *mut plr_session,
+    pub tokens: *const i32,
+    pub count: u32,
+    pub first_position: u32,
+    pub logits: u32,
+    pub reserved: u32,
+}
+extern "C" {
+    pub fn plr_shard_feed(
+        shard: *mut plr_shard,
+        rows: *const plr_session_rows,
+        count: u32,
+        in_: *const plr_tensor,
+        out: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_save(
+        session: *mut plr_session,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_load(
+        session: *mut plr_session,
+        source: *const plr_source,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_sample_options {
+    pub struct_size: u32,
+    pub temperature: f32,
+    pub top_k: u32,
+    pub top_p: f32,
+    pub seed: u64,
+    pub position: u64,
+}
+extern "C" {
+    pub fn plr_sample_options_init(options: *mut plr_sample_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_sample_logits(
+        ctx: *mut plr_context,
+        logits: *const f32,
+        vocab: u32,
+        options: *const plr_sample_options,
+        token: *mut i32,
+    ) -> plr_status;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

@@ -60,6 +60,10 @@ constants! {
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
     PLR_WEIGHTS_DIMS: u32,
+    PLR_WEIGHTS_F32: u32,
+    PLR_WEIGHTS_BF16: u32,
+    PLR_WEIGHTS_Q8: u32,
+    PLR_WEIGHTS_Q4: u32,
     PLR_PARAMETER_WEIGHT: u32,
     PLR_PARAMETER_GRADIENT: u32,
     PLR_FRAME_HEADER: u32,
@@ -304,6 +308,8 @@ structs! {
         reserved = "reserved",
         device = "device",
         weights = "weights",
+        weight_format = "weight_format",
+        reserved2 = "reserved2",
     }
     plr_parameter_info {
         struct_size = "struct_size",
@@ -317,6 +323,26 @@ structs! {
         blocks = "blocks",
         steps = "steps",
         root = "root",
+    }
+    plr_session_options {
+        struct_size = "struct_size",
+        max_tokens = "max_tokens",
+    }
+    plr_session_rows {
+        session = "session",
+        tokens = "tokens",
+        count = "count",
+        first_position = "first_position",
+        logits = "logits",
+        reserved = "reserved",
+    }
+    plr_sample_options {
+        struct_size = "struct_size",
+        temperature = "temperature",
+        top_k = "top_k",
+        top_p = "top_p",
+        seed = "seed",
+        position = "position",
     }
     plr_codec {
         predict = "predict",

@@ -8,6 +8,7 @@ mod link;
 mod model;
 mod pipeline;
 mod publish;
+mod session;
 mod shard;
 mod stage;
 mod support;
