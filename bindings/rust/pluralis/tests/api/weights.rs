@@ -34,7 +34,7 @@ fn contents(shard: &mut Shard) -> BTreeMap<String, Vec<f32>> {
     names.map(|name| (name.clone(), shard.weight(&name).unwrap())).collect()
 }
 
-fn reader(bytes: &[u8]) -> Source<'static> {
+fn reader<'a>(bytes: &[u8]) -> Source<'a> {
     Source::reader(Cursor::new(bytes.to_vec())).unwrap()
 }
 
@@ -154,7 +154,9 @@ fn what_an_opener_or_a_reader_says_comes_out() {
 
     let index = r#"{"weight_map": {"model.embed_tokens.weight": "a", "model.norm.weight": "b"}}"#;
     let mut weights = Weights::index(&context, index, |name| {
-        Err(Error::new(Status::UNAVAILABLE, "mirror", format!("no {name} today")))
+        let mut error = Error::from(Status::UNAVAILABLE);
+        error.message = format!("no {name} today").into();
+        Err(error)
     })
     .unwrap();
     let error = refused(Status::UNAVAILABLE, weights.tensors());
