@@ -205,6 +205,45 @@ static plr_status ask_model(kit *k, void *p) {
   return plr_model_get_info(k->model, p);
 }
 
+/* A snapshot of the whole model in memory. */
+typedef struct snapshot {
+  uint8_t *data;
+  size_t len;
+} snapshot;
+
+static plr_status snapshot_write(void *user, const void *data, size_t len) {
+  snapshot *s = user;
+  s->data = realloc(s->data, s->len + len);
+  memcpy(s->data + s->len, data, len);
+  s->len += len;
+  return PLR_OK;
+}
+
+static plr_status snapshot_commit(void *user) {
+  (void)user;
+  return PLR_OK;
+}
+
+static plr_status snapshot_read(void *user, uint64_t offset, void *buf, size_t len) {
+  const snapshot *s = user;
+  if (offset > s->len || len > s->len - offset) return PLR_ERR_TRUNCATED;
+  memcpy(buf, s->data + offset, len);
+  return PLR_OK;
+}
+
+static plr_status ask_snapshot(kit *k, void *p) {
+  snapshot s = {NULL, 0};
+  plr_sink sink = {&s, snapshot_write, snapshot_commit, NULL};
+  plr_shard *shard;
+  assert_int_equal(plr_shard_create(k->ctx, k->model, NULL, &shard, NULL), PLR_OK);
+  assert_int_equal(plr_shard_save(shard, &sink, NULL), PLR_OK);
+  plr_shard_destroy(shard);
+  plr_source source = {&s, s.len, snapshot_read, NULL};
+  plr_status st = plr_snapshot_inspect(k->ctx, k->model, &source, 1, p, NULL);
+  free(s.data);
+  return st;
+}
+
 static plr_status ask_frame(kit *k, void *p) {
   return plr_frame_parse(k->ctx, k->frame, k->frame_len, p, NULL);
 }
@@ -265,6 +304,7 @@ static const struct filled {
 } filleds[] = {
     {"plr_error", 320, sizeof(plr_error), 1, ask_error},
     {"plr_model_info", 160, sizeof(plr_model_info), 0, ask_model},
+    {"plr_snapshot_info", 48, sizeof(plr_snapshot_info), 0, ask_snapshot},
     {"plr_frame_info", 64, sizeof(plr_frame_info), 1, ask_frame},
     {"plr_link_stats", 48, sizeof(plr_link_stats), 1, ask_link},
     {"plr_job_info", 24, sizeof(plr_job_info), 1, ask_job},
