@@ -41,6 +41,36 @@ typedef struct plr_model plr_model;
 /* Kinds of boundary. */
 #define PLR_BOUNDARY_DENSE 0u
 #define PLR_BOUNDARY_SUBSPACE 1u
+#define PLR_BOUNDARY_PROJECTOR 2u
+
+/* Parts of a model that a list of operations describes. */
+#define PLR_PART_EMBED 1u
+#define PLR_PART_BLOCK 2u
+#define PLR_PART_HEAD 3u
+
+/* Operations of a block, as lib/model/BLOCKS.md describes them. */
+#define PLR_LAYER_EMBEDDING 1u
+#define PLR_LAYER_POSITIONS 2u
+#define PLR_LAYER_LINEAR 3u
+#define PLR_LAYER_RMSNORM 4u
+#define PLR_LAYER_LAYERNORM 5u
+#define PLR_LAYER_ROPE 6u
+#define PLR_LAYER_ATTENTION 7u
+#define PLR_LAYER_SILU 8u
+#define PLR_LAYER_GELU 9u
+#define PLR_LAYER_GELU_TANH 10u
+#define PLR_LAYER_RELU2 11u
+#define PLR_LAYER_SWIGLU 12u
+#define PLR_LAYER_ADD 13u
+#define PLR_LAYER_MUL 14u
+#define PLR_LAYER_SCALE 15u
+#define PLR_LAYER_MOE 16u
+
+/* How a rotary table is stretched. */
+#define PLR_SCALING_NONE 0u
+#define PLR_SCALING_LINEAR 1u
+#define PLR_SCALING_LLAMA3 2u
+#define PLR_SCALING_YARN 3u
 
 /* Learning rate over steps, after the warm-up. */
 #define PLR_SCHEDULE_CONSTANT 0u
@@ -83,6 +113,8 @@ typedef struct plr_model_info {
   uint32_t clip_scope;  /* PLR_CLIP_* */
   uint32_t decay_steps; /* of schedule wsd, else 0 */
   float momentum_decay, muon_lr, muon_momentum; /* of nadam and muon, else 0 */
+  uint32_t format; /* of the manifest: 1 or 2 */
+  float z_loss;    /* 0 in format 1 */
 } plr_model_info;
 
 /* Reads a manifest (len bytes of UTF-8 JSON). Unknown or repeated keys, wrong types and impossible shapes are
@@ -117,8 +149,8 @@ PLR_API void plr_config_options_init(plr_config_options *options, uint32_t struc
 PLR_API plr_status plr_model_from_config(plr_context *ctx, const char *json, size_t len,
                                          const plr_config_options *options, plr_model **out, plr_error *err);
 
-/* config.json for the files that plr_shard_export writes (untied, F32): NUL-terminated, lives as long as the model. NULL
- * for a model that was not made from one. Since 0.1. */
+/* config.json for the files that plr_shard_export writes (untied, F32): NUL-terminated, lives as long as the model.
+ * NULL for a model that was not made from one. Since 0.1. */
 PLR_API const char *plr_model_config(const plr_model *model);
 
 /* SHA-256 of the canonical binary form ("pluralis.model/v1", then the fields in a fixed order; lib/model/README).
@@ -140,6 +172,30 @@ PLR_API int32_t plr_model_can_cut(const plr_model *model, uint32_t p);
 /* Work of one block for one token, forward and backward, in floating-point operations; the first block carries the
  * embedding, the last one the output head. These integers are the ledger's units. 0 when out of range. Since 0.1. */
 PLR_API uint64_t plr_model_block_cost(const plr_model *model, uint32_t block);
+
+/* ---- builder ---------------------------------------------------------------------------------- */
+
+/* One operation of a block, embedding or head: the keys of lib/model/BLOCKS.md as members. Members that the operation
+ * does not have must be 0 or NULL. Strings are copied. */
+typedef struct plr_op_desc {
+  uint32_t struct_size; /* set by plr_op_desc_init */
+  uint32_t op;          /* PLR_LAYER_* */
+  const char *in, *in2, *in3; /* operands in order: in; q, k, v; gate, up; a, b */
+  const char *out;            /* name of the result */
+  const char *name;           /* of the parameters */
+  uint32_t cols, bias, write; /* linear, layernorm (bias), moe (cols) */
+  uint32_t heads, kv_heads, head_dim, window;
+  uint32_t count;                            /* of positions */
+  uint32_t experts, top_k, act, renormalise; /* of moe; act: PLR_LAYER_SILU, GELU, GELU_TANH or RELU2 */
+  uint32_t scaling, original;                /* of rope; scaling: PLR_SCALING_* */
+  uint32_t reserved[2];
+  double std, down_std, eps, theta, balance;
+  double scale; /* attention: 0 is 1/sqrt(head_dim); scale: the factor */
+  double factor, low_freq, high_freq, beta_fast, beta_slow, attention_factor; /* of scaling */
+} plr_op_desc;
+
+/* Fills *desc with zeros. struct_size: sizeof(plr_op_desc) as compiled. Since 0.1. */
+PLR_API void plr_op_desc_init(plr_op_desc *desc, uint32_t struct_size);
 
 /* ---- corpus ----------------------------------------------------------------------------------- */
 

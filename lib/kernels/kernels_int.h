@@ -42,11 +42,15 @@
   X(dispatch_bwd, DISPATCH_BWD, plr_dispatch_args)                                                 \
   X(combine, COMBINE, plr_combine_args)                                                            \
   X(combine_bwd, COMBINE_BWD, plr_combine_args)                                                    \
-  X(expert_matmul, EXPERT_MATMUL, plr_expert_matmul_args)                                            \
+  X(expert_matmul, EXPERT_MATMUL, plr_expert_matmul_args)                                          \
   X(attention_cache, ATTENTION_CACHE, plr_attention_cache_args)                                    \
   X(weight_pack, WEIGHT_PACK, plr_packed_args)                                                     \
   X(packed_matmul, PACKED_MATMUL, plr_packed_args)                                                 \
-  X(packed_embed, PACKED_EMBED, plr_packed_args)
+  X(packed_embed, PACKED_EMBED, plr_packed_args)                                                   \
+  X(nadam, NADAM, plr_optimizer_args)                                                              \
+  X(sgdm, SGDM, plr_optimizer_args)                                                                \
+  X(adamw_row, ADAMW_ROW, plr_optimizer_args)                                                      \
+  X(muon, MUON, plr_optimizer_args)
 
 /* plr__cpu_fill(ctx, args) ... and the naive plr__ref_fill(args) ... */
 #define PLR_OP_PROTOTYPES(name, op, args)                                                          \
@@ -59,12 +63,13 @@ PLR_OP_TABLE(PLR_OP_PROTOTYPES)
 size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a);
 size_t plr__cpu_attention_workspace(plr_context *ctx, const plr_attention_args *a);
 size_t plr__cpu_attention_bwd_workspace(plr_context *ctx, const plr_attention_args *a);
-size_t plr__cpu_attention_cache_workspace(plr_context *ctx, const plr_attention_cache_args *a);
-size_t plr__cpu_packed_workspace(plr_context *ctx, const plr_packed_args *a);
 size_t plr__cpu_route_bwd_workspace(plr_context *ctx, const plr_route_args *a);
 size_t plr__cpu_expert_matmul_workspace(plr_context *ctx, const plr_expert_matmul_args *a);
+size_t plr__cpu_muon_workspace(plr_context *ctx, const plr_optimizer_args *a);
 
 /* At least what any product needs, whatever its sizes: for those that are not known when memory is planned. */
 size_t plr__cpu_matmul_workspace_limit(plr_context *ctx);
+size_t plr__cpu_attention_cache_workspace(plr_context *ctx, const plr_attention_cache_args *a);
+size_t plr__cpu_packed_workspace(plr_context *ctx, const plr_packed_args *a);
 
 #endif

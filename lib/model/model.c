@@ -6,12 +6,12 @@
 static void fill_info(plr_model *model) {
   const plr_manifest *m = &model->manifest;
   plr_model_info *i = &model->info;
-  int subspace = m->boundary == PLR_BOUNDARY_SUBSPACE;
+  int subspace = m->boundary == PLR_BOUNDARY_SUBSPACE, dense = m->boundary == PLR_BOUNDARY_DENSE;
   i->struct_size = (uint32_t)sizeof *i;
   i->blocks = m->blocks, i->d_model = m->d_model, i->heads = m->heads, i->kv_heads = m->kv_heads;
-  i->head_dim = m->head_dim, i->d_ff = m->d_ff, i->vocab = 256;
+  i->head_dim = m->head_dim, i->d_ff = m->d_ff, i->vocab = m->program.vocab;
   i->cut_count = m->cut_count, i->boundary = m->boundary;
-  i->boundary_width = subspace ? m->rank : m->d_model;
+  i->boundary_width = dense ? m->d_model : m->rank;
   i->first_full_rank = subspace ? m->cuts[m->cut_count - 1] : 0;
   i->seq_len = m->seq_len, i->micro_batch = m->micro_batch, i->micro_batches = m->micro_batches;
   i->steps = m->steps, i->warmup_steps = m->warmup_steps, i->schedule = m->schedule;
@@ -24,6 +24,7 @@ static void fill_info(plr_model *model) {
   i->momentum_decay = (float)m->momentum_decay;
   i->muon_lr = (float)m->muon_lr, i->muon_momentum = (float)m->muon_momentum;
   i->rope_theta = m->rope_theta;
+  i->format = m->format, i->z_loss = (float)m->z_loss;
   i->seed = m->seed, i->boundary_seed = m->boundary_seed, i->data_seed = m->data_seed;
 }
 
@@ -88,6 +89,7 @@ void plr__model_unref(plr_model *model) {
   if (!model || atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) != 1) return;
   plr_context *ctx = model->ctx;
   plr__free(ctx, model->cost);
+  plr__manifest_release(&model->manifest);
   plr__free(ctx, model->origin.config);
   plr__free(ctx, model);
   plr__context_unref(ctx);

@@ -182,14 +182,14 @@ static plr_status move_piece(importer *m, const piece *p) {
 /* ---- finding a parameter's tensors ------------------------------------------------------------ */
 
 static plr_status find_tensor(importer *m, piece *p) {
-  plr_status st = plr__weights_find(m->weights, p->foreign.name, &p->file, &p->tensor, m->err);
   const char *other = plr__foreign_other(m->s->model, &p->foreign);
-  if (st == PLR_ERR_NOT_FOUND && other)
-    st = plr__weights_find(m->weights, other, &p->file, &p->tensor, m->err);
-  if (st == PLR_ERR_NOT_FOUND)
-    return plr__fail(m->err, st, "weights", "there is no tensor %.96s, which %.64s is read from",
-                     p->foreign.name, p->param->name);
-  return st;
+  PLR_TRY(plr__weights_find(m->weights, p->foreign.name, &p->file, &p->tensor, m->err));
+  if (!p->tensor && other)
+    PLR_TRY(plr__weights_find(m->weights, other, &p->file, &p->tensor, m->err));
+  if (p->tensor) return PLR_OK;
+  return plr__fail(m->err, PLR_ERR_NOT_FOUND, "weights",
+                   "there is no tensor %.96s, which %.64s is read from", p->foreign.name,
+                   p->param->name);
 }
 
 static void shape_text(const plr_st_tensor *t, char *out, size_t size) {

@@ -93,6 +93,8 @@ static plr_status put_ids(const feed *f, const plr_run *run) {
     for (uint32_t t = 0; t < f->rows[i].count; t++)
       v->host_ids[at++] = (int32_t)(f->rows[i].first_position + t);
   PLR_TRY(d->vt->write(d, v->positions, v->host_ids, bytes));
+  if (f->s->graph.positions != PLR_NO_VALUE) /* learned ones */
+    PLR_TRY(plr__run_put(run, f->s->graph.positions, v->host_ids));
   if (f->s->graph.ids == PLR_NO_VALUE) return PLR_OK;
   at = 0;
   for (uint32_t i = 0; i < f->count; i++)

@@ -72,7 +72,7 @@ struct plr_shard {
   int64_t param_elements; /* of an arena */
   int64_t *second_offset; /* as param_offset, into state.v */
   int64_t second_elements;
-  float *constants[PLR_CONST_COUNT];
+  float **constants; /* by plr_const_id; NULL where the graph uses none */
 
   plr_slot *slots;
   float *scratch;
@@ -161,6 +161,8 @@ int plr__serving_orphan(plr_shard *s);
 /* A contiguous F32 matrix rows x cols; with want 0 it must be NULL. SHAPE when not. */
 plr_status plr__shard_check_matrix(const plr_tensor *t, int64_t rows, int64_t cols, int want);
 plr_status plr__run_put(const plr_run *run, uint32_t value, const void *host);
+/* The positions of the run's rows, when the shard has learned ones: t of row (b, t). */
+plr_status plr__run_put_positions(const plr_run *run);
 plr_status plr__run_get(const plr_run *run, uint32_t value, void *host);
 /* Sums n losses from a value of one column, in order. NON_FINITE. */
 plr_status plr__run_loss(const plr_run *run, double *loss_sum);

@@ -267,7 +267,7 @@ class ShardTest(unittest.TestCase):
             data = raw[8 + size:][slice(*tensor["data_offsets"])]
             self.assertEqual(hashlib.sha256(data).hexdigest(), said["sha256." + name])
             if not name.startswith("optimizer."):
-                self.assertEqual(data, bytes(shard.read(name)))
+                self.assertEqual(data, struct.pack("<%df" % (len(data) // 4), *shard.read(name).flat))
         self.assertEqual(8 + size + end, len(raw))
 
     def test_snapshots(self):
@@ -302,14 +302,13 @@ class ShardTest(unittest.TestCase):
         flipped = bytearray(data)
         flipped[-1] ^= 1
         for bad in (b"", data[:100], data[:-1], bytes(flipped), b"x" * 1000):
-            with self.assertRaises(errors.DataError):
+            with self.assertRaises((errors.DataError, errors.LimitExceeded)):
                 shard.load(bad)
             self.assertEqual(pluralis.weight_root(shard.leaves()), root)
         other = pluralis.Shard(self.ctx, pluralis.Model(self.ctx, manifest(seed=2)))
         with self.assertRaises(errors.Mismatch):
             other.load(data)
-        with self.assertRaises(errors.Mismatch):
-            self.shard(0, 2).load(data)
+        self.shard(0, 2).load(data)  # it holds these blocks and others
 
     def test_weight_root(self):
         with self.assertRaises(errors.InvalidArgument):

@@ -209,6 +209,32 @@ static void training(run_state *s) {
   free(logits), free(w), free(m), free(v), free(g);
 }
 
+static void optimizers(run_state *s) {
+  enum { R = 30, C = 21, N = R * C };
+  float *w = random_floats(N, 40, 1.0f), *m = random_floats(N, 41, 0.1f);
+  float *v = random_floats(N, 42, 1.0f), *g = random_floats(N, 43, 1.0f);
+  for (int i = 0; i < N; i++) v[i] = v[i] * v[i];
+  plr_optimizer_args a = {w,    m,    v,     g,     R,    C,    1e-3f, 0.9f, 0.95f, 1e-8f,
+                          0.1f, 0.5f, 0.45f, 0.46f, 0.3f, 0.4f, 0.2f,  0,    NULL};
+  static const struct {
+    plr_op_id op;
+    const char *name;
+  } ops[] = {{PLR_OP_NADAM, "nadam"},
+             {PLR_OP_SGDM, "sgdm"},
+             {PLR_OP_ADAMW_ROW, "adamw_row"},
+             {PLR_OP_ADAMW_ROW, "adamw_column"},
+             {PLR_OP_MUON, "muon"}};
+  for (int i = 0; i < 5; i++) {
+    a.along = i == 3;
+    a.work = s->ctx ? scratch(s, ops[i].op, &a) : floats(2 * N + 2 * C * C);
+    run(s, ops[i].op, &a);
+    output(s, w, N * 4), output(s, m, N * 4), output(s, v, N * 4);
+    line(s, "%s %dx%d", ops[i].name, R, C);
+    free(a.work);
+  }
+  free(w), free(m), free(v), free(g);
+}
+
 static void multiply(run_state *s, uint32_t layout, int64_t m, int64_t n, int64_t k) {
   float *x = random_floats(m * k, 19, 1.0f), *y = random_floats(k * n, 20, 1.0f);
   float *c = random_floats(m * n, 21, 1.0f);
@@ -303,6 +329,7 @@ static void compute(run_state *s, plr_context *ctx) {
   attend(s, 1, 130, 2, 1, 64, 0);
   attend(s, 1, 130, 2, 1, 32, 50);
   training(s);
+  optimizers(s);
   multiply(s, PLR_MATMUL_NN, 19, 35, 401);
   multiply(s, PLR_MATMUL_NT, 7, 50, 65);
   multiply(s, PLR_MATMUL_TN, 33, 18, 100);

@@ -139,7 +139,7 @@ static inline float *weights_of(plr_shard *shard, const char *name, size_t *coun
 static inline void assert_same_weights(plr_shard *part, plr_shard *whole) {
   for (uint32_t i = 0; i < plr_shard_parameters(part); i++) {
     plr_parameter_info p = {.struct_size = sizeof p};
-    size_t n, m;
+    size_t n = 0, m = 0;
     assert_int_equal(plr_shard_parameter(part, i, &p), PLR_OK);
     float *a = weights_of(part, p.name, &n), *b = weights_of(whole, p.name, &m);
     assert_int_equal(n, m);

@@ -31,6 +31,7 @@ from .session import Rows, Session, draw, feed
 from .shard import Parameter, Shard, sample, snapshot_info, weight_root
 from .stage import Feeder, Job, Stage, StageEvent
 from .tensor import Tensor
+from .weights import Weights, WeightsTensor, write_index
 
 __version__ = "%d.%d.%d" % (PLR_VERSION_MAJOR, PLR_VERSION_MINOR, PLR_VERSION_PATCH)
 __all__ = [name for name in dir() if not name.startswith("_") and not name.startswith("PLR_")]

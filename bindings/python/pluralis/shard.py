@@ -17,6 +17,7 @@ from .errors import InvalidArgument, NotFound, ShapeError, failure
 from .io import Readable, Writable, reading_from, sink_for
 from .model import Model
 from .tensor import Tensor, fit, key_of, row_major
+from .weights import Weights, dtype_number, reading_weights
 
 
 def tokens_of(value: Any, what: str = "tokens") -> Tensor:
@@ -55,6 +56,7 @@ class Shard(Handle):
 
     slots           micro-batches in flight
     inference_only  no gradients and optimizer state
+    weights         Weights to start from, at step 0, instead of the seed
     weight_format   "f32"; with inference_only also "bf16", "q8", "q4": how weights are held
     """
 
@@ -63,7 +65,7 @@ class Shard(Handle):
 
     def __init__(self, context: Context, model: Model, first_block: int = 0, end_block: Optional[int] = None, *,
                  slots: int = 1, inference_only: bool = False, device: str = "cpu",
-                 weight_format: str = "f32"):
+                 weights: Optional[Weights] = None, weight_format: str = "f32"):
         need(context, Context, "context")
         need(model, Model, "model")
         info = model.info
@@ -76,8 +78,9 @@ class Shard(Handle):
             raise InvalidArgument("%r is not one of %s" % (weight_format, ", ".join(WEIGHT_FORMATS)), "weight_format")
         options.weight_format = WEIGHT_FORMATS.index(weight_format)
         self._ended = ended = []
-        self._make(lambda pointer: _destroy(pointer, ended), (context, model),
-                   lambda c, m: create(C.plr_shard_create, "Shard", c, m, options))
+        with reading_weights(weights) as options.weights:
+            self._make(lambda pointer: _destroy(pointer, ended), (context, model),
+                       lambda c, m: create(C.plr_shard_create, "Shard", c, m, options))
         self._context, self.model, self.slots = context, model, slots
         self.first_block, self.end_block = options.first_block, options.end_block
         self.is_first, self.is_last = self.first_block == 0, self.end_block == info.blocks
@@ -188,7 +191,7 @@ class Shard(Handle):
         return sums
 
     def step_global(self, sums: Sequence[float]) -> None:
-        """step, its gradient limited by the sums of all blocks of the model in order (of every shard's gradient_sums)."""
+        """step, its gradient limited by the sums of all blocks of the model in order (every shard's gradient_sums)."""
         array_ = (ctypes.c_double * len(sums))(*sums)
         status = self._call(C.plr_shard_step_global, array_, len(sums))
         if status:
@@ -268,6 +271,16 @@ class Shard(Handle):
         status = self._call(C.plr_shard_write, text(name, "name"), values._ref, error)
         if status:
             raise failure(status, "Shard.write", error)
+
+    def export(self, target: Writable, dtype: str = "float32") -> None:
+        """Writes the weights as safetensors under the names of the model's family: to a path, a binary file object or a
+        Sink. dtype: float32 or bfloat16."""
+        sink, error = sink_for(self._context, target), new_error()
+        self._owner.pointer  # a closed shard raises before the sink is taken
+        with sink:
+            number = dtype_number(dtype)
+            sink.check(self._call(lambda pointer: C.plr_shard_export(pointer, number, sink.take(), error)),
+                       "Shard.export", error)
 
     def save(self, target: Writable) -> None:
         """Writes a snapshot (weights, optimizer state, step) to a path, a binary file object or a Sink."""

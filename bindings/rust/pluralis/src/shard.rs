@@ -10,8 +10,8 @@ use crate::error::{call, check, Error, Result, Status};
 use crate::ffi::{c_text, create, defaults, setters, u32_len};
 use crate::io::{Sink, Source};
 use crate::model::ModelInfo;
-use crate::tensor::{Matrix, MatrixMut};
-use crate::{sys, Context, Hash, Model};
+use crate::tensor::{Dtype, Matrix, MatrixMut};
+use crate::{sys, Context, Hash, Model, Weights};
 
 /// What a [`Shard`] is made with.
 #[derive(Clone, Debug)]
@@ -128,7 +128,28 @@ impl Shard {
     /// Makes a shard with its seeded initial weights, which depend on the model and not on the split.
     /// `INVALID_ARGUMENT` (not an allowed cut), `NOT_FOUND` (device).
     pub fn new(context: &Context, model: &Model, options: &ShardOptions) -> Result<Shard> {
+        Shard::make(context, model, options, null_mut())
+    }
+
+    /// The same with the weights of a checkpoint, at step 0. `NOT_FOUND` (a tensor), `MISMATCH` (its
+    /// shape), `UNSUPPORTED` (its type), `NON_FINITE`, and what reading gives.
+    pub fn with_weights(
+        context: &Context,
+        model: &Model,
+        options: &ShardOptions,
+        weights: &mut Weights<'_>,
+    ) -> Result<Shard> {
+        weights.lend(|weights| Shard::make(context, model, options, weights))
+    }
+
+    fn make(
+        context: &Context,
+        model: &Model,
+        options: &ShardOptions,
+        weights: *mut sys::plr_weights,
+    ) -> Result<Shard> {
         let mut raw = options.raw;
+        raw.weights = weights;
         let blocks = options.blocks.clone().unwrap_or(0..model.info().blocks);
         if blocks.is_empty() {
             let text = format!("blocks {blocks:?} are none");
@@ -366,6 +387,13 @@ impl Shard {
         let name = c_text("shard parameter", name)?;
         // Safety: a live shard; the matrix has the parameter's shape.
         call(|err| unsafe { sys::plr_shard_write(self.as_ptr(), name.as_ptr(), values.as_ptr(), err) })
+    }
+
+    /// Writes the weights as safetensors under the names of the model's family: `F32`, or `BF16` rounded to
+    /// nearest even. `UNSUPPORTED`: the family has no name for a parameter.
+    pub fn export(&mut self, dtype: Dtype, sink: Sink<'_>) -> Result<()> {
+        // Safety: a live shard; the sink is taken.
+        sink.give(|sink, err| unsafe { sys::plr_shard_export(self.as_ptr(), dtype.0, sink, err) })
     }
 
     /// Writes a snapshot: weights, optimizer state, step. `INVALID_STATE` while gradients are pending.
