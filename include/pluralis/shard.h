@@ -34,7 +34,16 @@ typedef struct plr_shard_options {
   const char *device; /* "cpu" (default); "cuda" or "cuda:1": a device of the CUDA plugin; "cuda:PATH" or
                          "cuda:1:PATH": of the plugin in that file */
   plr_weights *weights; /* where the initial weights are read from, at step 0; NULL (default): made from the seed */
+  uint32_t weight_format; /* PLR_WEIGHTS_*: how weights are held; other than F32 with inference_only. Default: F32 */
+  uint32_t reserved2;     /* 0 */
 } plr_shard_options;
+
+/* Formats of weights for serving (lib/kernels/EXACT.md section 9). Products with 8- and 4-bit weights round their
+ * inputs to 8 bits in groups of 32; every format has the same bits on every machine. */
+#define PLR_WEIGHTS_F32 0u
+#define PLR_WEIGHTS_BF16 1u
+#define PLR_WEIGHTS_Q8 2u /* 8.5 bits a weight */
+#define PLR_WEIGHTS_Q4 3u /* 4.5 bits a weight */
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_shard_options) as compiled. Since 0.1. */
 PLR_API void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size);
@@ -146,17 +155,17 @@ PLR_API plr_status plr_shard_export(plr_shard *shard, uint32_t dtype, plr_sink *
 
 /* ---- snapshots ---------------------------------------------------------------------------------- */
 
-/* Writes a snapshot (lib/shard/SNAPSHOT.md): a safetensors file with the weights under their global names, the optimizer
- * state, the step, and a hash of everything. The sink is committed on success and aborted on failure. Errors:
+/* Writes a snapshot (lib/shard/SNAPSHOT.md): a safetensors file with the weights under their global names, the
+ * optimizer state, the step, and a hash of everything. The sink is committed on success and aborted on failure. Errors:
  * INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference only), NO_MEMORY, the sink's.
  * Since 0.1. */
 PLR_API plr_status plr_shard_save(plr_shard *shard, plr_sink *sink, plr_error *err);
 
 /* Restores the shard's blocks from a snapshot of the same model that holds them all, whatever else it holds, and drops
  * gradients and micro-batches in flight; the shard is unchanged on failure. Reads the ranges of these blocks only; an
- * inference-only shard reads the weights only. What follows has the same bits as if nothing had been stopped. Holds both
- * states for a moment. The source is not closed. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH (another
- * model or other blocks), LIMIT, NO_MEMORY, the source's. Since 0.1. */
+ * inference-only shard reads the weights only. What follows has the same bits as if nothing had been stopped. Holds
+ * both states for a moment. The source is not closed. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH
+ * (another model or other blocks), LIMIT, NO_MEMORY, the source's. Since 0.1. */
 PLR_API plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err);
 
 /* plr_shard_load from `count` snapshots that were saved by shards of any other split of the same model at the same

@@ -349,6 +349,13 @@ plr_status plr__run_node(const plr_run *run, const plr_node *n) {
   return s->device->vt->run(s->device, (plr_op_id)n->op, &a);
 }
 
+uint32_t plr__run_nodes(const plr_run *run, const plr_node *nodes, uint32_t count, plr_status *st) {
+  uint32_t done = plr__run_packed(run, nodes, count, st);
+  if (done > 0) return done;
+  *st = plr__run_node(run, nodes);
+  return 1;
+}
+
 static void list_of(const plr_shard *s, plr_list list, const plr_node **nodes, uint32_t *count) {
   const plr_graph *g = &s->graph;
   *nodes = list == PLR_LIST_BACKWARD ? g->backward : g->forward;
@@ -377,6 +384,8 @@ plr_status plr__run_list(const plr_run *run) {
   const plr_node *nodes;
   uint32_t count;
   list_of(run->shard, run->list, &nodes, &count);
-  for (uint32_t i = 0; i < count; i++) PLR_TRY(plr__run_node(run, &nodes[i]));
-  return PLR_OK;
+  plr_status st = PLR_OK;
+  for (uint32_t i = 0; i < count && st == PLR_OK;)
+    i += plr__run_nodes(run, nodes + i, count - i, &st);
+  return st;
 }

@@ -228,7 +228,7 @@ static plr_status find_parts(importer *m, piece *p) {
     plr__foreign_read(s->model, q, 0, &f);
     if (f.parts != p->foreign.parts || strcmp(f.name, p->foreign.name) != 0) continue;
     if (q->rows != p->param->rows || q->cols != p->param->cols) break;
-    p->to[f.part] = s->state.w + s->param_offset[i];
+    p->to[f.part] = plr__pack_weight(s, &s->state, i);
     found++;
   }
   if (found == p->foreign.parts) return PLR_OK;
@@ -245,7 +245,7 @@ static plr_status import_piece(importer *m, uint32_t param, uint32_t i, uint32_t
   int64_t rows = p.param->rows / pieces, cols = p.param->cols;
   p.rows = p.foreign.transposed ? cols : rows;
   p.cols = p.foreign.transposed ? rows : cols * p.foreign.parts;
-  p.to[0] = s->state.w + s->param_offset[param] + (int64_t)i * rows * cols;
+  p.to[0] = plr__pack_weight(s, &s->state, param) + (int64_t)i * rows * cols;
   if (p.foreign.parts > 1) PLR_TRY(find_parts(m, &p));
   PLR_TRY(find_tensor(m, &p));
   PLR_TRY(check_tensor(m, &p));
@@ -263,7 +263,10 @@ plr_status plr__shard_import(plr_shard *s, plr_weights *weights, plr_error *err)
   PLR_GUARD(weights, err);
   importer m = {.s = s, .weights = weights, .err = err};
   plr_status st = PLR_OK;
-  for (uint32_t i = 0; i < s->graph.param_count && st == PLR_OK; i++) st = import_param(&m, i);
+  for (uint32_t i = 0; i < s->graph.param_count && st == PLR_OK; i++) {
+    st = import_param(&m, i);
+    if (st == PLR_OK) st = plr__pack_done(s, &s->state, i);
+  }
   plr__free(s->ctx, m.raw);
   plr__free(s->ctx, m.staging);
   return st;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size) {
-  plr_shard_options d = {.slots = 1, .device = "cpu"};
+  plr_shard_options d = {.slots = 1, .device = "cpu", .weight_format = PLR_WEIGHTS_F32};
   plr__options_init(options, struct_size, &d, (uint32_t)sizeof d);
 }
 
@@ -33,7 +33,9 @@ plr_status plr__state_alloc(plr_shard *s, plr_state *out) {
     out->m = device_floats(s, s->param_elements);
     out->v = device_floats(s, s->second_elements);
   }
-  if (out->w && (s->inference_only || (out->m && out->v))) return PLR_OK;
+  if (s->packed_bytes > 0) out->packed = device_alloc(s, (size_t)s->packed_bytes);
+  if (out->w && (out->packed || s->packed_bytes == 0) && (s->inference_only || (out->m && out->v)))
+    return PLR_OK;
   plr__state_free(s, out);
   return PLR_ERR_NO_MEMORY;
 }
@@ -42,7 +44,9 @@ void plr__state_free(plr_shard *s, plr_state *state) {
   device_free(s, state->w);
   device_free(s, state->m);
   device_free(s, state->v);
+  device_free(s, state->packed);
   state->w = state->m = state->v = NULL;
+  state->packed = NULL;
 }
 
 void plr__shard_reset(plr_shard *s) {
@@ -60,9 +64,11 @@ static plr_status alloc_params(plr_shard *s) {
   s->block_sums = plr__calloc(s->ctx, s->end_block - s->first_block, sizeof *s->block_sums);
   if (!s->param_offset || !s->second_offset || !s->host_sums || !s->sums || !s->block_sums)
     return PLR_ERR_NO_MEMORY;
+  PLR_TRY(plr__pack_plan(s));
   for (uint32_t i = 0; i < count; i++) {
     const plr_param *p = &s->graph.params[i];
     s->param_offset[i] = s->param_elements;
+    if (s->packs[i].packed) continue;
     s->param_elements += (p->rows * p->cols + 15) / 16 * 16;
     s->second_offset[i] = s->second_elements;
     s->second_elements += (plr__optimizer_seconds(s->info, p) + 15) / 16 * 16;
@@ -200,7 +206,7 @@ static plr_status make_constants(plr_shard *s) {
 
 plr_status plr__shard_seed(plr_shard *s, uint32_t param) {
   const plr_param *p = &s->graph.params[param];
-  float *w = s->state.w + s->param_offset[param];
+  float *w = plr__pack_weight(s, &s->state, param);
   if (p->init == PLR_INIT_BASIS || p->init == PLR_INIT_BASIS_T)
     return make_basis(s, w, p->init == PLR_INIT_BASIS_T);
   if (p->init != PLR_INIT_NORMAL) {
@@ -217,7 +223,10 @@ plr_status plr__shard_seed(plr_shard *s, uint32_t param) {
 }
 
 static plr_status make_weights(plr_shard *s) {
-  for (uint32_t i = 0; i < s->graph.param_count; i++) PLR_TRY(plr__shard_seed(s, i));
+  for (uint32_t i = 0; i < s->graph.param_count; i++) {
+    PLR_TRY(plr__shard_seed(s, i));
+    PLR_TRY(plr__pack_done(s, &s->state, i));
+  }
   return PLR_OK;
 }
 
@@ -256,6 +265,20 @@ static plr_status check_device(const plr_shard *s, plr_error *err) {
   return check_list(s, s->graph.backward, s->graph.backward_count, err);
 }
 
+static plr_status check_weights(const plr_shard *s, plr_error *err) {
+  static const char where[] = "shard options";
+  if (s->weight_format > PLR_WEIGHTS_Q4)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "weight_format is %u, none of PLR_WEIGHTS_*", s->weight_format);
+  if (s->weight_format == PLR_WEIGHTS_F32) return PLR_OK;
+  if (!s->inference_only)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "weights in a serving format need inference_only");
+  if (s->device->vt->supports(s->device, PLR_OP_PACKED_MATMUL)) return PLR_OK;
+  return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "device %s has fp32 weights only",
+                   s->device->vt->name);
+}
+
 static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
   PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, !s->inference_only,
                            &s->graph, err));
@@ -266,8 +289,10 @@ static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
   if (st == PLR_OK) st = alloc_params(s);
   if (st == PLR_OK) st = make_constants(s);
   if (st == PLR_OK) st = alloc_activations(s);
-  if (st == PLR_OK && weights) return plr__shard_import(s, weights, err);
-  if (st == PLR_OK) st = make_weights(s);
+  if (st == PLR_OK) st = plr__pack_begin(s);
+  if (st == PLR_OK && weights) PLR_TRY(plr__shard_import(s, weights, err));
+  if (st == PLR_OK && !weights) st = make_weights(s);
+  plr__pack_end(s);
   if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "shard");
   if (st != PLR_OK) return plr__fail(err, st, "shard", "the device refused an operation");
   return PLR_OK;
@@ -277,8 +302,10 @@ static plr_status set_up(plr_shard *s, const plr_shard_options *o, plr_error *er
   s->first_block = o->first_block;
   s->end_block = o->end_block ? o->end_block : s->info->blocks;
   s->slot_count = o->slots, s->inference_only = o->inference_only != 0;
+  s->weight_format = o->weight_format;
   PLR_TRY(check_options(s, err));
   PLR_TRY(plr__device_open(s->ctx, o->device ? o->device : "cpu", &s->device, err));
+  PLR_TRY(check_weights(s, err));
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = fill(s, o->weights, err);
   plr__fpenv_leave(saved);
@@ -310,6 +337,7 @@ plr_status plr_shard_create(plr_context *ctx, const plr_model *model,
 
 static void free_device_memory(plr_shard *s) {
   plr__state_free(s, &s->state);
+  plr__pack_end(s);
   device_free(s, s->grads);
   device_free(s, s->scratch);
   device_free(s, s->work);
@@ -331,6 +359,7 @@ void plr_shard_destroy(plr_shard *shard) {
   if (shard->graph.ctx) plr__graph_release(&shard->graph);
   for (int i = 0; i < PLR_LIST_COUNT; i++) plr__free(ctx, shard->places[i]);
   plr__free(ctx, shard->param_offset);
+  plr__free(ctx, shard->packs);
   plr__free(ctx, shard->second_offset);
   plr__free(ctx, shard->host_sums);
   plr__free(ctx, shard->block_sums);

@@ -36,6 +36,9 @@ def tokens_of(value: Any, what: str = "tokens") -> Tensor:
     return tensor
 
 
+WEIGHT_FORMATS = ("f32", "bf16", "q8", "q4")  # PLR_WEIGHTS_*
+
+
 class Parameter(NamedTuple):
     """A matrix that a shard trains: y = x W, W rows x cols; a gain or a bias is 1 x cols."""
 
@@ -54,13 +57,15 @@ class Shard(Handle):
     slots           micro-batches in flight
     inference_only  no gradients and optimizer state
     weights         Weights to start from, at step 0, instead of the seed
+    weight_format   "f32"; with inference_only also "bf16", "q8", "q4": how weights are held
     """
 
-    __slots__ = ("model", "first_block", "end_block", "slots", "is_first", "is_last", "_context", "_wire", "_tokens")
+    __slots__ = ("model", "first_block", "end_block", "slots", "is_first", "is_last", "_context", "_wire", "_tokens",
+                 "_ended")
 
     def __init__(self, context: Context, model: Model, first_block: int = 0, end_block: Optional[int] = None, *,
                  slots: int = 1, inference_only: bool = False, device: str = "cpu",
-                 weights: Optional[Weights] = None):
+                 weights: Optional[Weights] = None, weight_format: str = "f32"):
         need(context, Context, "context")
         need(model, Model, "model")
         info = model.info
@@ -69,8 +74,12 @@ class Shard(Handle):
         options.end_block = info.blocks if end_block is None else u32(end_block, "end_block")
         options.slots, options.inference_only = u32(slots, "slots"), bool(inference_only)
         options.device = text(device, "device")
+        if weight_format not in WEIGHT_FORMATS:
+            raise InvalidArgument("%r is not one of %s" % (weight_format, ", ".join(WEIGHT_FORMATS)), "weight_format")
+        options.weight_format = WEIGHT_FORMATS.index(weight_format)
+        self._ended = ended = []
         with reading_weights(weights) as options.weights:
-            self._make(C.plr_shard_destroy, (context, model),
+            self._make(lambda pointer: _destroy(pointer, ended), (context, model),
                        lambda c, m: create(C.plr_shard_create, "Shard", c, m, options))
         self._context, self.model, self.slots = context, model, slots
         self.first_block, self.end_block = options.first_block, options.end_block
@@ -78,6 +87,16 @@ class Shard(Handle):
         wire, tokens = (info.micro_batch * info.seq_len, info.boundary_width), (info.micro_batch, info.seq_len + 1)
         self._wire = key_of("float32", wire, row_major(wire))
         self._tokens = key_of("int32", tokens, row_major(tokens))
+
+    def _end_session(self, pointer):
+        """Ends a session, at once or, when a call on the shard runs (the collector may come then), with a later one."""
+        self._ended.append(pointer)
+        if self._lock.acquire(False):
+            try:
+                while self._ended:
+                    C.plr_session_destroy(self._ended.pop())
+            finally:
+                self._lock.release()
 
     def _ids(self, tokens):
         """micro_batch x (seq_len + 1) ids, in any shape."""
@@ -172,7 +191,7 @@ class Shard(Handle):
         return sums
 
     def step_global(self, sums: Sequence[float]) -> None:
-        """step, its gradient limited by the sums of all blocks of the model in order (of every shard's gradient_sums)."""
+        """step, its gradient limited by the sums of all blocks of the model in order (every shard's gradient_sums)."""
         array_ = (ctypes.c_double * len(sums))(*sums)
         status = self._call(C.plr_shard_step_global, array_, len(sums))
         if status:
@@ -291,6 +310,12 @@ class Shard(Handle):
         if status:
             raise failure(status, "Shard.leaves")
         return hashes_out(array_, count)
+
+
+def _destroy(pointer, ended):
+    while ended:
+        C.plr_session_destroy(ended.pop())
+    C.plr_shard_destroy(pointer)
 
 
 def _count(tensor, count, what):

@@ -20,6 +20,30 @@ pub const PLR_DTYPE_I32: u32 = 4;
 pub const PLR_DTYPE_U8: u32 = 5;
 pub const PLR_BOUNDARY_DENSE: u32 = 0;
 pub const PLR_BOUNDARY_SUBSPACE: u32 = 1;
+pub const PLR_BOUNDARY_PROJECTOR: u32 = 2;
+pub const PLR_PART_EMBED: u32 = 1;
+pub const PLR_PART_BLOCK: u32 = 2;
+pub const PLR_PART_HEAD: u32 = 3;
+pub const PLR_LAYER_EMBEDDING: u32 = 1;
+pub const PLR_LAYER_POSITIONS: u32 = 2;
+pub const PLR_LAYER_LINEAR: u32 = 3;
+pub const PLR_LAYER_RMSNORM: u32 = 4;
+pub const PLR_LAYER_LAYERNORM: u32 = 5;
+pub const PLR_LAYER_ROPE: u32 = 6;
+pub const PLR_LAYER_ATTENTION: u32 = 7;
+pub const PLR_LAYER_SILU: u32 = 8;
+pub const PLR_LAYER_GELU: u32 = 9;
+pub const PLR_LAYER_GELU_TANH: u32 = 10;
+pub const PLR_LAYER_RELU2: u32 = 11;
+pub const PLR_LAYER_SWIGLU: u32 = 12;
+pub const PLR_LAYER_ADD: u32 = 13;
+pub const PLR_LAYER_MUL: u32 = 14;
+pub const PLR_LAYER_SCALE: u32 = 15;
+pub const PLR_LAYER_MOE: u32 = 16;
+pub const PLR_SCALING_NONE: u32 = 0;
+pub const PLR_SCALING_LINEAR: u32 = 1;
+pub const PLR_SCALING_LLAMA3: u32 = 2;
+pub const PLR_SCALING_YARN: u32 = 3;
 pub const PLR_SCHEDULE_CONSTANT: u32 = 0;
 pub const PLR_SCHEDULE_LINEAR: u32 = 1;
 pub const PLR_SCHEDULE_COSINE: u32 = 2;
@@ -35,6 +59,10 @@ pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
 pub const PLR_WEIGHTS_DIMS: u32 = 8;
+pub const PLR_WEIGHTS_F32: u32 = 0;
+pub const PLR_WEIGHTS_BF16: u32 = 1;
+pub const PLR_WEIGHTS_Q8: u32 = 2;
+pub const PLR_WEIGHTS_Q4: u32 = 3;
 pub const PLR_PARAMETER_WEIGHT: u32 = 0;
 pub const PLR_PARAMETER_GRADIENT: u32 = 1;
 pub const PLR_FRAME_HEADER: u32 = 64;
@@ -396,6 +424,8 @@ pub struct plr_model_info {
     pub momentum_decay: f32,
     pub muon_lr: f32,
     pub muon_momentum: f32,
+    pub format: u32,
+    pub z_loss: f32,
 }
 extern "C" {
     pub fn plr_model_from_json(
@@ -453,6 +483,47 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_model_block_cost(model: *const plr_model, block: u32) -> u64;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_op_desc {
+    pub struct_size: u32,
+    pub op: u32,
+    pub in_: *const ::std::os::raw::c_char,
+    pub in2: *const ::std::os::raw::c_char,
+    pub in3: *const ::std::os::raw::c_char,
+    pub out: *const ::std::os::raw::c_char,
+    pub name: *const ::std::os::raw::c_char,
+    pub cols: u32,
+    pub bias: u32,
+    pub write: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    pub window: u32,
+    pub count: u32,
+    pub experts: u32,
+    pub top_k: u32,
+    pub act: u32,
+    pub renormalise: u32,
+    pub scaling: u32,
+    pub original: u32,
+    pub reserved: [u32; 2usize],
+    pub std: f64,
+    pub down_std: f64,
+    pub eps: f64,
+    pub theta: f64,
+    pub balance: f64,
+    pub scale: f64,
+    pub factor: f64,
+    pub low_freq: f64,
+    pub high_freq: f64,
+    pub beta_fast: f64,
+    pub beta_slow: f64,
+    pub attention_factor: f64,
+}
+extern "C" {
+    pub fn plr_op_desc_init(desc: *mut plr_op_desc, struct_size: u32);
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -581,6 +652,8 @@ pub struct plr_shard_options {
     pub reserved: u32,
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
+    pub weight_format: u32,
+    pub reserved2: u32,
 }
 extern "C" {
     pub fn plr_shard_options_init(options: *mut plr_shard_options, struct_size: u32);
@@ -737,6 +810,93 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_weight_root(leaves: *const plr_hash, count: u32, out: *mut plr_hash) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session_options {
+    pub struct_size: u32,
+    pub max_tokens: u32,
+}
+extern "C" {
+    pub fn plr_session_options_init(options: *mut plr_session_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_session_create(
+        shard: *mut plr_shard,
+        options: *const plr_session_options,
+        out: *mut *mut plr_session,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_destroy(session: *mut plr_session);
+}
+extern "C" {
+    pub fn plr_session_length(session: *const plr_session) -> u32;
+}
+extern "C" {
+    pub fn plr_session_truncate(session: *mut plr_session, length: u32) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session_rows {
+    pub session: *mut plr_session,
+    pub tokens: *const i32,
+    pub count: u32,
+    pub first_position: u32,
+    pub logits: u32,
+    pub reserved: u32,
+}
+extern "C" {
+    pub fn plr_shard_feed(
+        shard: *mut plr_shard,
+        rows: *const plr_session_rows,
+        count: u32,
+        in_: *const plr_tensor,
+        out: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_save(
+        session: *mut plr_session,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_load(
+        session: *mut plr_session,
+        source: *const plr_source,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_sample_options {
+    pub struct_size: u32,
+    pub temperature: f32,
+    pub top_k: u32,
+    pub top_p: f32,
+    pub seed: u64,
+    pub position: u64,
+}
+extern "C" {
+    pub fn plr_sample_options_init(options: *mut plr_sample_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_sample_logits(
+        ctx: *mut plr_context,
+        logits: *const f32,
+        vocab: u32,
+        options: *const plr_sample_options,
+        token: *mut i32,
+    ) -> plr_status;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

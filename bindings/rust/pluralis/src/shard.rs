@@ -58,12 +58,33 @@ impl ShardOptions {
         self
     }
 
+    /// How weights are held; other than F32 together with [`ShardOptions::inference_only`].
+    #[must_use]
+    pub fn weight_format(mut self, format: WeightFormat) -> Self {
+        self.raw.weight_format = format as u32;
+        self
+    }
+
     /// Where to compute, by name.
     #[must_use]
     pub fn device(mut self, name: impl Into<String>) -> Self {
         self.device = Some(name.into());
         self
     }
+}
+
+/// Formats of weights for serving. Every format has the same bits on every machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum WeightFormat {
+    /// 32 bits a weight.
+    F32 = sys::PLR_WEIGHTS_F32,
+    /// 16 bits.
+    Bf16 = sys::PLR_WEIGHTS_BF16,
+    /// 8.5 bits; products round their inputs to 8 bits too.
+    Q8 = sys::PLR_WEIGHTS_Q8,
+    /// 4.5 bits; products round their inputs to 8 bits.
+    Q4 = sys::PLR_WEIGHTS_Q4,
 }
 
 /// A matrix that a shard trains: y = x W, W rows x cols; a gain or a bias is 1 x cols.
@@ -85,6 +106,7 @@ pub struct Shard {
     model: Model,
     blocks: Range<u32>,
     context: Context,
+    pub(crate) sessions: Vec<Option<NonNull<sys::plr_session>>>,
 }
 
 // Safety: <pluralis/base.h>: used by one thread at a time, any of them.
@@ -92,8 +114,13 @@ unsafe impl Send for Shard {}
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        // Safety: a live shard; a stage that borrows one owns it.
-        unsafe { sys::plr_shard_destroy(self.ptr.as_ptr()) }
+        // Safety: a live shard and its sessions; a stage that borrows a shard owns it.
+        unsafe {
+            for session in self.sessions.iter().flatten() {
+                sys::plr_session_destroy(session.as_ptr());
+            }
+            sys::plr_shard_destroy(self.ptr.as_ptr())
+        }
     }
 }
 
@@ -141,7 +168,7 @@ impl Shard {
         let ptr = create(|out, err| unsafe {
             sys::plr_shard_create(context.as_ptr(), model.as_ptr(), &raw, out, err)
         })?;
-        Ok(Shard { ptr, model: model.clone(), blocks, context: context.clone() })
+        Ok(Shard { ptr, model: model.clone(), blocks, context: context.clone(), sessions: Vec::new() })
     }
 
     /// The model it is a part of.
@@ -159,11 +186,11 @@ impl Shard {
         self.blocks.clone()
     }
 
-    fn info(&self) -> &ModelInfo {
+    pub(crate) fn info(&self) -> &ModelInfo {
         self.model.info()
     }
 
-    fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.blocks.end == self.info().blocks
     }
 
@@ -234,9 +261,7 @@ impl Shard {
     pub fn gradient_sums(&mut self) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; self.blocks.len()];
         // Safety: a live shard; as many sums as there are blocks.
-        check(unsafe {
-            sys::plr_shard_gradient_sums(self.as_ptr(), sums.as_mut_ptr(), sums.len() as u32)
-        })?;
+        check(unsafe { sys::plr_shard_gradient_sums(self.as_ptr(), sums.as_mut_ptr(), sums.len() as u32) })?;
         Ok(sums)
     }
 
@@ -410,7 +435,7 @@ impl Shard {
         self.ptr.as_ptr()
     }
 
-    fn read<'a>(
+    pub(crate) fn read<'a>(
         &self,
         name: &'static str,
         data: Option<&'a [f32]>,
@@ -426,7 +451,7 @@ impl Shard {
         }
     }
 
-    fn write<'a>(
+    pub(crate) fn write<'a>(
         &self,
         name: &'static str,
         data: Option<&'a mut [f32]>,
@@ -450,11 +475,11 @@ fn length(name: &'static str, len: usize, want: usize) -> Error {
     Error::new(Status::SHAPE, "shard", text)
 }
 
-fn pointer(matrix: &Option<Matrix<'_>>) -> *const sys::plr_tensor {
+pub(crate) fn pointer(matrix: &Option<Matrix<'_>>) -> *const sys::plr_tensor {
     matrix.as_ref().map_or(null(), Matrix::as_ptr)
 }
 
-fn pointer_mut(matrix: &mut Option<MatrixMut<'_>>) -> *mut sys::plr_tensor {
+pub(crate) fn pointer_mut(matrix: &mut Option<MatrixMut<'_>>) -> *mut sys::plr_tensor {
     matrix.as_mut().map_or(null_mut(), MatrixMut::as_mut_ptr)
 }
 
