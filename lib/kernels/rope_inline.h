@@ -1,5 +1,5 @@
-/* The frequencies of rotary positions, and the ways of stretching them to sequences longer than a model was trained for,
- * in the language that C11, C++ and CUDA have in common. */
+/* The frequencies of rotary positions, and the ways of stretching them to sequences longer than a model was trained
+ * for, in the language that C11, C++ and CUDA have in common. */
 #ifndef PLR_KERNELS_ROPE_INLINE_H
 #define PLR_KERNELS_ROPE_INLINE_H
 
