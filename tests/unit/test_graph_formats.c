@@ -1,7 +1,7 @@
 /* Format 2 beside format 1: the same model said in both trains to the same bits, and costs the same. */
 #include "ops_reference.h"
 
-/* clang-format off: texts in JSON, a line for each operation */
+/* clang-format off */
 #define NORM(name)                                                                                 \
   "{\"op\": \"rmsnorm\", \"in\": \"x\", \"out\": \"n\", \"name\": \"" name "\", \"eps\": 1e-5}"
 #define LINEAR(in, out, name, cols, more)                                                          \
@@ -13,43 +13,19 @@
   "{\"op\": \"rope\", \"in\": \"" x "\", \"out\": \"" x "\", \"head_dim\": 8, \"theta\": 10000}"
 
 /* DENSE_JSON and SUBSPACE_JSON (model_common.h), operation by operation. */
-#define DESIGNED                                                                                                                                                                          \
-  "{\"format\": \"pluralis-model/2\", \"name\": \"tiny\", \"vocab\": \"bytes\", "                                                                                                         \
-  "\"d_model\": 32, \"seed\": 1, \"embed\": [{\"op\": \"embedding\", \"out\": \"x\", "                                                                                                    \
-  "\"name\": \"embed\", \"std\": 1.0}], \"blocks\": [{\"repeat\": 8, \"ops\": [" NORM("attn_norm") ", " LINEAR("n", "q", "attn.q", "32", STD) ", " LINEAR(                                \
-      "n", "k", "attn.k", "16",                                                                                                                                                           \
-      STD) ", " LINEAR("n", "v", "attn.v", "16",                                                                                                                                          \
-                       STD) ", " ROPE("q") ", " ROPE("k") ", "                                                                                                                            \
-                                                          "{\"op\": \"attention\", \"q\": \"q\", "                                                                                        \
-                                                          "\"k\": \"k\", \"v\": \"v\", \"out\": "                                                                                         \
-                                                          "\"a\", "                                                                                                                       \
-                                                          "\"heads\": 4, \"kv_heads\": 2, "                                                                                               \
-                                                          "\"head_dim\": 8}, " LINEAR("a", "o", "attn.o", "32", WRITE_STD) ", " OPS_ADD("x", "o", "x") ", " NORM("mlp_norm") ", " LINEAR( \
-                                                              "n", "g", "mlp.gate", "48",                                                                                                 \
-                                                              STD) ", " LINEAR("n", "u", "mlp.up",                                                                                        \
-                                                                               "48",                                                                                                      \
-                                                                               STD) ", "                                                                                                  \
-                                                                                    "{\"op\": "                                                                                           \
-                                                                                    "\"swiglu\", "                                                                                        \
-                                                                                    "\"gate\": "                                                                                          \
-                                                                                    "\"g\", "                                                                                             \
-                                                                                    "\"up\": "                                                                                            \
-                                                                                    "\"u\", "                                                                                             \
-                                                                                    "\"out\": "                                                                                           \
-                                                                                    "\"h\"},"                                                                                             \
-                                                                                    " " LINEAR("h", "o", "mlp.down", "32", WRITE_STD) ", " OPS_ADD(                                       \
-                                                                                        "x", "o",                                                                                         \
-                                                                                        "x") "]}]"                                                                                        \
-                                                                                             ", "                                                                                         \
-                                                                                             "\"h"                                                                                        \
-                                                                                             "ead"                                                                                        \
-                                                                                             "\":"                                                                                        \
-                                                                                             " "                                                                                          \
-                                                                                             "[" NORM("norm") ", " LINEAR("n",                                                            \
-                                                                                                                          "logits",                                                       \
-                                                                                                                          "head",                                                         \
-                                                                                                                          "256",                                                          \
-                                                                                                                          STD) "], \"cuts\": [2, 4, 6], "
+#define DESIGNED                                                                                   \
+  "{\"format\": \"pluralis-model/2\", \"name\": \"tiny\", \"vocab\": \"bytes\", "                  \
+  "\"d_model\": 32, \"seed\": 1, \"embed\": [{\"op\": \"embedding\", \"out\": \"x\", "             \
+  "\"name\": \"embed\", \"std\": 1.0}], \"blocks\": [{\"repeat\": 8, \"ops\": [" NORM("attn_norm") \
+  ", " LINEAR("n", "q", "attn.q", "32", STD) ", " LINEAR("n", "k", "attn.k", "16", STD) ", "       \
+  LINEAR("n", "v", "attn.v", "16", STD) ", " ROPE("q") ", " ROPE("k") ", "                         \
+  "{\"op\": \"attention\", \"q\": \"q\", \"k\": \"k\", \"v\": \"v\", \"out\": \"a\", "             \
+  "\"heads\": 4, \"kv_heads\": 2, \"head_dim\": 8}, "                                              \
+  LINEAR("a", "o", "attn.o", "32", WRITE_STD) ", " OPS_ADD("x", "o", "x") ", " NORM("mlp_norm")    \
+  ", " LINEAR("n", "g", "mlp.gate", "48", STD) ", " LINEAR("n", "u", "mlp.up", "48", STD) ", "     \
+  "{\"op\": \"swiglu\", \"gate\": \"g\", \"up\": \"u\", \"out\": \"h\"}, "                         \
+  LINEAR("h", "o", "mlp.down", "32", WRITE_STD) ", " OPS_ADD("x", "o", "x") "]}], \"head\": ["     \
+  NORM("norm") ", " LINEAR("n", "logits", "head", "256", STD) "], \"cuts\": [2, 4, 6], "
 
 #define DESIGNED_TRAIN                                                                             \
   "\"train\": {\"seq_len\": 16, \"micro_batch\": 2, \"micro_batches\": 2, "                        \
@@ -57,7 +33,7 @@
   "\"beta2\": 0.95, \"eps\": 1e-8, \"weight_decay\": 0.1, \"clip\": 1.0, "                         \
   "\"schedule\": \"cosine\", \"warmup_steps\": 2, \"steps\": 40, \"data_seed\": 3, "               \
   "\"z_loss\": 0}}"
-#define DENSE "\"boundary\": {\"kind\": \"dense\"}, "
+#define DENSE     "\"boundary\": {\"kind\": \"dense\"}, "
 #define SUBSPACE                                                                                   \
   "\"boundary\": {\"kind\": \"subspace\", \"rank\": 8, \"seed\": 7, \"anchor_std\": 1.0}, "
 #define PROJECTOR(tied)                                                                            \
