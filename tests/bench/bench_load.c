@@ -96,7 +96,7 @@ static void measure(job *j, const char *name, uint32_t dtype) {
                      .ours_arg = j,
                      .peer_arg = j,
                      .threads = plr_context_threads(j->ctx),
-                     .seconds = 6};
+                     .seconds = 3};
   bench_result r;
   bench_run(&pair, &r);
   bench_print(name, r.ours * 1e3, "ms", "read() of the file into fresh memory", r.peer * 1e3,
