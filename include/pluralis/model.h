@@ -22,7 +22,8 @@
  *
  * "vocab" may also be a whole number: then the tokens are the host's. Format 2 ("pluralis-model/2") replaces family,
  * heads .. embed_std by "embed", "blocks" and "head", lists of operations (lib/model/BLOCKS.md), for blocks that no
- * family has; its `train` has "z_loss" besides, a weight of the squared log of the softmax sum (PaLM, arXiv 2204.02311).
+ * family has; its `train` has "z_loss" besides, a weight of the squared log of the softmax sum (PaLM, arXiv
+ * 2204.02311).
  *
  * Boundary operations run at every cut whether or not the model is split there, so one shard and four shards give
  * the same bits. `dense` sends the residual stream as it is and may be cut at any block. `subspace` (Subspace
@@ -32,8 +33,8 @@
  * `projector` ({"kind": "projector", "rank": 8, "seed": 7, "anchor_std": 0.02, "tied": false}) asks nothing of the
  * blocks: the sender's D (d_model x rank) makes c = x D, the receiver makes c E + A[token] with its own E and anchor
  * table, all three trained; D starts as U, E as its transpose, the tables of all receivers alike from the seed. With
- * "tied": true (after MAPL, arXiv 2606.05484) D = U and E = U^T stay as they are, and so does the one anchor table, which
- * is subtracted before: nothing of the boundary is trained, so nothing has to be kept equal between stages.
+ * "tied": true (after MAPL, arXiv 2606.05484) D = U and E = U^T stay as they are, and so does the one anchor table,
+ * which is subtracted before: nothing of the boundary is trained, so nothing has to be kept equal between stages.
  */
 #ifndef PLURALIS_MODEL_H
 #define PLURALIS_MODEL_H
