@@ -212,8 +212,8 @@ class Train(unittest.TestCase):
 
     def test_resume_with_other_stages(self):
         out = self.path("out")
-        run = host.start("--text", self.text, "--stages", "4", "--steps", "30", "--compress", "4", "--snapshot-every", "4",
-                         "--out", out, *host.MODEL)
+        run = host.start("--text", self.text, "--stages", "4", "--steps", "30", "--compress", "4",
+                         "--snapshot-every", "4", "--out", out, *host.MODEL)
         for stages, at in ((4, 6), (2, 14), (3, 22)):
             if stages != 4:
                 run = host.start("--resume", "--stages", str(stages), "--out", out)
