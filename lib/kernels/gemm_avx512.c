@@ -7,6 +7,7 @@
 
 #define MR     14
 #define NR     32
+#define AHEAD  4 /* rows of B that few rows of A fetch ahead */
 #define INLINE static inline __attribute__((always_inline))
 
 /* The first n of 16 lanes (n <= 0: none). */
@@ -210,6 +211,10 @@ INLINE void thin_columns(const int rows, const int steps, __mmask16 mask_left, _
   __m512 bv[4][2];
 #pragma GCC unroll 4
   for (int p = 0; p < steps; p++) {
+    if (rows > 1) { /* for one row they are too far: the processor finds long rows by itself */
+      _mm_prefetch((const char *)(b + (p + AHEAD) * ldb), _MM_HINT_T0);
+      _mm_prefetch((const char *)(b + (p + AHEAD) * ldb + 16), _MM_HINT_T0);
+    }
     bv[p][0] = _mm512_maskz_loadu_ps(mask_left, b + p * ldb);
     bv[p][1] = _mm512_maskz_loadu_ps(mask_right, b + p * ldb + 16);
   }

@@ -235,7 +235,6 @@ static void test_steady_state(void **state) {
   uint64_t before, after, bytes_before, bytes_after;
   pipe_config c = pipe_defaults(4);
   c.codec = "int4";
-  c.snapshot_every = 4;
   pipe_open(&p, &c);
   pipe_train(&p, 8);
   pipe_train(&p, 16); /* queues and pools have reached their largest size */
