@@ -75,8 +75,11 @@ static void edge(const plr__gemm_strip *s, const float *b, float *c, int64_t col
 typedef void tile_fn(const plr__tile512 *t);
 
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverlength-strings" /* of the assembly */
 EACH_HEIGHT(PLR_TILE_FUNCTION)
 EACH_HEIGHT(PLR_TILE_PACK_FUNCTION)
+#pragma GCC diagnostic pop
 #define TILE_ENTRY(n) tile_##n,
 #define PACK_ENTRY(n) tile_pack_##n,
 static tile_fn *const tiles[MR] = {EACH_HEIGHT(TILE_ENTRY)};
