@@ -155,17 +155,17 @@ PLR_API plr_status plr_shard_export(plr_shard *shard, uint32_t dtype, plr_sink *
 
 /* ---- snapshots ---------------------------------------------------------------------------------- */
 
-/* Writes a snapshot (lib/shard/SNAPSHOT.md): a safetensors file with the weights under their global names, the optimizer
- * state, the step, and a hash of everything. The sink is committed on success and aborted on failure. Errors:
+/* Writes a snapshot (lib/shard/SNAPSHOT.md): a safetensors file with the weights under their global names, the
+ * optimizer state, the step, and a hash of everything. The sink is committed on success and aborted on failure. Errors:
  * INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference only), NO_MEMORY, the sink's.
  * Since 0.1. */
 PLR_API plr_status plr_shard_save(plr_shard *shard, plr_sink *sink, plr_error *err);
 
 /* Restores the shard's blocks from a snapshot of the same model that holds them all, whatever else it holds, and drops
  * gradients and micro-batches in flight; the shard is unchanged on failure. Reads the ranges of these blocks only; an
- * inference-only shard reads the weights only. What follows has the same bits as if nothing had been stopped. Holds both
- * states for a moment. The source is not closed. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH (another
- * model or other blocks), LIMIT, NO_MEMORY, the source's. Since 0.1. */
+ * inference-only shard reads the weights only. What follows has the same bits as if nothing had been stopped. Holds
+ * both states for a moment. The source is not closed. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH
+ * (another model or other blocks), LIMIT, NO_MEMORY, the source's. Since 0.1. */
 PLR_API plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err);
 
 /* plr_shard_load from `count` snapshots that were saved by shards of any other split of the same model at the same

@@ -65,8 +65,8 @@ typedef struct plr_value {
 #define PLR_NO_VALUE 0xffffffffu
 #define PLR_NO_NODE  0xffffffffu
 
-/* One operation. The operands by op, in the order of `arg`; the result of ADD, MUL, SCALE, BIAS, ROW_ADD and ROPE may be
- * the operand x (or b) itself.
+/* One operation. The operands by op, in the order of `arg`; the result of ADD, MUL, SCALE, BIAS, ROW_ADD and ROPE may
+ * be the operand x (or b) itself.
  *   MATMUL         a, b, c                              layout; accumulate
  *   ADD, MUL       a, b, y
  *   SCALE          x, y                                 scale

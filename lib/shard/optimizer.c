@@ -55,6 +55,7 @@ static float scheduled(const plr_model_info *info, double peak, uint64_t done) {
       info->schedule == PLR_SCHEDULE_WSD ? info->steps - info->decay_steps : info->warmup_steps;
   uint64_t past = done > flat ? done - flat : 0, span = info->steps - flat;
   double progress = past < span ? (double)past / (double)span : 1.0;
+  if (done < flat) progress = 0.0;
   if (info->schedule == PLR_SCHEDULE_LINEAR || info->schedule == PLR_SCHEDULE_WSD)
     scale = 1.0 - (1.0 - floor) * progress;
   if (info->schedule == PLR_SCHEDULE_COSINE) {

@@ -69,6 +69,8 @@ class ModelInfo(NamedTuple):
     momentum_decay: float
     muon_lr: float
     muon_momentum: float
+    format: int
+    z_loss: float
 
     @classmethod
     def of(cls, c):
@@ -112,6 +114,8 @@ class ModelInfo(NamedTuple):
             c.momentum_decay,
             c.muon_lr,
             c.muon_momentum,
+            c.format,
+            c.z_loss,
         )
 
 

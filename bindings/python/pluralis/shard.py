@@ -191,7 +191,7 @@ class Shard(Handle):
         return sums
 
     def step_global(self, sums: Sequence[float]) -> None:
-        """step, its gradient limited by the sums of all blocks of the model in order (of every shard's gradient_sums)."""
+        """step, its gradient limited by the sums of all blocks of the model in order (every shard's gradient_sums)."""
         array_ = (ctypes.c_double * len(sums))(*sums)
         status = self._call(C.plr_shard_step_global, array_, len(sums))
         if status:

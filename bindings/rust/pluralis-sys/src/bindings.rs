@@ -20,6 +20,30 @@ pub const PLR_DTYPE_I32: u32 = 4;
 pub const PLR_DTYPE_U8: u32 = 5;
 pub const PLR_BOUNDARY_DENSE: u32 = 0;
 pub const PLR_BOUNDARY_SUBSPACE: u32 = 1;
+pub const PLR_BOUNDARY_PROJECTOR: u32 = 2;
+pub const PLR_PART_EMBED: u32 = 1;
+pub const PLR_PART_BLOCK: u32 = 2;
+pub const PLR_PART_HEAD: u32 = 3;
+pub const PLR_LAYER_EMBEDDING: u32 = 1;
+pub const PLR_LAYER_POSITIONS: u32 = 2;
+pub const PLR_LAYER_LINEAR: u32 = 3;
+pub const PLR_LAYER_RMSNORM: u32 = 4;
+pub const PLR_LAYER_LAYERNORM: u32 = 5;
+pub const PLR_LAYER_ROPE: u32 = 6;
+pub const PLR_LAYER_ATTENTION: u32 = 7;
+pub const PLR_LAYER_SILU: u32 = 8;
+pub const PLR_LAYER_GELU: u32 = 9;
+pub const PLR_LAYER_GELU_TANH: u32 = 10;
+pub const PLR_LAYER_RELU2: u32 = 11;
+pub const PLR_LAYER_SWIGLU: u32 = 12;
+pub const PLR_LAYER_ADD: u32 = 13;
+pub const PLR_LAYER_MUL: u32 = 14;
+pub const PLR_LAYER_SCALE: u32 = 15;
+pub const PLR_LAYER_MOE: u32 = 16;
+pub const PLR_SCALING_NONE: u32 = 0;
+pub const PLR_SCALING_LINEAR: u32 = 1;
+pub const PLR_SCALING_LLAMA3: u32 = 2;
+pub const PLR_SCALING_YARN: u32 = 3;
 pub const PLR_SCHEDULE_CONSTANT: u32 = 0;
 pub const PLR_SCHEDULE_LINEAR: u32 = 1;
 pub const PLR_SCHEDULE_COSINE: u32 = 2;
@@ -400,6 +424,8 @@ pub struct plr_model_info {
     pub momentum_decay: f32,
     pub muon_lr: f32,
     pub muon_momentum: f32,
+    pub format: u32,
+    pub z_loss: f32,
 }
 extern "C" {
     pub fn plr_model_from_json(
@@ -457,6 +483,86 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_model_block_cost(model: *const plr_model, block: u32) -> u64;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_builder {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_op_desc {
+    pub struct_size: u32,
+    pub op: u32,
+    pub in_: *const ::std::os::raw::c_char,
+    pub in2: *const ::std::os::raw::c_char,
+    pub in3: *const ::std::os::raw::c_char,
+    pub out: *const ::std::os::raw::c_char,
+    pub name: *const ::std::os::raw::c_char,
+    pub cols: u32,
+    pub bias: u32,
+    pub write: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    pub window: u32,
+    pub count: u32,
+    pub experts: u32,
+    pub top_k: u32,
+    pub act: u32,
+    pub renormalise: u32,
+    pub scaling: u32,
+    pub original: u32,
+    pub reserved: [u32; 2usize],
+    pub std: f64,
+    pub down_std: f64,
+    pub eps: f64,
+    pub theta: f64,
+    pub balance: f64,
+    pub scale: f64,
+    pub factor: f64,
+    pub low_freq: f64,
+    pub high_freq: f64,
+    pub beta_fast: f64,
+    pub beta_slow: f64,
+    pub attention_factor: f64,
+}
+extern "C" {
+    pub fn plr_op_desc_init(desc: *mut plr_op_desc, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_builder_create(
+        ctx: *mut plr_context,
+        text: *const ::std::os::raw::c_char,
+        len: usize,
+        out: *mut *mut plr_builder,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_destroy(builder: *mut plr_builder);
+}
+extern "C" {
+    pub fn plr_builder_begin(
+        builder: *mut plr_builder,
+        part: u32,
+        repeat: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_op(
+        builder: *mut plr_builder,
+        desc: *const plr_op_desc,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_build(
+        builder: *mut plr_builder,
+        out: *mut *mut plr_model,
+        err: *mut plr_error,
+    ) -> plr_status;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
