@@ -164,8 +164,8 @@ def boundaries(dense):
             continue
         rows = turns([worker])
         speed = seq * batch / median(r[0][0] for r in rows)
-        print_line("train/4x768/T%d/B%d/%s" % (seq, batch, label), speed, "tokens/s", "our dense model", dense, speed / dense,
-                   rates(worker, rows))
+        print_line("train/4x768/T%d/B%d/%s" % (seq, batch, label), speed, "tokens/s", "our dense model", dense,
+                   speed / dense, rates(worker, rows))
         worker.close()
 
 
