@@ -175,6 +175,8 @@ INLINE __m512 four_rows(const float *from, int64_t ld) {
 /* 16 rows of 16 at `from` become 16 columns of a panel: a whole cache line of each row at a time, for rows whose
  * stride is a multiple of 4 KiB share the same few cache sets, and a line would not survive until asked for again. */
 INLINE void transpose_16x16(const float *from, int64_t ld, float *to) {
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) _mm_prefetch((const char *)(from + i * ld + 48), _MM_HINT_T0);
 #pragma GCC unroll 4
   for (int i = 0; i < 16; i += 4) {
     const __m512 r0 = four_rows(from + i, ld), r1 = four_rows(from + ld + i, ld);
