@@ -20,11 +20,21 @@
  * each block's gradient; with "clip_scope": "global" that of the whole model's. Schedule "wsd" (warm-up, stable, decay)
  * has "decay_steps": constant, then linear down to min_lr_ratio in the last decay_steps steps.
  *
+ * "vocab" may also be a whole number: then the tokens are the host's. Format 2 ("pluralis-model/2") replaces family,
+ * heads .. embed_std by "embed", "blocks" and "head", lists of operations (lib/model/BLOCKS.md), for blocks that no
+ * family has; its `train` has "z_loss" besides, a weight of the squared log of the softmax sum (PaLM, arXiv
+ * 2204.02311).
+ *
  * Boundary operations run at every cut whether or not the model is split there, so one shard and four shards give
  * the same bits. `dense` sends the residual stream as it is and may be cut at any block. `subspace` (Subspace
  * Networks, arXiv 2506.01260, in the reparametrised form) keeps the residual stream of all blocks before the last
  * cut in A[token] + span(U): what crosses is (x - A[token]) U, `rank` values a token; U (d_model x rank,
  * orthonormal) and the anchor rows A[token] are made from the seed. Blocks from the last cut on are full rank.
+ * `projector` ({"kind": "projector", "rank": 8, "seed": 7, "anchor_std": 0.02, "tied": false}) asks nothing of the
+ * blocks: the sender's D (d_model x rank) makes c = x D, the receiver makes c E + A[token] with its own E and anchor
+ * table, all three trained; D starts as U, E as its transpose, the tables of all receivers alike from the seed. With
+ * "tied": true (after MAPL, arXiv 2606.05484) D = U and E = U^T stay as they are, and so does the one anchor table,
+ * which is subtracted before: nothing of the boundary is trained, so nothing has to be kept equal between stages.
  */
 #ifndef PLURALIS_MODEL_H
 #define PLURALIS_MODEL_H
@@ -173,7 +183,20 @@ PLR_API int32_t plr_model_can_cut(const plr_model *model, uint32_t p);
  * embedding, the last one the output head. These integers are the ledger's units. 0 when out of range. Since 0.1. */
 PLR_API uint64_t plr_model_block_cost(const plr_model *model, uint32_t block);
 
-/* ---- builder ---------------------------------------------------------------------------------- */
+/* ---- builder ----------------------------------------------------------------------------------
+ *
+ * A model of format 2 from C, operation by operation; what comes out, hash included, is what the same manifest in JSON
+ * gives. Lists are begun in the order embed, one or more kinds of block, head:
+ *
+ *   plr_builder_create(ctx, text, len, &b, err)            name, vocab, d_model, seed, cuts, boundary, train
+ *   plr_builder_begin(b, PLR_PART_EMBED, 1, err); plr_builder_op(b, &embedding, err)
+ *   plr_builder_begin(b, PLR_PART_BLOCK, 4, err); plr_builder_op(b, &norm, err); ...
+ *   plr_builder_begin(b, PLR_PART_HEAD, 1, err);  plr_builder_op(b, &linear, err)
+ *   plr_builder_build(b, &model, err); plr_builder_destroy(b)
+ */
+
+/* A model that is being described. */
+typedef struct plr_builder plr_builder;
 
 /* One operation of a block, embedding or head: the keys of lib/model/BLOCKS.md as members. Members that the operation
  * does not have must be 0 or NULL. Strings are copied. */
@@ -196,6 +219,25 @@ typedef struct plr_op_desc {
 
 /* Fills *desc with zeros. struct_size: sizeof(plr_op_desc) as compiled. Since 0.1. */
 PLR_API void plr_op_desc_init(plr_op_desc *desc, uint32_t struct_size);
+
+/* text: a manifest of format 2 without "embed", "blocks" and "head" (len bytes, copied). Errors: MALFORMED, LIMIT,
+ * UNSUPPORTED, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_builder_create(plr_context *ctx, const char *text, size_t len, plr_builder **out,
+                                      plr_error *err);
+PLR_API void plr_builder_destroy(plr_builder *builder);
+
+/* Begins a list and ends the one before. part: PLR_PART_*; repeat: how many such blocks follow one another (1 for embed
+ * and head). Errors are named as in the manifest ("manifest.blocks[0].ops[3].cols"): MALFORMED, INVALID_ARGUMENT
+ * (order), INVALID_STATE, NO_MEMORY. A list that is refused spoils the builder. Since 0.1. */
+PLR_API plr_status plr_builder_begin(plr_builder *builder, uint32_t part, uint32_t repeat, plr_error *err);
+
+/* Appends an operation; one that is refused changes nothing. Errors: MALFORMED (a number out of bounds, a value that is
+ * not there, columns that do not fit), INVALID_ARGUMENT, INVALID_STATE, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_builder_op(plr_builder *builder, const plr_op_desc *desc, plr_error *err);
+
+/* Checks the whole and gives the model. Afterwards the builder can only be destroyed. Errors: as plr_model_from_json,
+ * INVALID_STATE. Since 0.1. */
+PLR_API plr_status plr_builder_build(plr_builder *builder, plr_model **out, plr_error *err);
 
 /* ---- corpus ----------------------------------------------------------------------------------- */
 

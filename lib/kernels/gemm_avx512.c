@@ -72,6 +72,9 @@ static void edge(const plr__gemm_strip *s, const float *b, float *c, int64_t col
 #undef CASE
 }
 
+/* The assembly of a tile is one string, longer than the 4095 characters every compiler must take; gcc and clang do. */
+#pragma GCC diagnostic ignored "-Woverlength-strings"
+
 typedef void tile_fn(const plr__tile512 *t);
 
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)

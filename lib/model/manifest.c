@@ -86,11 +86,12 @@ static const field root_fields[] = {
 static const field designed_fields[] = {
     OTHER("format"),   {"name", FIELD_NAME, 0, 0, 0, NULL, 0},
     OTHER("vocab"),    U32(d_model, 1, MAX_DIM),
-    U64("seed", seed), OTHER("embed"),
+    U64("seed", seed), OTHER("cuts"),
+    OTHER("boundary"), OTHER("train"),
+    OTHER("embed"), /* the last three are not in the text when a builder writes them */
     OTHER("blocks"),   OTHER("head"),
-    OTHER("cuts"),     OTHER("boundary"),
-    OTHER("train"),
 };
+#define PARTS 3
 
 static const field dense_fields[] = {ENUM("kind", boundary, boundaries)};
 
@@ -323,31 +324,36 @@ static plr_status read_vocab(plr_reading *r, const json_t *v, uint32_t *symbols)
   return PLR_OK;
 }
 
-/* A family's numbers, or the operations a designer wrote: in both cases a program. */
-static plr_status read_blocks(plr_reading *r, const json_t *root, plr_context *ctx) {
+/* Format and the keys of the root; from_c: the operations come from a builder. */
+static plr_status read_root(plr_reading *r, const json_t *root, plr_context *ctx, int from_c) {
   plr_manifest *m = r->m;
   uint32_t symbols = 0;
-  if (m->format == 1)
-    PLR_TRY(read_object(r, "manifest", root, root_fields, PLR_COUNT_OF(root_fields)));
-  else
-    PLR_TRY(read_object(r, "manifest", root, designed_fields, PLR_COUNT_OF(designed_fields)));
-  PLR_TRY(read_vocab(r, json_object_get(root, "vocab"), &symbols));
-  plr__program_init(&m->program, ctx, m->d_model, symbols);
-  if (m->format == 1) {
-    PLR_TRY(check_shape(r));
-    return plr__llama_program(m, r->err);
-  }
-  PLR_TRY(plr__read_program(r, root));
-  m->blocks = m->program.block_count;
-  return PLR_OK;
-}
-
-static plr_status read_manifest(plr_reading *r, const json_t *root, plr_context *ctx) {
   if (!json_is_object(root)) return plr__wrong_type(r, "manifest", "", "an object", root);
   const json_t *format = json_object_get(root, "format");
   if (!format) return plr__refuse(r, PLR_ERR_MALFORMED, "manifest", "format", "is missing");
   PLR_TRY(read_field(r, "manifest", &format_field, format));
-  PLR_TRY(read_blocks(r, root, ctx));
+  if (from_c && m->format != 2)
+    return plr__refuse(r, PLR_ERR_UNSUPPORTED, "manifest", "format", "a builder takes format 2");
+  if (m->format == 1)
+    PLR_TRY(read_object(r, "manifest", root, root_fields, PLR_COUNT_OF(root_fields)));
+  else
+    PLR_TRY(read_object(r, "manifest", root, designed_fields,
+                        PLR_COUNT_OF(designed_fields) - (from_c ? PARTS : 0)));
+  PLR_TRY(read_vocab(r, json_object_get(root, "vocab"), &symbols));
+  plr__program_init(&m->program, ctx, m->d_model, symbols);
+  return PLR_OK;
+}
+
+/* A family's numbers, or the operations a designer wrote: in both cases a program. */
+static plr_status read_blocks(plr_reading *r, const json_t *root) {
+  if (r->m->format == 2) return plr__read_program(r, root);
+  PLR_TRY(check_shape(r));
+  return plr__llama_program(r->m, r->err);
+}
+
+/* What needs the number of blocks. */
+static plr_status read_rest(plr_reading *r, const json_t *root) {
+  r->m->blocks = r->m->program.block_count;
   PLR_TRY(read_cuts(r, json_object_get(root, "cuts")));
   PLR_TRY(read_boundary(r, json_object_get(root, "boundary")));
   PLR_TRY(read_train(r, json_object_get(root, "train")));
@@ -358,25 +364,54 @@ void plr__manifest_release(plr_manifest *m) {
   plr__program_release(&m->program);
 }
 
-plr_status plr__manifest_read(plr_context *ctx, const char *json, size_t len, plr_manifest *out,
-                              plr_error *err) {
-  memset(out, 0, sizeof *out);
+static plr_status parse(plr_context *ctx, const char *json, size_t len, json_t **root,
+                        plr_error *err) {
   uint64_t most = PLR_MIN(plr__max_file(ctx), PLR_MANIFEST_MAX);
   if (len > most)
     return plr__fail(err, PLR_ERR_LIMIT, "manifest", "%zu bytes; at most %llu are read", len,
                      (unsigned long long)most);
   json_error_t bad;
-  json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, &bad);
-  if (!root) {
-    if (json_error_code(&bad) == json_error_out_of_memory) return plr__no_memory(err, "manifest");
-    char where[64];
-    size_t offset = bad.position > 0 ? (size_t)bad.position : 0;
-    plr__manifest_where(json, len, offset, where);
-    return plr__fail_at(err, PLR_ERR_MALFORMED, where, offset, "line %d, column %d: %s", bad.line,
-                        bad.column, bad.text);
-  }
+  *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, &bad);
+  if (*root) return PLR_OK;
+  if (json_error_code(&bad) == json_error_out_of_memory) return plr__no_memory(err, "manifest");
+  char where[64];
+  size_t offset = bad.position > 0 ? (size_t)bad.position : 0;
+  plr__manifest_where(json, len, offset, where);
+  return plr__fail_at(err, PLR_ERR_MALFORMED, where, offset, "line %d, column %d: %s", bad.line,
+                      bad.column, bad.text);
+}
+
+plr_status plr__manifest_read(plr_context *ctx, const char *json, size_t len, plr_manifest *out,
+                              plr_error *err) {
+  json_t *root = NULL;
+  memset(out, 0, sizeof *out);
+  PLR_TRY(parse(ctx, json, len, &root, err));
   plr_reading r = {out, err};
-  plr_status st = read_manifest(&r, root, ctx);
+  plr_status st = read_root(&r, root, ctx, 0);
+  if (st == PLR_OK) st = read_blocks(&r, root);
+  if (st == PLR_OK) st = read_rest(&r, root);
+  json_decref(root);
+  return st;
+}
+
+plr_status plr__manifest_begin(plr_context *ctx, const char *json, size_t len, plr_manifest *out,
+                               plr_error *err) {
+  json_t *root = NULL;
+  memset(out, 0, sizeof *out);
+  PLR_TRY(parse(ctx, json, len, &root, err));
+  plr_reading r = {out, err};
+  plr_status st = read_root(&r, root, ctx, 1);
+  json_decref(root);
+  return st;
+}
+
+plr_status plr__manifest_finish(plr_context *ctx, const char *json, size_t len, plr_manifest *m,
+                                plr_error *err) {
+  json_t *root = NULL;
+  PLR_TRY(plr__program_finish(&m->program, err));
+  PLR_TRY(parse(ctx, json, len, &root, err));
+  plr_reading r = {m, err};
+  plr_status st = read_rest(&r, root);
   json_decref(root);
   return st;
 }

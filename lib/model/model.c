@@ -48,14 +48,28 @@ static plr_status fill_work(plr_model *model, plr_error *err) {
   for (uint32_t i = 0; i < g.param_count; i++)
     model->info.parameters += (uint64_t)g.params[i].rows * (uint64_t)g.params[i].cols;
   plr__graph_release(&g);
+  for (uint32_t b = 0; b < model->info.blocks; b++)
+    if (model->cost[b] == 0) /* units of work pay: a block without any could not be paid for */
+      return plr__fail(err, PLR_ERR_MALFORMED, "manifest.blocks",
+                       "block %u does no work that is counted: neither product nor attention", b);
   return PLR_OK;
 }
 
-static plr_status fill(plr_model *model, const char *json, size_t len, plr_error *err) {
-  PLR_TRY(plr__manifest_read(model->ctx, json, len, &model->manifest, err));
+plr_status plr__model_complete(plr_model *model, plr_error *err) {
+  plr_fpenv saved = plr__fpenv_enter();
   fill_info(model);
-  PLR_TRY(fill_hash(model, err));
-  return fill_work(model, err);
+  plr_status st = fill_hash(model, err);
+  if (st == PLR_OK) st = fill_work(model, err);
+  plr__fpenv_leave(saved);
+  return st;
+}
+
+plr_model *plr__model_new(plr_context *ctx) {
+  plr_model *model = plr__calloc(ctx, 1, sizeof *model);
+  if (!model) return NULL;
+  model->ctx = plr__context_ref(ctx);
+  atomic_init(&model->refs, 1);
+  return model;
 }
 
 plr_status plr_model_from_json(plr_context *ctx, const char *json, size_t len, plr_model **out,
@@ -64,13 +78,12 @@ plr_status plr_model_from_json(plr_context *ctx, const char *json, size_t len, p
   *out = NULL;
   if (!ctx || (!json && len > 0))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "model", "context or text is NULL");
-  plr_model *model = plr__calloc(ctx, 1, sizeof *model);
+  plr_model *model = plr__model_new(ctx);
   if (!model) return plr__no_memory(err, "model");
-  model->ctx = plr__context_ref(ctx);
-  atomic_init(&model->refs, 1);
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = fill(model, json ? json : "", len, err);
+  plr_status st = plr__manifest_read(ctx, json ? json : "", len, &model->manifest, err);
   plr__fpenv_leave(saved);
+  if (st == PLR_OK) st = plr__model_complete(model, err);
   if (st != PLR_OK) {
     plr__model_unref(model);
     return st;

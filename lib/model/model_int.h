@@ -44,10 +44,20 @@ struct plr_model {
   plr_origin origin;
 };
 
+/* A model whose manifest is empty; and what follows once it is read. */
+plr_model *plr__model_new(plr_context *ctx);
+plr_status plr__model_complete(plr_model *model, plr_error *err);
+
 /* Reads and checks the text; *out is complete on PLR_OK only. */
 plr_status plr__manifest_read(plr_context *ctx, const char *json, size_t len, plr_manifest *out,
                               plr_error *err);
 
+/* The same in two steps, for a builder: the text has no embed, blocks and head; they are written into out->program
+ * between the steps. *out is to be released whatever happens. */
+plr_status plr__manifest_begin(plr_context *ctx, const char *json, size_t len, plr_manifest *out,
+                               plr_error *err);
+plr_status plr__manifest_finish(plr_context *ctx, const char *json, size_t len, plr_manifest *m,
+                                plr_error *err);
 void plr__manifest_release(plr_manifest *m);
 
 /* Appends the canonical binary form (README.md). */

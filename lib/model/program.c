@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_PARAMS 64u /* streams of random numbers a block has */
+#define BROKEN       0xffffffffu /* part: a list was refused, nothing can follow */
+#define BLOCK_PARAMS 64u         /* streams of random numbers a block has */
 
 void plr__program_init(plr_program *p, plr_context *ctx, uint32_t d_model, uint32_t vocab) {
   memset(p, 0, sizeof *p);
@@ -180,21 +181,25 @@ static plr_op *list_op(const plr_program *p, uint32_t i) {
 }
 
 /* The newest value of that name. */
-static plr_status resolve(plr_program *p, const plr_layer_key *k, const char *name, uint32_t *out,
-                          plr_error *err) {
+static plr_status resolve(const plr_program *p, const plr_layer_key *k, const char *name,
+                          uint32_t *out, plr_error *err) {
   for (uint32_t i = p->list.count; i-- > 0;) {
-    plr_op *op = list_op(p, i);
-    if (strcmp(op->out, name) != 0) continue;
-    op->uses++;
+    if (strcmp(list_op(p, i)->out, name) != 0) continue;
     *out = i + 1;
     return PLR_OK;
   }
   if (p->part != PLR_PART_EMBED && strcmp(name, "x") == 0) {
-    p->input_uses++;
     *out = 0;
     return PLR_OK;
   }
   return refuse_op(p, k->key, err, "\"%s\" is not a value here", name);
+}
+
+static uint32_t operands_of(uint32_t op) {
+  const plr_layer *layer = plr__layer(op);
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < layer->key_count; i++) count += layer->keys[i].kind == PLR_KEY_VALUE;
+  return count;
 }
 
 static int64_t cols_of(const plr_program *p, uint32_t operand) {
@@ -313,9 +318,8 @@ static plr_status check_name(const plr_program *p, const plr_op *op, plr_error *
   return check_against(p, op, &p->list, err);
 }
 
-static plr_status check_params(plr_program *p, const plr_op *op, plr_error *err) {
-  p->params += params_of(&op->d);
-  if (p->params > BLOCK_PARAMS)
+static plr_status check_params(const plr_program *p, const plr_op *op, plr_error *err) {
+  if (p->params + params_of(&op->d) > BLOCK_PARAMS)
     return refuse_op(p, "", err, "more than %u parameters in a list", BLOCK_PARAMS);
   return *op->name ? check_name(p, op, err) : PLR_OK;
 }
@@ -330,8 +334,8 @@ static void copy_numbers(plr_op_desc *to, const plr_op_desc *from) {
     if (real_at(to, reals[i]) == 0.0) memset((char *)to + reals[i], 0, sizeof(double)); /* no -0 */
 }
 
-static plr_status fill(plr_program *p, const plr_layer *layer, const plr_op_desc *d, plr_op *op,
-                       plr_error *err) {
+static plr_status fill(const plr_program *p, const plr_layer *layer, const plr_op_desc *d,
+                       plr_op *op, plr_error *err) {
   uint32_t operand = 0;
   copy_numbers(&op->d, d);
   for (uint32_t i = 0; i < layer->key_count; i++) {
@@ -355,7 +359,7 @@ static int reserve(plr_context *ctx, void **array, uint32_t count, uint32_t *cap
 }
 
 plr_status plr__program_add(plr_program *p, const plr_op_desc *d, plr_error *err) {
-  if (p->part == 0)
+  if (p->part == 0 || p->part == BROKEN)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "manifest", "an operation outside a part");
   if (p->list.count >= PLR_LIST_MAX)
     return refuse_op(p, "", err, "more than %u operations in a list", PLR_LIST_MAX);
@@ -371,6 +375,7 @@ plr_status plr__program_add(plr_program *p, const plr_op_desc *d, plr_error *err
   memset(op, 0, sizeof *op);
   PLR_TRY(fill(p, layer, d, op, err));
   p->op_count++, p->list.count++;
+  p->params += params_of(&op->d);
   return PLR_OK;
 }
 
@@ -381,21 +386,29 @@ static plr_status find_result(plr_program *p, plr_error *err) {
   uint32_t want = p->part == PLR_PART_HEAD ? p->vocab : p->d_model, i = p->list.count;
   while (i > 0 && strcmp(list_op(p, i - 1)->out, name) != 0) i--;
   if (i == 0) return refuse(p, -1, "", err, "does not make \"%s\"", name);
-  plr_op *op = list_op(p, i - 1);
-  if (op->cols != want)
+  if (list_op(p, i - 1)->cols != want)
     return refuse(p, i - 1, "out", err, "\"%s\" has %lld columns, must have %u", name,
-                  (long long)op->cols, want);
-  op->uses++;
+                  (long long)list_op(p, i - 1)->cols, want);
   p->list.result = i;
   return PLR_OK;
 }
 
+static int is_used(const plr_program *p, uint32_t operand) {
+  if (p->list.result == operand) return 1;
+  for (uint32_t i = operand; i < p->list.count; i++) {
+    const plr_op *op = list_op(p, i);
+    for (uint32_t j = 0; j < operands_of(op->d.op); j++)
+      if (op->in[j] == operand) return 1;
+  }
+  return 0;
+}
+
 /* A result nobody uses has no gradient, nor have the parameters behind it. */
 static plr_status check_used(const plr_program *p, plr_error *err) {
-  if (p->part != PLR_PART_EMBED && p->input_uses == 0)
+  if (p->part != PLR_PART_EMBED && !is_used(p, 0))
     return refuse(p, -1, "", err, "does not use \"x\"");
   for (uint32_t i = 0; i < p->list.count; i++)
-    if (list_op(p, i)->uses == 0)
+    if (!is_used(p, i + 1))
       return refuse(p, i, "out", err, "\"%s\" is not used", list_op(p, i)->out);
   return PLR_OK;
 }
@@ -407,18 +420,18 @@ static int same_ops(const plr_program *p, const plr_op_list *a, const plr_op_lis
 
 /* Two neighbours of the same kind are one, repeated: so that both ways of writing it have one hash. */
 static plr_status end_block(plr_program *p, plr_error *err) {
-  p->block_count += p->list.repeat;
   plr_op_list *last = p->kind_count ? &p->blocks[p->kind_count - 1] : NULL;
   if (last && same_ops(p, last, &p->list)) {
     last->repeat += p->list.repeat;
     p->op_count = p->list.first;
-    return PLR_OK;
+  } else {
+    void *array = p->blocks;
+    if (!reserve(p->ctx, &array, p->kind_count, &p->kind_cap, sizeof *p->blocks))
+      return plr__no_memory(err, "manifest");
+    p->blocks = array;
+    p->blocks[p->kind_count++] = p->list;
   }
-  void *array = p->blocks;
-  if (!reserve(p->ctx, &array, p->kind_count, &p->kind_cap, sizeof *p->blocks))
-    return plr__no_memory(err, "manifest");
-  p->blocks = array;
-  p->blocks[p->kind_count++] = p->list;
+  p->block_count += p->list.repeat;
   return PLR_OK;
 }
 
@@ -426,27 +439,33 @@ static plr_status end_list(plr_program *p, plr_error *err) {
   if (p->part == 0) return PLR_OK;
   PLR_TRY(find_result(p, err));
   PLR_TRY(check_used(p, err));
-  for (uint32_t i = 0; i < p->list.count; i++) memset(list_op(p, i)->out, 0, sizeof p->ops->out);
   uint64_t total = p->total + (uint64_t)p->list.count * p->list.repeat;
   if (total > PLR_PROGRAM_MAX)
     return refuse(p, -1, "", err, "the model has more than %u operations", PLR_PROGRAM_MAX);
-  p->total = (uint32_t)total;
+  for (uint32_t i = 0; i < p->list.count; i++) memset(list_op(p, i)->out, 0, sizeof p->ops->out);
+  if (p->part == PLR_PART_BLOCK) PLR_TRY(end_block(p, err));
   if (p->part == PLR_PART_EMBED) p->embed = p->list;
   if (p->part == PLR_PART_HEAD) p->head = p->list;
-  return p->part == PLR_PART_BLOCK ? end_block(p, err) : PLR_OK;
+  p->total = (uint32_t)total;
+  return PLR_OK;
 }
 
-plr_status plr__program_begin(plr_program *p, uint32_t part, uint32_t repeat, plr_error *err) {
-  int in_order = part == PLR_PART_EMBED   ? p->part == 0
-                 : part == PLR_PART_BLOCK ? p->part == PLR_PART_EMBED || p->part == PLR_PART_BLOCK
-                                          : part == PLR_PART_HEAD && p->part == PLR_PART_BLOCK;
-  if (!in_order)
-    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "manifest",
-                     "parts come in the order embed, blocks, head");
+static int in_order(const plr_program *p, uint32_t part) {
+  switch (part) {
+  case PLR_PART_EMBED:
+    return p->part == 0;
+  case PLR_PART_BLOCK:
+    return p->part == PLR_PART_EMBED || p->part == PLR_PART_BLOCK;
+  default:
+    return part == PLR_PART_HEAD && p->part == PLR_PART_BLOCK;
+  }
+}
+
+static plr_status begin(plr_program *p, uint32_t part, uint32_t repeat, plr_error *err) {
   PLR_TRY(end_list(p, err));
   p->part = part;
   p->written += part == PLR_PART_BLOCK;
-  p->params = p->input_uses = 0;
+  p->params = 0;
   memset(&p->list, 0, sizeof p->list);
   p->list.first = p->op_count, p->list.repeat = part == PLR_PART_BLOCK ? repeat : 1;
   if (p->list.repeat == 0 || p->list.repeat > PLR_MAX_BLOCKS - p->block_count)
@@ -455,11 +474,22 @@ plr_status plr__program_begin(plr_program *p, uint32_t part, uint32_t repeat, pl
   return PLR_OK;
 }
 
+plr_status plr__program_begin(plr_program *p, uint32_t part, uint32_t repeat, plr_error *err) {
+  if (!in_order(p, part))
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "manifest",
+                     "parts come in the order embed, blocks, head");
+  plr_status st = begin(p, part, repeat, err);
+  if (st != PLR_OK) p->part = BROKEN;
+  return st;
+}
+
 plr_status plr__program_finish(plr_program *p, plr_error *err) {
   if (p->part != PLR_PART_HEAD)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "manifest",
                      "embed, blocks and head must be given");
-  return end_list(p, err);
+  PLR_TRY(end_list(p, err));
+  p->part = 0;
+  return PLR_OK;
 }
 
 const plr_op_list *plr__program_block(const plr_program *p, uint32_t block) {

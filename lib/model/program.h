@@ -18,7 +18,6 @@
 typedef struct plr_op {
   plr_op_desc d; /* its numbers; pointers are NULL */
   uint32_t in[3];
-  uint32_t uses; /* operands of the list that name the result, and the list's own result */
   int64_t cols;  /* of the result */
   char name[PLR_OP_NAME_MAX + 1];
   char out[PLR_OUT_NAME_MAX + 1]; /* empty once the list is complete: names of values mean nothing outside */
@@ -46,13 +45,13 @@ typedef struct plr_program {
   uint32_t written;     /* kinds of block as they were written, for messages */
   uint32_t params;      /* of the list */
   plr_op_list list;     /* being written */
-  uint32_t input_uses;  /* of what enters the list */
 } plr_program;
 
 void plr__program_init(plr_program *p, plr_context *ctx, uint32_t d_model, uint32_t vocab);
 void plr__program_release(plr_program *p);
 
-/* Begins a list, which ends the one before: embed, then one or more kinds of block, then head. Errors name the place
+/* A refused operation changes nothing; after another failure the program can only be released.
+ * Begins a list, which ends the one before: embed, then one or more kinds of block, then head. Errors name the place
  * as the manifest does ("manifest.blocks[0].ops[3].cols"). MALFORMED, LIMIT, NO_MEMORY, INVALID_ARGUMENT (order). */
 plr_status plr__program_begin(plr_program *p, uint32_t part, uint32_t repeat, plr_error *err);
 plr_status plr__program_add(plr_program *p, const plr_op_desc *desc, plr_error *err);

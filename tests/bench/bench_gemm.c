@@ -1,6 +1,6 @@
 /* The exact matrix product against the best of OpenBLAS, BLIS and oneDNN on as many threads: the products of a
- * training step (forward NN, input gradient NT, weight gradient TN), and thin ones as in decoding, which are set against
- * the rate at which the weights can be read. */
+ * training step (forward NN, input gradient NT, weight gradient TN), and thin ones as in decoding, which are set
+ * against the rate at which the weights can be read. */
 #include "bench.h"
 
 #include "kernels/kernels.h"

@@ -23,7 +23,7 @@ class ContextTest(unittest.TestCase):
             pluralis.Context(isa="sse9")
 
     def test_memory_limit_is_a_memory_error(self):
-        with pluralis.Context(max_memory=1 << 16) as ctx, pluralis.Model(ctx, MANIFEST) as model:
+        with pluralis.Context(max_memory=1 << 17) as ctx, pluralis.Model(ctx, MANIFEST) as model:
             with self.assertRaises(MemoryError) as caught:
                 pluralis.Shard(ctx, model)
             self.assertIsInstance(caught.exception, errors.EnvironmentFault)

@@ -125,7 +125,7 @@ class ShardTest(unittest.TestCase):
     def test_wrong_tokens(self):
         shard = self.shard()
         for bad, kind in (([1] * 17, errors.ShapeError), ([1] * 19, errors.ShapeError), ([256] * 18, ValueError),
-                          ([-1] * 18, ValueError), ([2 ** 31] * 18, ValueError), (array("f", [1] * 18), ValueError),
+                          ([-257] * 18, ValueError), ([2 ** 31] * 18, ValueError), (array("f", [1] * 18), ValueError),
                           (array("l", [1] * 18), errors.ShapeError), (["a"] * 18, TypeError), (None, TypeError),
                           (5, TypeError)):
             with self.assertRaises(kind, msg=repr(bad)[:40]):

@@ -1,5 +1,6 @@
 /* A model's operations evaluated in float64, from the formulas and without the library's kernels, and a check of what a
- * shard computes against it: the loss, and every gradient by central differences; then the same bits from every split. */
+ * shard computes against it: the loss, and every gradient by central differences; then the same bits from every
+ * split. */
 #ifndef PLR_TESTS_OPS_REFERENCE_H
 #define PLR_TESTS_OPS_REFERENCE_H
 

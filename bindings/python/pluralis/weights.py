@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Tuple, Union
 
 from . import _abi
-from ._handle import Handle, create, need, new_error, sized
+from ._handle import Handle, create, need, new_error, sized, text
 from ._load import C
 from .context import Context
 from .errors import InvalidArgument, failure
@@ -56,8 +56,8 @@ class Weights(Handle):
             self.settle()
 
     def _of_index(self, context, index, opener, kept):
-        text = json.dumps(index) if isinstance(index, Mapping) else index
-        raw = text.encode("utf-8") if isinstance(text, str) else bytes(memoryview(text))
+        given = json.dumps(index) if isinstance(index, Mapping) else index
+        raw = given.encode("utf-8") if isinstance(given, str) else bytes(memoryview(given))
         caught, opened = Caught(), _abi.plr_source_opener()
         self._caught.append(caught)
         all_caught = self._caught  # not self: a cycle with the callback would keep files open
@@ -138,7 +138,8 @@ def write_index(context: Context, files: Mapping[str, Readable], target: Writabl
             sources.append(origin if isinstance(origin, Source) else mine[-1])
             sources[-1]._need_open()
         structs = (_abi.plr_source * len(sources))(*[source.struct for source in sources])
-        names = (ctypes.c_char_p * len(sources))(*[name.encode("utf-8") for name in files])
+        texts = [ctypes.create_string_buffer(text(name, "names")) for name in files]
+        names = (ctypes.c_void_p * len(texts))(*[ctypes.addressof(buffer) for buffer in texts])
         sink = sink_for(context, target)
         with sink:
             status = context._read(C.plr_weights_write_index, names, structs, len(sources), sink.take(), error)

@@ -486,6 +486,11 @@ extern "C" {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct plr_builder {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct plr_op_desc {
     pub struct_size: u32,
     pub op: u32,
@@ -524,6 +529,40 @@ pub struct plr_op_desc {
 }
 extern "C" {
     pub fn plr_op_desc_init(desc: *mut plr_op_desc, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_builder_create(
+        ctx: *mut plr_context,
+        text: *const ::std::os::raw::c_char,
+        len: usize,
+        out: *mut *mut plr_builder,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_destroy(builder: *mut plr_builder);
+}
+extern "C" {
+    pub fn plr_builder_begin(
+        builder: *mut plr_builder,
+        part: u32,
+        repeat: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_op(
+        builder: *mut plr_builder,
+        desc: *const plr_op_desc,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_build(
+        builder: *mut plr_builder,
+        out: *mut *mut plr_model,
+        err: *mut plr_error,
+    ) -> plr_status;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

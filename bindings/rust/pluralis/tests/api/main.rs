@@ -13,3 +13,4 @@ mod shard;
 mod stage;
 mod support;
 mod threads;
+mod weights;
