@@ -134,6 +134,26 @@ def topic(pattern):
     return lambda log, r: ctest("release", log, r, ["-R", "^(test|fuzz)_(%s)" % pattern])
 
 
+EXACT = "kernels|exact|base_records"
+
+
+def aarch64(pattern):
+    """These C tests, cross-built, under qemu-user."""
+    def suite(log, result):
+        status, output = command([os.path.join("tests", "aarch64", "prepare")], log)
+        if status:
+            result.add(failed=1, message="tests/aarch64/prepare failed:\n%s" % output[-2000:])
+            return
+        ctest("aarch64", log, result, ["-j", JOBS, "-R", pattern])
+    return suite
+
+
+def suite_exact(log, result):
+    """On every instruction set of this machine, then on another one's."""
+    topic(EXACT)(log, result)
+    aarch64("^test_(%s)" % EXACT)(log, result)
+
+
 def suite_cuda(log, result):
     """The CUDA plugin on the emulator, the emulator's own tests, and what nvcc made of the plugin."""
     ctest("release", log, result, ["-L", "cuda"])
@@ -174,20 +194,26 @@ SUITES = {
     "cuda": (True, suite_cuda),
     "python": (True, suite_python),
     "rust": (True, built_script("tests/rust/check.py")),
+    "interop": (True, built_script("tests/interop/check.py")),
     "host": (True, suite_host),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
     "asan": (True, lambda log, r: ctest("asan", log, r)),
+    # The bits of another machine: operations, golden vectors and frames, a pinned training run, a ledger's story.
+    "aarch64": (True, aarch64("^test_(%s|base|exchange_golden|ledger_export)" % EXACT)),
     "tsan": (True, lambda log, r: ctest("tsan", log, r, ["-R", "base|kernels|shard|stage|sim"])),
     # By topic, for one who works on it: part of `unit`, `python` and so on, so not in the default run.
-    "exact": (False, topic("kernels|exact|base_records")),
+    "exact": (False, suite_exact),
     "ops": (False, topic("ops|graph")),
-    "families": (False, topic("families|weights")),
+    "families": (False, topic("families|weights|safetensors|config")),
+    # Against PyTorch and transformers, which are not in Debian at a version of use.
+    "torch": (False, built_script("tests/torch/check.py")),
     "snapshot": (False, topic("shard_snapshot|snapshot")),
     "generate": (False, topic("generate|shard_sample")),
     "codec": (False, topic("exchange|codec")),
     "frame": (False, topic("frame")),
     "link": (False, topic("link")),
     "ledger": (False, topic("ledger")),
+    "aarch64-all": (False, aarch64("^(test|fuzz)_")),
     "tsan-all": (False, lambda log, r: ctest("tsan", log, r)),
     "valgrind": (False, valgrind),
 }

@@ -6,13 +6,26 @@
 
 #include "format.h"
 
+static const char *isa_name(uint32_t isa) {
+  switch (isa) {
+  case PLR_ISA_PORTABLE:
+    return "portable";
+  case PLR_ISA_AVX2:
+    return "AVX2";
+  case PLR_ISA_AVX512:
+    return "AVX-512";
+  case PLR_ISA_NEON:
+    return "NEON";
+  default:
+    return "other";
+  }
+}
+
 void finish_settings(struct report *r, const struct options *o, const struct plan *plan,
                      const plr_context *ctx) {
   const plr_model_info *m = &plan->info;
   char rate[FORMAT_CAP], delay[FORMAT_CAP];
   uint32_t version = plr_version();
-  static const char *const isa_names[] = {"portable", "AVX2", "AVX-512"}; /* PLR_ISA_* */
-  uint32_t isa = plr_context_isa(ctx);
   report_setting(r, "library", "libpluralis %u.%u.%u, numeric profile exact", version >> 16,
                  version >> 8 & 255, version & 255);
   report_setting(r, "model",
@@ -28,8 +41,7 @@ void finish_settings(struct report *r, const struct options *o, const struct pla
       (unsigned long long)m->seed);
   report_setting(r, "stages", "%llu processes with %llu thread%s each, %s instructions",
                  (unsigned long long)o->stages, (unsigned long long)o->threads,
-                 o->threads == 1 ? "" : "s",
-                 isa < 3 ? isa_names[isa] : "other");
+                 o->threads == 1 ? "" : "s", isa_name(plr_context_isa(ctx)));
   report_setting(r, "links",
                  "TCP on the loopback device; %s and %s in each direction, shaped in user space",
                  format_rate(rate, o->rate),

@@ -107,10 +107,12 @@ typedef struct plr_executor {
   uint32_t reserved;
 } plr_executor;
 
-/* Instruction sets, for plr_context_options.isa and plr_context_isa. */
+/* Instruction sets, for plr_context_options.isa and plr_context_isa: x86-64's, then Arm's. A context uses the
+ * highest of those its processor has that is not above the option. */
 #define PLR_ISA_PORTABLE 0u
 #define PLR_ISA_AVX2 1u   /* with FMA */
 #define PLR_ISA_AVX512 2u /* F, BW, DQ and VL */
+#define PLR_ISA_NEON 16u  /* of aarch64 */
 #define PLR_ISA_BEST 0xffffffffu
 
 /* What a host lends the library, and the limits it sets. */
@@ -127,7 +129,8 @@ typedef struct plr_context_options {
   uint64_t max_file;       /* largest file read whole (manifest, note), bytes; default 16 MiB */
 } plr_context_options;
 
-/* The host's memory, threads, log and limits, shared by everything that is made with it. */
+/* The host's memory, threads, log and limits, shared by everything that is made with it. In a child made by fork a
+ * context and what was made with it may be used and destroyed; it then computes on the calling thread alone. */
 typedef struct plr_context plr_context;
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_context_options) as compiled. Since 0.1. */

@@ -9,7 +9,11 @@
 
 #include <pluralis/model.h>
 
+#include <pluralis/weights.h>
+
 #include <pluralis/shard.h>
+
+#include <pluralis/generate.h>
 
 #include <pluralis/exchange.h>
 #include <pluralis/link.h>
@@ -17,5 +21,6 @@
 #include <pluralis/stage.h>
 
 #include <pluralis/ledger.h>
+#include <pluralis/tlog.h>
 
 #endif

@@ -33,6 +33,9 @@ struct plr_device {
   plr_context *ctx;
 };
 
+/* 1: its memory is the host's, who may read and write it where it stands. */
+int plr__device_is_host(const plr_device *device);
+
 /* Opens a device by name: "cpu", which is always there, or one of the CUDA plugin's (plugin.h says how they are
  * named). Errors: NOT_FOUND, UNAVAILABLE, UNSUPPORTED, INVALID_ARGUMENT, NO_MEMORY. */
 plr_status plr__device_open(plr_context *ctx, const char *name, plr_device **out, plr_error *err);

@@ -21,7 +21,7 @@ static plr_status cpu_copy(plr_device *device, void *dst, const void *src, size_
 
 static int32_t cpu_supports(const plr_device *device, plr_op_id op) {
   (void)device;
-  return op >= PLR_OP_FILL && op <= PLR_OP_GAUSSIAN;
+  return plr__cpu_supports(op);
 }
 
 static size_t cpu_workspace(plr_device *device, plr_op_id op, const void *args) {
@@ -58,6 +58,10 @@ static const plr_device_vtable cpu_vtable = {
     .synchronize = cpu_synchronize,
     .destroy = cpu_destroy,
 };
+
+int plr__device_is_host(const plr_device *device) {
+  return device->vt == &cpu_vtable;
+}
 
 plr_status plr__cpu_open(plr_context *ctx, plr_device **out, plr_error *err) {
   plr_device *device = plr__calloc(ctx, 1, sizeof *device);

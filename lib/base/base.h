@@ -103,6 +103,11 @@ void plr__buffer_be64(plr_buffer *b, uint64_t v);
 /* The NUL is not counted. */
 plr_status plr__buffer_printf(plr_buffer *b, const char *fmt, ...) PLR_PRINTF(2, 3);
 
+/* ---- files (file.c) --------------------------------------------------------------------------- */
+
+/* Makes the folders above the last part of path, where they are missing; path is as before afterwards. */
+plr_status plr__make_folders(char *path, plr_error *err);
+
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
 static inline uint16_t plr__load_le16(const void *p) {
@@ -214,10 +219,19 @@ static inline uint64_t plr__mulhi64(uint64_t bits, uint64_t range) {
 
 /* ---- threads and floating point -------------------------------------------------------------- */
 
-/* Runs fn(arg, 0) .. fn(arg, n-1). Nested calls run serially. The caller takes part. Every worker
- * runs with the floating-point environment of profile `exact`. */
+/* Runs fn(arg, 0) .. fn(arg, n-1), in any order, on whichever threads have time. Nested calls run serially. The
+ * caller takes part. Every worker runs with the floating-point environment of profile `exact`. In a child made by
+ * fork a context works on the caller's thread alone.
+ *
+ * Who runs a task depends on what else the machine does, so a task's result must not; and operations make more
+ * tasks than there are threads, so that a thread that has lost its processor holds up little. */
 void plr__parallel_for(plr_context *ctx, uint32_t n, void (*fn)(void *arg, uint32_t index),
                        void *arg);
+
+/* The same for tasks that need scratch: lane < plr_context_threads(ctx), and tasks that run at one time have
+ * different lanes. */
+void plr__parallel_lanes(plr_context *ctx, uint32_t n,
+                         void (*fn)(void *arg, uint32_t index, uint32_t lane), void *arg);
 
 /* Sets round to nearest, denormals kept, exceptions masked; returns the old state, which leave
  * restores. */

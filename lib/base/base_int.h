@@ -13,6 +13,20 @@
 
 typedef struct plr_pool plr_pool;
 
+/* Tasks [next, end) that nobody has begun. `next` runs past the end when several ask for the last one. */
+typedef struct plr_run_of_tasks {
+  _Alignas(PLR_ALIGN) _Atomic uint32_t next;
+  uint32_t end;
+} plr_run_of_tasks;
+
+/* One parallel region, on its caller's stack. */
+typedef struct plr_tasks {
+  void (*fn)(void *arg, uint32_t index, uint32_t lane);
+  void *arg;
+  uint32_t lanes;
+  plr_run_of_tasks run[PLR_MAX_THREADS];
+} plr_tasks;
+
 struct plr_context {
   _Atomic uint32_t refs;
   uint32_t isa;
@@ -38,11 +52,11 @@ plr_allocator plr__default_allocator(void);
 plr_status plr__pool_create(plr_context *ctx, uint32_t threads, plr_pool **out, plr_error *err);
 void plr__pool_destroy(plr_context *ctx, plr_pool *pool);
 /* 1 when done; 0 when the pool is taken or belongs to a parent process, and nothing was run. */
-int plr__pool_run(plr_pool *pool, uint32_t n, void (*fn)(void *arg, uint32_t index), void *arg);
+int plr__pool_run(plr_pool *pool, plr_tasks *tasks);
 
-/* Runs [begin, end) on this thread in the exact floating-point environment, marked as inside a
+/* Takes tasks until none is left, on this thread, in the exact floating-point environment, marked as inside a
  * parallel region, so that nested calls run serially. */
-void plr__run_range(void (*fn)(void *arg, uint32_t index), void *arg, uint32_t begin, uint32_t end);
+void plr__tasks_work(plr_tasks *tasks, uint32_t lane);
 
 /* NULL when hashes, checksums and arithmetic behave on this machine; else the name of what does
  * not. */
@@ -52,5 +66,8 @@ const char *plr__selftest(void);
 void plr__text_clean(char *text);
 
 uint32_t plr__crc32c_portable(uint32_t crc, const void *data, size_t len);
+#if defined(__aarch64__)
+uint32_t plr__crc32c_arm(uint32_t crc, const void *data, size_t len); /* needs CRC32 and PMULL */
+#endif
 
 #endif

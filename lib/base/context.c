@@ -29,9 +29,18 @@ static uint32_t detect_isa(void) {
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
     return PLR_ISA_AVX512;
   return PLR_ISA_AVX2;
+#elif defined(__aarch64__)
+  return PLR_ISA_NEON; /* every aarch64 processor has it */
 #else
   return PLR_ISA_PORTABLE;
 #endif
+}
+
+/* The highest that the processor has and the host allows. */
+static uint32_t choose_isa(uint32_t allowed) {
+  const uint32_t best = detect_isa();
+  if (best < PLR_ISA_NEON) return PLR_MIN(allowed, best);
+  return allowed < best ? PLR_ISA_PORTABLE : best;
 }
 
 static plr_status check_options(const plr_context_options *o, plr_error *err) {
@@ -62,7 +71,7 @@ static plr_context *context_alloc(const plr_context_options *o) {
   atomic_init(&ctx->bytes_peak, 0);
   atomic_init(&ctx->allocations, 0);
   atomic_init(&ctx->scratch, NULL);
-  ctx->isa = PLR_MIN(o->isa, detect_isa());
+  ctx->isa = choose_isa(o->isa);
   ctx->threads = o->executor.parallel_for ? o->executor.threads : o->threads;
   ctx->log_level = o->log_level;
   ctx->allocator = a;

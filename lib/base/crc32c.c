@@ -3,8 +3,7 @@
  *
  * Portable path: eight tables of 256 (Kounavis and Berry, "slicing-by-8", 2005). A CRC is linear
  * over GF(2), so each table follows from its values at the eight single bits, and the compiler
- * builds the constants. x86-64 path: the crc32 instruction on three streams at once (its latency is
- * three cycles), which are joined by carry-less multiplication. */
+ * builds the constants. x86-64 and aarch64: the processor's instruction (crc32c_streams.h). */
 #include "base/base_int.h"
 
 #define B(n, bit, v) ((n) & (1u << (bit)) ? (v) : 0u)
@@ -63,39 +62,34 @@ uint32_t plr__crc32c_portable(uint32_t crc, const void *data, size_t len) {
 #include <nmmintrin.h>
 #include <wmmintrin.h>
 
-#define STREAM 1024u /* bytes of each of the three streams */
-/* x^(8n - 33) modulo the polynomial for n = 1024 and 2048 bytes, reflected: 32 less because the
- * crc32 instruction multiplies by x^32, one less because a reflected product is off by one bit. */
-#define SHIFT_1 0x170076fa
-#define SHIFT_2 0xa51b6135
+#define PLR_CRC_TARGET __attribute__((target("sse4.2,pclmul")))
+#define crc_8          _mm_crc32_u8
+#define crc_64         _mm_crc32_u64
 
-__attribute__((target("sse4.2,pclmul"))) static uint64_t shift(uint64_t crc, uint32_t by) {
+PLR_CRC_TARGET static inline uint64_t crc_shift(uint64_t crc, uint32_t by) {
   __m128i product = _mm_clmulepi64_si128(_mm_cvtsi64_si128((int64_t)crc),
                                          _mm_cvtsi64_si128((int64_t)(uint64_t)by), 0);
   return (uint64_t)_mm_cvtsi128_si64(product);
 }
 
-__attribute__((target("sse4.2,pclmul"))) static uint32_t
-crc32c_sse42(uint32_t crc, const void *data, size_t len) {
-  const uint8_t *p = data;
-  uint64_t c = (uint32_t)~crc;
-  for (; len >= 3 * STREAM; len -= 3 * STREAM, p += 3 * STREAM) {
-    uint64_t c1 = 0, c2 = 0;
-    for (size_t i = 0; i < STREAM; i += 8) {
-      c = _mm_crc32_u64(c, plr__load_le64(p + i));
-      c1 = _mm_crc32_u64(c1, plr__load_le64(p + STREAM + i));
-      c2 = _mm_crc32_u64(c2, plr__load_le64(p + 2 * STREAM + i));
-    }
-    c = c2 ^ _mm_crc32_u64(0, shift(c, SHIFT_2) ^ shift(c1, SHIFT_1));
-  }
-  for (; len >= 8; len -= 8, p += 8) c = _mm_crc32_u64(c, plr__load_le64(p));
-  for (; len > 0; len--, p++) c = _mm_crc32_u8((uint32_t)c, *p);
-  return ~(uint32_t)c;
-}
+#include "base/crc32c_streams.h"
 
 uint32_t plr__crc32c(uint32_t crc, const void *data, size_t len) {
   if (__builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul"))
-    return crc32c_sse42(crc, data, len);
+    return crc32c_streams(crc, data, len);
+  return plr__crc32c_portable(crc, data, len);
+}
+
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+/* Bits of AT_HWCAP on Linux for aarch64 (its asm/hwcap.h, which other systems do not have). */
+#define HAS_PMULL (1u << 4)
+#define HAS_CRC32 (1u << 7)
+
+uint32_t plr__crc32c(uint32_t crc, const void *data, size_t len) {
+  const unsigned wanted = HAS_PMULL | HAS_CRC32;
+  if ((getauxval(AT_HWCAP) & wanted) == wanted) return plr__crc32c_arm(crc, data, len);
   return plr__crc32c_portable(crc, data, len);
 }
 

@@ -224,3 +224,16 @@ plr_status plr_sink_open_path(plr_context *ctx, const char *path, plr_sink *out,
   *out = (plr_sink){f, sink_write, sink_commit, sink_abort};
   return PLR_OK;
 }
+
+/* ---- folders ----------------------------------------------------------------------------------- */
+
+plr_status plr__make_folders(char *path, plr_error *err) {
+  for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
+    *slash = 0;
+    int code = mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : errno;
+    plr_status st = code ? fail_code(err, status_of(code), path, "make folder", code) : PLR_OK;
+    *slash = '/';
+    PLR_TRY(st);
+  }
+  return PLR_OK;
+}

@@ -104,12 +104,26 @@ static inline void score_tile(const float *x, const float *lanes, int64_t dims, 
 #undef PLR_PUT
 }
 
-/* y[r][lane] = chain over keys j <= t0 + r (and below n) of w[r][j] panel[j][lane]: all rows up to key t0, then the
- * corner under the diagonal. */
+/* The first key that query t sees through a window, 0 being none. */
+static inline int64_t first_key(int64_t window, int64_t t) {
+  return window && t >= window ? t - window + 1 : 0;
+}
+
+/* y[r][lane] = chain over the keys j that query t0 + r sees (below n) of w[r][j] panel[j][lane]: the corner at the
+ * window's edge, all rows up to key t0, then the corner under the diagonal. A window of fewer keys than the tile has
+ * rows is all corner. */
 static inline void rows_tile(const float *w, int64_t ldw, const float *panel, int64_t t0, int64_t n,
-                             float *y) {
+                             int64_t window, float *y) {
   PLR_EACH_ROW(PLR_ZERO_ROW)
-  int64_t j = 0;
+  int64_t j = first_key(window, t0), edge = t0 - window + 1, corner = 0;
+  if (window) corner = window < PLR_ROWS ? n : edge + PLR_ROWS - 1;
+  for (; j < corner; j++) {
+    v16 b = v16_load(panel + 16 * j);
+#define PLR_STEP(r)                                                                                \
+  if (edge + r <= j && j <= t0 + r) c##r = v16_fma(v16_set1(w[r * ldw + j]), b, c##r);
+    PLR_EACH_ROW(PLR_STEP)
+#undef PLR_STEP
+  }
   for (; j <= t0; j++) {
     v16 b = v16_load(panel + 16 * j);
 #define PLR_STEP(r) c##r = v16_fma(v16_set1(w[r * ldw + j]), b, c##r);
@@ -130,14 +144,19 @@ static inline void rows_tile(const float *w, int64_t ldw, const float *panel, in
 }
 
 /* Continues c[r][lane], the chain of key j0 + r over queries t0 .. t0+n-1 that see it: w[t][r] panel[t][lane]. As
- * j0 and t0 are multiples of the tile's rows, the first query sees all of the keys or only the first. */
+ * j0 and t0 are multiples of the tile's rows, the first query sees all of the keys or only the first, when there is no
+ * window. */
 static inline void keys_tile(const float *w, int64_t ldw, const float *panel, int64_t j0,
-                             int64_t t0, int64_t n, float *c) {
+                             int64_t t0, int64_t n, int64_t window, float *c) {
   PLR_EACH_ROW(PLR_LOAD_ROW)
-  int64_t t = j0 < t0 ? 0 : j0 - t0;
-  if (j0 >= t0) {
+  int64_t t = j0 < t0 ? 0 : j0 - t0, edge = j0 + window - t0, all = n;
+  if (window && window < PLR_ROWS)
+    all = t;
+  else if (window && edge < n)
+    all = edge;
+  if (j0 >= t0 && all > t) {
   PLR_UNROLL_16
-    for (int64_t d = 0; d < PLR_ROWS - 1 && t < n; d++, t++) { /* t0 + t = j0 + d */
+    for (int64_t d = 0; d < PLR_ROWS - 1 && t < all; d++, t++) { /* t0 + t = j0 + d */
       v16 b = v16_load(panel + 16 * t);
 #define PLR_STEP(r)                                                                                \
   if (r <= d) c##r = v16_fma(v16_set1(w[t * ldw + r]), b, c##r);
@@ -145,9 +164,16 @@ static inline void keys_tile(const float *w, int64_t ldw, const float *panel, in
 #undef PLR_STEP
     }
   }
-  for (; t < n; t++) {
+  for (; t < all; t++) {
     v16 b = v16_load(panel + 16 * t);
 #define PLR_STEP(r) c##r = v16_fma(v16_set1(w[t * ldw + r]), b, c##r);
+    PLR_EACH_ROW(PLR_STEP)
+#undef PLR_STEP
+  }
+  for (; t < n && t < edge + PLR_ROWS - 1; t++) { /* only with a window: without one all = n */
+    v16 b = v16_load(panel + 16 * t);
+#define PLR_STEP(r)                                                                                \
+  if (j0 + r <= t0 + t && t < edge + r) c##r = v16_fma(v16_set1(w[t * ldw + r]), b, c##r);
     PLR_EACH_ROW(PLR_STEP)
 #undef PLR_STEP
   }
@@ -158,13 +184,14 @@ static inline void keys_tile(const float *w, int64_t ldw, const float *panel, in
 
 /* Row t of out, for n queries from t0: the sum over the keys it sees of w[t][j] times row j of the panels, divided by
  * row_sum[t] unless that is NULL. */
-static void weighted_rows(const float *w, int64_t ldw, const float *panels, int64_t seq,
-                          int64_t dims, int64_t t0, int64_t n, const float *row_sum, float *out,
-                          int64_t ldo) {
+static void weighted_rows(const plr_attention_args *a, const float *w, int64_t ldw,
+                          const float *panels, int64_t t0, int64_t n, const float *row_sum,
+                          float *out, int64_t ldo) {
+  int64_t dims = a->head_dim;
   for (int64_t t = 0; t < n; t += PLR_ROWS)
     for (int64_t i = 0; i < dims; i += 16) {
       float y[16 * PLR_ROWS];
-      rows_tile(w + t * ldw, ldw, panels + i * seq, t0 + t, t0 + n, y);
+      rows_tile(w + t * ldw, ldw, panels + i * a->seq, t0 + t, t0 + n, a->window, y);
       for (int64_t r = 0; r < PLR_ROWS && t + r < n; r++) {
         v16 x = v16_load(y + 16 * r);
         if (row_sum) x = v16_mul(x, v16_set1(1.0f / row_sum[t + r]));
@@ -174,11 +201,13 @@ static void weighted_rows(const float *w, int64_t ldw, const float *panels, int6
 }
 
 /* Scores of n queries from t0 (panels x) against keys [k0, k1), k0 a multiple of 16, where a row sees the group. */
-static void score_block(const float *x, const float *lanes, int64_t dims, float scale, int64_t t0,
-                        int64_t n, int64_t k0, int64_t k1, float *s, int64_t lds) {
+static void score_block(const plr_attention_args *a, const float *x, const float *lanes,
+                        float scale, int64_t t0, int64_t n, int64_t k0, int64_t k1, float *s,
+                        int64_t lds) {
+  int64_t dims = a->head_dim;
   for (int64_t k = k0; k < k1; k += 16)
     for (int64_t t = 0; t < n; t += PLR_ROWS)
-      if (k < t0 + t + PLR_ROWS)
+      if (k < t0 + t + PLR_ROWS && k + 16 > first_key(a->window, t0 + t))
         score_tile(x + 16 * t, lanes + k * dims, dims, scale, s + t * lds + k, lds);
 }
 
@@ -196,14 +225,16 @@ static void attention_block(const plr_attention_args *a, const attention_slot *s
   int64_t row = b * a->seq + t0, column = head * a->head_dim;
   int64_t stats = (b * a->heads + head) * a->seq + t0;
   pack_queries(a->q + row * a->ldq + column, a->ldq, n, a->head_dim, s->q_panels);
-  score_block(s->q_panels, s->k_lanes, a->head_dim, a->scale, t0, n, 0, t0 + n, s->scores, s->lds);
+  score_block(a, s->q_panels, s->k_lanes, a->scale, t0, n, first_key(a->window, t0) / 16 * 16,
+              t0 + n, s->scores, s->lds);
   for (int64_t t = 0; t < n; t++) {
     float *w = s->scores + t * s->lds;
-    float max = row_max(w, t0 + t + 1);
+    int64_t first = first_key(a->window, t0 + t), last = t0 + t + 1;
+    float max = row_max(w, first, last);
     a->row_max[stats + t] = max;
-    a->row_sum[stats + t] = row_exp_sum(w, t0 + t + 1, max, 1);
+    a->row_sum[stats + t] = row_exp_sum(w, first, last, max, 1);
   }
-  weighted_rows(s->scores, s->lds, s->v_panels, a->seq, a->head_dim, t0, n, a->row_sum + stats,
+  weighted_rows(a, s->scores, s->lds, s->v_panels, t0, n, a->row_sum + stats,
                 a->out + row * a->ldo + column, a->ldo);
 }
 
@@ -251,11 +282,12 @@ static void gradient_block(const plr_attention_args *a, const attention_slot *s,
   float delta
       [PLR_ATTENTION_QUERIES]; /* all first: rows of `out` come from far, and so come together */
   for (int64_t t = 0; t < n; t++) delta[t] = row_dot(dout + t * a->ldo, out + t * a->ldo, dims);
-  score_block(s->q_panels, s->k_lanes, dims, a->scale, t0, n, k0, k1, s->scores, s->lds);
-  score_block(s->dout_panels, s->v_lanes, dims, 1.0f, t0, n, k0, k1, s->gradients, s->lds);
+  score_block(a, s->q_panels, s->k_lanes, a->scale, t0, n, k0, k1, s->scores, s->lds);
+  score_block(a, s->dout_panels, s->v_lanes, 1.0f, t0, n, k0, k1, s->gradients, s->lds);
   for (int64_t t = 0; t < n; t++) {
     int64_t seen = t0 + t + 1 < k1 ? t0 + t + 1 : k1;
-    softmax_bwd_row(s->scores + t * s->lds, s->gradients + t * s->lds, k0, seen,
+    int64_t first = first_key(a->window, t0 + t) / 16 * 16;
+    softmax_bwd_row(s->scores + t * s->lds, s->gradients + t * s->lds, first > k0 ? first : k0, seen,
                     a->row_max[stats + t], a->row_sum[stats + t], delta[t], a->scale);
   }
 }
@@ -265,9 +297,9 @@ static void key_gradients(const plr_attention_args *a, const attention_slot *s, 
   int64_t stride = a->seq + PLR_ATTENTION_ROWS;
   for (int64_t j = k0; j < k1; j += PLR_ROWS)
     for (int64_t p = 0; p < s->panels; p++) {
-      keys_tile(s->gradients + j, s->lds, s->q_panels + p * PLR_PANEL, j, t0, n,
+      keys_tile(s->gradients + j, s->lds, s->q_panels + p * PLR_PANEL, j, t0, n, a->window,
                 s->dk + (p * stride + j) * 16);
-      keys_tile(s->scores + j, s->lds, s->dout_panels + p * PLR_PANEL, j, t0, n,
+      keys_tile(s->scores + j, s->lds, s->dout_panels + p * PLR_PANEL, j, t0, n, a->window,
                 s->dv + (p * stride + j) * 16);
     }
 }
@@ -288,14 +320,18 @@ static void attention_bwd(const plr_attention_args *a, float *slot,
   for (int64_t h = part->kv_head * group; h < (part->kv_head + 1) * group; h++)
     for (int64_t t = part->q0; t < part->q1; t += PLR_ATTENTION_QUERIES) {
       int64_t n = part->q1 - t < PLR_ATTENTION_QUERIES ? part->q1 - t : PLR_ATTENTION_QUERIES;
-      int64_t k0 = part->want_queries ? 0 : part->k0;
+      /* Keys in the window of the block's first query, from a whole block on. */
+      int64_t edge = first_key(a->window, t) / PLR_ATTENTION_QUERIES * PLR_ATTENTION_QUERIES;
+      int64_t k0 = part->want_queries || part->k0 < edge ? edge : part->k0;
       int64_t k1 = part->want_queries || part->k1 > t + n ? t + n : part->k1;
+      if (k0 >= k1) break; /* so are the later queries */
       gradient_block(a, &s, part->b, h, t, n, k0, k1);
       if (part->want_queries)
-        weighted_rows(s.gradients, s.lds, s.k_panels, a->seq, dims, t, n, NULL,
+        weighted_rows(a, s.gradients, s.lds, s.k_panels, t, n, NULL,
                       a->dq + (row + t) * a->ldq + h * dims, a->ldq);
       if (part->want_keys)
-        key_gradients(a, &s, t, n, part->k0, part->k1 < t + n ? part->k1 : t + n);
+        key_gradients(a, &s, t, n, k0 > part->k0 ? k0 : part->k0,
+                      part->k1 < t + n ? part->k1 : t + n);
     }
   if (!part->want_keys) return;
   unpack_panels(s.dk, stride, part->k0, part->k1, dims, a->dk + row * a->ldk + column, a->ldk);

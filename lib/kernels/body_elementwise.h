@@ -1,4 +1,4 @@
-/* Sums, gated activation, rotation, AdamW and storage formats: each element on its own. */
+/* Sums, products, look-ups, rotation and storage formats: each element on its own. */
 #ifndef PLR_KERNELS_BODY_ELEMENTWISE_H
 #define PLR_KERNELS_BODY_ELEMENTWISE_H
 
@@ -21,6 +21,35 @@ static void add_range(const void *args, int64_t first, int64_t last) {
   for (int64_t i = first; i < last; i += 16) {
     int n = PLR_TAIL(i, last);
     store_lanes(a->y + i, v16_add(load_lanes(a->a + i, n), load_lanes(a->b + i, n)), n);
+  }
+}
+
+static void mul_range(const void *args, int64_t first, int64_t last) {
+  const plr_add_args *a = (const plr_add_args *)args;
+  for (int64_t i = first; i < last; i += 16) {
+    int n = PLR_TAIL(i, last);
+    store_lanes(a->y + i, v16_mul(load_lanes(a->a + i, n), load_lanes(a->b + i, n)), n);
+  }
+}
+
+static void scale_range(const void *args, int64_t first, int64_t last) {
+  const plr_scale_args *a = (const plr_scale_args *)args;
+  v16 by = v16_set1(a->by);
+  for (int64_t i = first; i < last; i += 16) {
+    int n = PLR_TAIL(i, last);
+    store_lanes(a->y + i, v16_mul(load_lanes(a->x + i, n), by), n);
+  }
+}
+
+static void bias_range(const void *args, int64_t first, int64_t last) {
+  const plr_bias_args *a = (const plr_bias_args *)args;
+  for (int64_t r = first; r < last; r++) {
+    const float *x = a->x + r * a->d;
+    float *y = a->y + r * a->d;
+    for (int64_t i = 0; i < a->d; i += 16) {
+      int n = PLR_TAIL(i, a->d);
+      store_lanes(y + i, v16_add(load_lanes(x + i, n), load_lanes(a->bias + i, n)), n);
+    }
   }
 }
 
@@ -50,49 +79,13 @@ static void embed_bwd_range(const void *args, int64_t first, int64_t last) {
   }
 }
 
-static inline v16 sigmoid(v16 x) {
-  v16 one = v16_set1(1.0f);
-  return v16_div(one, v16_add(one, v16_exp(v16_sub(v16_set1(0.0f), x))));
-}
-
-static void swiglu_range(const void *args, int64_t first, int64_t last) {
-  const plr_swiglu_args *a = (const plr_swiglu_args *)args;
-  for (int64_t r = first; r < last; r++) {
-    const float *gate = a->gate + r * a->ldg, *up = a->up + r * a->ldg;
-    float *h = a->h + r * a->f;
-    for (int64_t i = 0; i < a->f; i += 16) {
-      int n = PLR_TAIL(i, a->f);
-      v16 g = load_lanes(gate + i, n);
-      v16 silu = v16_mul(g, sigmoid(g));
-      store_lanes(h + i, v16_mul(silu, load_lanes(up + i, n)), n);
-    }
-  }
-}
-
-static void swiglu_bwd_range(const void *args, int64_t first, int64_t last) {
-  const plr_swiglu_args *a = (const plr_swiglu_args *)args;
-  v16 one = v16_set1(1.0f);
-  for (int64_t r = first; r < last; r++) {
-    int64_t row = r * a->ldg;
-    const float *dh_row = a->dh + r * a->f;
-    for (int64_t i = 0; i < a->f; i += 16) {
-      int n = PLR_TAIL(i, a->f);
-      v16 g = load_lanes(a->gate + row + i, n), up = load_lanes(a->up + row + i, n);
-      v16 dh = load_lanes(dh_row + i, n);
-      v16 s = sigmoid(g), silu = v16_mul(g, s);
-      v16 slope = v16_fma(silu, v16_sub(one, s), s);
-      store_lanes(a->dgate + row + i, v16_mul(v16_mul(dh, up), slope), n);
-      store_lanes(a->dup + row + i, v16_mul(dh, silu), n);
-    }
-  }
-}
-
 static void rope_range(const void *args, int64_t first, int64_t last) {
   const plr_rope_args *a = (const plr_rope_args *)args;
   int64_t half = a->head_dim / 2;
   v16 sign = v16_set1(a->sign);
   for (int64_t r = first; r < last; r++) {
-    const float *cos_row = a->cos + r % a->seq * half, *sin_row = a->sin + r % a->seq * half;
+    int64_t position = a->positions ? a->positions[r] : r % a->seq;
+    const float *cos_row = a->cos + position * half, *sin_row = a->sin + position * half;
     for (int64_t h = 0; h < a->heads; h++) {
       float *low = a->x + r * a->ldx + h * a->head_dim, *high = low + half;
       for (int64_t i = 0; i < half; i += 16) {
@@ -103,27 +96,6 @@ static void rope_range(const void *args, int64_t first, int64_t last) {
         store_lanes(high + i, v16_fma(x, s, v16_mul(y, c)), n);
       }
     }
-  }
-}
-
-static void adamw_range(const void *args, int64_t first, int64_t last) {
-  const plr_adamw_args *a = (const plr_adamw_args *)args;
-  v16 b1 = v16_set1(a->beta1), rest1 = v16_set1(1.0f - a->beta1);
-  v16 b2 = v16_set1(a->beta2), rest2 = v16_set1(1.0f - a->beta2);
-  v16 scale1 = v16_set1(1.0f / a->correction1), scale2 = v16_set1(1.0f / a->correction2);
-  v16 eps = v16_set1(a->eps), decay = v16_set1(a->weight_decay), lr = v16_set1(a->lr);
-  v16 grad_scale = v16_set1(a->grad_scale);
-  for (int64_t i = first; i < last; i += 16) {
-    int n = PLR_TAIL(i, last);
-    v16 w = load_lanes(a->w + i, n);
-    v16 g = v16_mul(load_lanes(a->g + i, n), grad_scale);
-    v16 m = v16_fma(b1, load_lanes(a->m + i, n), v16_mul(rest1, g));
-    v16 v = v16_fma(b2, load_lanes(a->v + i, n), v16_mul(v16_mul(rest2, g), g));
-    v16 step = v16_add(v16_sqrt(v16_mul(v, scale2)), eps);
-    step = v16_fma(decay, w, v16_div(v16_mul(m, scale1), step));
-    store_lanes(a->w + i, v16_fnma(lr, step, w), n);
-    store_lanes(a->m + i, m, n);
-    store_lanes(a->v + i, v, n);
   }
 }
 

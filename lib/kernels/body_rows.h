@@ -1,107 +1,29 @@
-/* Kernels that reduce over a row by the 16-lane rule: rmsnorm, cross-entropy, sum of squares. */
+/* Kernels that reduce over a row by the 16-lane rule: softmax, cross-entropy, sum of squares. */
 #ifndef PLR_KERNELS_BODY_ROWS_H
 #define PLR_KERNELS_BODY_ROWS_H
 
 #include "kernels/body_elementwise.h"
 
-static inline v16 square_lanes(const float *x, int64_t d) {
-  v16 acc = v16_set1(0.0f);
-  int64_t i = 0;
-  for (; i + 16 <= d; i += 16) {
-    v16 v = v16_load(x + i);
-    acc = v16_fma(v, v, acc);
-  }
-  if (i < d) {
-    v16 v = v16_load_n(x + i, (int)(d - i));
-    acc = v16_select(m16_first((int)(d - i)), v16_fma(v, v, acc), acc);
-  }
-  return acc;
+/* The elements [first, last) of a row; the lane of x[i] is i mod 16 wherever the range starts. */
+static inline v16 inside_lanes(int64_t first, int64_t last, int64_t i, v16 next, v16 acc) {
+  if (last - i < 16) next = v16_select(m16_first((int)(last - i)), next, acc);
+  return i < first ? v16_select(m16_first((int)(first - i)), acc, next) : next;
 }
 
-static void rmsnorm_range(const void *args, int64_t first, int64_t last) {
-  const plr_rmsnorm_args *a = (const plr_rmsnorm_args *)args;
-  for (int64_t r = first; r < last; r++) {
-    const float *x = a->x + r * a->d;
-    float *y = a->y + r * a->d;
-    float mean = v16_sum(square_lanes(x, a->d)) / (float)a->d;
-    float inv = 1.0f / sqrtf(mean + a->eps);
-    v16 scale = v16_set1(inv);
-    a->inv_rms[r] = inv;
-    for (int64_t i = 0; i < a->d; i += 16) {
-      int n = PLR_TAIL(i, a->d);
-      v16 v = v16_mul(load_lanes(x + i, n), scale);
-      if (a->gain) v = v16_mul(v, load_lanes(a->gain + i, n));
-      store_lanes(y + i, v, n);
-    }
-  }
-}
-
-/* dy * gain at element i. */
-static inline v16 scaled_gradient(const plr_rmsnorm_args *a, const float *dy, int64_t i, int n) {
-  v16 g = load_lanes(dy + i, n);
-  return a->gain ? v16_mul(g, load_lanes(a->gain + i, n)) : g;
-}
-
-static void rmsnorm_dx_range(const void *args, int64_t first, int64_t last) {
-  const plr_rmsnorm_args *a = (const plr_rmsnorm_args *)args;
-  for (int64_t r = first; r < last; r++) {
-    const float *x = a->x + r * a->d, *dy = a->dy + r * a->d;
-    float *dx = a->dx + r * a->d;
-    v16 acc = v16_set1(0.0f);
-    for (int64_t i = 0; i < a->d; i += 16) {
-      int n = PLR_TAIL(i, a->d);
-      v16 t = v16_fma(scaled_gradient(a, dy, i, n), load_lanes(x + i, n), acc);
-      acc = n == 16 ? t : v16_select(m16_first(n), t, acc);
-    }
-    float inv = a->inv_rms[r];
-    float c = v16_sum(acc) * inv * inv / (float)a->d;
-    v16 scale = v16_set1(inv), projection = v16_set1(c);
-    for (int64_t i = 0; i < a->d; i += 16) {
-      int n = PLR_TAIL(i, a->d);
-      v16 t = v16_fnma(projection, load_lanes(x + i, n), scaled_gradient(a, dy, i, n));
-      t = a->accumulate_dx ? v16_fma(scale, t, load_lanes(dx + i, n)) : v16_mul(scale, t);
-      store_lanes(dx + i, t, n);
-    }
-  }
-}
-
-/* Columns [first, last): one chain over the rows each. */
-static void rmsnorm_dgain_range(const void *args, int64_t first, int64_t last) {
-  const plr_rmsnorm_args *a = (const plr_rmsnorm_args *)args;
-  for (int64_t j = first; j < last; j += 64) {
-    int64_t end = last - j < 64 ? last : j + 64;
-    for (int64_t r = 0; r < a->rows; r++) {
-      const float *x = a->x + r * a->d, *dy = a->dy + r * a->d;
-      v16 scale = v16_set1(a->inv_rms[r]);
-      for (int64_t i = j; i < end; i += 16) {
-        int n = PLR_TAIL(i, end);
-        v16 normed = v16_mul(load_lanes(x + i, n), scale);
-        v16 sum = v16_fma(load_lanes(dy + i, n), normed, load_lanes(a->dgain + i, n));
-        store_lanes(a->dgain + i, sum, n);
-      }
-    }
-  }
-}
-
-static inline float row_max(const float *x, int64_t n) {
+static inline float row_max(const float *x, int64_t first, int64_t last) {
   v16 m = v16_set1(-INFINITY);
-  int64_t i = 0;
-  for (; i + 16 <= n; i += 16) m = v16_max(m, v16_load(x + i));
-  if (i < n) {
-    m16 mask = m16_first((int)(n - i));
-    m = v16_select(mask, v16_max(m, v16_load_n(x + i, (int)(n - i))), m);
-  }
+  for (int64_t i = first / 16 * 16; i < last; i += 16)
+    m = inside_lanes(first, last, i, v16_max(m, load_lanes(x + i, PLR_TAIL(i, last))), m);
   return v16_hmax(m);
 }
 
-/* Sum of exp(x - max); with keep, x becomes its exponentials. */
-static inline float row_exp_sum(float *x, int64_t n, float max, int keep) {
+/* Sum of exp(x - max); with keep, x becomes its exponentials (and below `first`, in its group, anything). */
+static inline float row_exp_sum(float *x, int64_t first, int64_t last, float max, int keep) {
   v16 sum = v16_set1(0.0f), top = v16_set1(max);
-  for (int64_t i = 0; i < n; i += 16) {
-    int lanes = PLR_TAIL(i, n);
+  for (int64_t i = first / 16 * 16; i < last; i += 16) {
+    int lanes = PLR_TAIL(i, last);
     v16 e = v16_exp(v16_sub(load_lanes(x + i, lanes), top));
-    v16 t = v16_add(sum, e);
-    sum = lanes == 16 ? t : v16_select(m16_first(lanes), t, sum);
+    sum = inside_lanes(first, last, i, v16_add(sum, e), sum);
     if (keep) store_lanes(x + i, e, lanes);
   }
   return v16_sum(sum);
@@ -117,11 +39,12 @@ static void xent_range(const void *args, int64_t first, int64_t last) {
       if (a->with_grad) memset(x, 0, (size_t)a->vocab * sizeof *x);
       continue;
     }
-    float max = row_max(x, a->vocab), wanted = x[label] - max;
-    float sum = row_exp_sum(x, a->vocab, max, a->with_grad != 0);
+    float max = row_max(x, 0, a->vocab), wanted = x[label] - max;
+    float sum = row_exp_sum(x, 0, a->vocab, max, a->with_grad != 0);
     a->loss[r] = plr__logf(sum) - wanted;
     if (!a->with_grad) continue;
     float inv = 1.0f / sum;
+    if (a->z_loss != 0.0f) inv *= fmaf(2.0f * a->z_loss, max + plr__logf(sum), 1.0f);
     float hit = (x[label] * inv - 1.0f) * a->scale;
     v16 norm = v16_set1(inv), scale = v16_set1(a->scale);
     for (int64_t i = 0; i < a->vocab; i += 16) {

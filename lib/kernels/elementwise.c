@@ -1,4 +1,4 @@
-/* Fill, sums, table look-ups, gated activation and bf16 storage. */
+/* Fill, sums, products, table look-ups, activations and bf16 storage. */
 #include "kernels/vec_kernels.h"
 
 #include <string.h>
@@ -17,6 +17,30 @@ plr_status plr__cpu_fill(plr_context *ctx, const plr_fill_args *a) {
 plr_status plr__cpu_add(plr_context *ctx, const plr_add_args *a) {
   if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
   plr__partition(ctx, a->n, 16, 1, plr__vec(ctx)->add, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_mul(plr_context *ctx, const plr_add_args *a) {
+  if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->n, 16, 1, plr__vec(ctx)->mul, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_scale(plr_context *ctx, const plr_scale_args *a) {
+  if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->n, 16, 1, plr__vec(ctx)->scale, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_bias(plr_context *ctx, const plr_bias_args *a) {
+  if (a->rows < 0 || a->d < 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->rows, 1, a->d, plr__vec(ctx)->bias, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_bias_bwd(plr_context *ctx, const plr_bias_args *a) {
+  if (a->rows < 0 || a->d < 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->d, 16, a->rows, plr__vec(ctx)->bias_bwd, a);
   return PLR_OK;
 }
 
@@ -66,6 +90,22 @@ plr_status plr__cpu_swiglu(plr_context *ctx, const plr_swiglu_args *a) {
 plr_status plr__cpu_swiglu_bwd(plr_context *ctx, const plr_swiglu_args *a) {
   if (!swiglu_sizes_ok(a)) return PLR_ERR_INVALID_ARGUMENT;
   plr__partition(ctx, a->rows, 1, 4 * a->f, plr__vec(ctx)->swiglu_bwd, a);
+  return PLR_OK;
+}
+
+static int act_ok(const plr_act_args *a) {
+  return a->n >= 0 && a->kind >= PLR_ACT_SILU && a->kind <= PLR_ACT_RELU2;
+}
+
+plr_status plr__cpu_act(plr_context *ctx, const plr_act_args *a) {
+  if (!act_ok(a)) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->n, 16, 4, plr__vec(ctx)->act, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_act_bwd(plr_context *ctx, const plr_act_args *a) {
+  if (!act_ok(a)) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->n, 16, 4, plr__vec(ctx)->act_bwd, a);
   return PLR_OK;
 }
 

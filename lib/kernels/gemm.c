@@ -1,29 +1,40 @@
-/* The exact matrix product: checks, the cut over threads, and the blocks of one part.
+/* The exact matrix product: checks, the cut into tasks, and the blocks of one task.
  *
- * C is cut into a grid of parts, one per thread, that share nothing: a part packs the panels of B it needs into
- * its own slice of `work`, so that no thread ever waits inside a product. Within a part, B is packed block by
- * block (depth x width, it stays in the second-level cache) and row tiles of A sweep over it; a row tile stays in
- * the first-level cache and C is walked along its rows. A is read in place, except where it is stored transposed.
- * After the first block of k, accumulators start from C: the chain goes on. */
+ * C is cut into a grid of parts, several per thread, that share nothing: a part packs the panels of B it needs into
+ * its lane's slice of `work`, so that no thread ever waits inside a product. Within a part, B is packed block by
+ * block (depth x width, it stays in the second-level cache) while the first row tile of A goes over it, and the other
+ * tiles follow; a row tile stays in the first-level cache and C is walked along its rows. A is read in place, except
+ * where it is stored transposed or its rows fall on the same cache sets. After the first block of k, accumulators
+ * start from C: the chain goes on. */
 #include "kernels/gemm_int.h"
 
 #include <string.h>
 
-#define BLOCK_K 192  /* a row tile of A and a panel of B: 4.5 + 12 KiB */
-#define BLOCK_N 1024 /* a block of B: 768 KiB at most */
-#define PACK_M  84   /* rows of a transposed A packed at once: whole tiles of 6 and of 14 */
+#define BLOCK_K 256 /* a row tile of A and a panel of B: 14 + 32 KiB at most */
+#define BLOCK_N 768 /* a block of B: 768 KiB at most */
+#define PACK_M  84  /* rows of a transposed A packed at once: whole tiles of 6 and of 14 */
 
 /* Up to this many rows packing B costs more than it brings: B is read in place, or, when it is stored transposed,
  * each panel is packed and used while it is in the first-level cache. */
 #define FEW_ROWS 64
 
-/* k and columns per call of the thin kernel: these of B stay in the second-level cache, these columns of 8 rows of
- * C in the first-level one. */
-#define THIN_K   256
-#define THIN_COL 512
+/* k and columns per call of the thin kernel. The columns of C are kept together in the lane's scratch, 8 rows of them
+ * in the first-level cache, for in place rows may fall on the same cache sets. */
+#define THIN_K       256
+#define THIN_COL     512
+#define THIN_COL_ONE 4096 /* of a single row: memory is read fastest along it */
 
-/* Fewer multiply-adds than this for each thread are not worth waking it. */
-#define WORK_PER_THREAD 200000
+/* Fewer multiply-adds than this are not worth a task of their own. */
+#define WORK_PER_TASK 200000
+
+/* So many tasks a thread at most, and what one task a thread would cost in per cent when a thread loses its processor
+ * now and then: weighed against what a finer cut packs twice. */
+#define TASKS_PER_THREAD 4
+#define UNEVEN_PERCENT   10
+
+/* Rows of A this many elements apart, or a multiple of it, fall on so few cache sets that a tile of them does not
+ * stay in the first-level cache: they are copied together. */
+#define SAME_SETS 512
 
 #define MAX_DIMENSION ((int64_t)1 << 40)
 #define MAX_ELEMENTS  ((int64_t)1 << 58)
@@ -33,8 +44,9 @@ typedef struct plan {
   const plr__gemm_kernels *kernels;
   int64_t row_parts, col_parts; /* the grid */
   int64_t block_k, block_n;
-  size_t b_bytes, part_bytes; /* of `work`: the block of B, and that with the packed A */
-  int thin;
+  size_t b_bytes, lane_bytes; /* of `work`: the block of B, and that with the packed A */
+  int thin, copy_a;
+  int64_t thin_cols;
 } plan;
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -65,36 +77,47 @@ static int64_t part_cost(const plan *p, int64_t row_parts, int64_t col_parts) {
   const int64_t rows = ceil_div(ceil_div(a->m, mr), row_parts);
   const int64_t panels = ceil_div(ceil_div(a->n, nr), col_parts);
   const int64_t packs_of_a = a->layout == PLR_MATMUL_TN ? ceil_div(panels * nr, BLOCK_N) : 0;
-  return rows * panels * mr + panels * nr + rows * mr * packs_of_a;
+  const int64_t pack_of_b = panels * (a->layout == PLR_MATMUL_NT ? nr : nr / 4);
+  return rows * panels * mr + pack_of_b + rows * mr * packs_of_a;
+}
+
+/* How long the whole takes: the rounds of the threads, and what is lost when they are not even. */
+static int64_t grid_cost(const plan *p, int64_t row_parts, int64_t col_parts, int64_t threads) {
+  const int64_t tasks = row_parts * col_parts;
+  const int64_t cost = ceil_div(tasks, threads) * part_cost(p, row_parts, col_parts);
+  return cost * 100 + cost * UNEVEN_PERCENT * threads / tasks;
 }
 
 static void choose_grid(plan *p, int64_t threads) {
   const plr_matmul_args *a = p->args;
   p->row_parts = p->col_parts = 1;
-  /* In floating point, for the product may exceed 64 bits. */
-  const double work = (double)a->m * (double)a->n * (double)a->k / WORK_PER_THREAD;
-  if (work < (double)threads) threads = (int64_t)work;
   if (threads < 2) return;
+  /* In floating point, for the product may exceed 64 bits. */
+  const double work = (double)a->m * (double)a->n * (double)a->k / WORK_PER_TASK;
+  int64_t most = TASKS_PER_THREAD * threads;
+  if (work < (double)most) most = (int64_t)work;
   if (p->thin) {
-    p->col_parts = PLR_MAX(1, PLR_MIN(threads, a->n / (4 * p->kernels->nr)));
+    p->col_parts = PLR_MAX(1, PLR_MIN(most, a->n / (4 * p->kernels->nr)));
     return;
   }
-  int64_t best = part_cost(p, 1, 1);
-  for (int64_t rows = 1; rows <= threads; rows++) {
-    const int64_t cols = threads / rows, cost = part_cost(p, rows, cols);
-    if (cost >= best) continue;
-    best = cost;
-    p->row_parts = rows;
-    p->col_parts = cols;
-  }
-  p->row_parts = PLR_MIN(p->row_parts, ceil_div(a->m, p->kernels->mr));
-  p->col_parts = PLR_MIN(p->col_parts, ceil_div(a->n, p->kernels->nr));
+  int64_t best = grid_cost(p, 1, 1, threads);
+  const int64_t tiles = ceil_div(a->m, p->kernels->mr), panels = ceil_div(a->n, p->kernels->nr);
+  for (int64_t rows = 1; rows <= PLR_MIN(most, tiles); rows++)
+    for (int64_t cols = 1; cols <= PLR_MIN(most / rows, panels); cols++) {
+      const int64_t cost = grid_cost(p, rows, cols, threads);
+      if (cost >= best) continue;
+      best = cost;
+      p->row_parts = rows;
+      p->col_parts = cols;
+    }
 }
 
 static const plr__gemm_kernels *choose_kernels(plr_context *ctx) {
 #if defined(__x86_64__)
   if (plr_context_isa(ctx) >= PLR_ISA_AVX512) return &plr__gemm_avx512;
   if (plr_context_isa(ctx) >= PLR_ISA_AVX2) return &plr__gemm_avx2;
+#elif defined(__aarch64__)
+  if (plr_context_isa(ctx) >= PLR_ISA_NEON) return &plr__gemm_neon;
 #endif
   (void)ctx;
   return &plr__gemm_portable;
@@ -109,48 +132,81 @@ static void make_plan(plan *p, plr_context *ctx, const plr_matmul_args *a) {
   p->thin = few_rows && a->layout != PLR_MATMUL_NT;
   choose_grid(p, (int64_t)plr_context_threads(ctx));
   if (p->thin) {
-    p->part_bytes = (size_t)round_up(a->m * PLR_MIN(a->k, THIN_K), 16) * sizeof(float);
+    p->thin_cols = a->m == 1 ? THIN_COL_ONE : THIN_COL;
+    p->b_bytes = (size_t)(a->m * p->thin_cols) * sizeof(float); /* here of C */
+    p->lane_bytes = p->b_bytes + (size_t)round_up(a->m * PLR_MIN(a->k, THIN_K), 16) * sizeof(float);
     return;
   }
   const int64_t cols = ceil_div(ceil_div(a->n, nr), p->col_parts) * nr;
   p->block_k = block_size(a->k, BLOCK_K, 16);
   p->block_n = block_size(cols, few_rows ? nr : BLOCK_N, nr);
   p->b_bytes = (size_t)(p->block_k * p->block_n) * sizeof(float);
-  p->part_bytes = p->b_bytes;
-  if (a->layout == PLR_MATMUL_TN)
-    p->part_bytes += (size_t)round_up(PACK_M * p->block_k, 16) * sizeof(float);
+  p->lane_bytes = p->b_bytes;
+  p->copy_a = a->layout != PLR_MATMUL_TN && a->lda % SAME_SETS == 0 && p->block_n > nr;
+  if (p->copy_a || a->layout == PLR_MATMUL_TN)
+    p->lane_bytes += (size_t)round_up(PACK_M * p->block_k, 16) * sizeof(float);
+}
+
+/* Lanes that can be in use at a time, as plr__parallel_lanes gives them out. */
+static size_t lanes(plr_context *ctx, const plan *p) {
+  return (size_t)PLR_MIN((int64_t)plr_context_threads(ctx), p->row_parts * p->col_parts);
 }
 
 size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a) {
   plan p;
   make_plan(&p, ctx, a);
-  return p.part_bytes * (size_t)(p.row_parts * p.col_parts);
+  return p.lane_bytes * lanes(ctx, &p);
+}
+
+/* The parts are as many as threads at most; the sizes are those of make_plan. */
+size_t plr__cpu_matmul_workspace_limit(plr_context *ctx) {
+  const int64_t nr = choose_kernels(ctx)->nr;
+  const int64_t packed = BLOCK_K * (BLOCK_N + nr) + PACK_M * BLOCK_K + 16;
+  const int64_t each = PLR_MAX(packed, FEW_ROWS * (THIN_K + THIN_COL));
+  return (size_t)each * sizeof(float) * plr_context_threads(ctx);
 }
 
 /* ---- one part --------------------------------------------------------------------------------- */
 
 typedef struct part {
   int64_t row, rows, col, cols;
-  float *b, *a; /* room for the packed blocks */
+  float *b, *a; /* the lane's room for the packed blocks */
 } part;
 
-/* All rows of the part against one packed block of B. */
-static void sweep(const plan *p, const part *t, plr__gemm_strip *s, int64_t k0) {
+/* A row tile of A, row `r` of the packed ones or `row` of the matrix. */
+static void place_tile(const plan *p, const part *t, plr__gemm_strip *s, int64_t r, int64_t row,
+                       int64_t k0) {
   const plr_matmul_args *args = p->args;
-  const int transposed = args->layout == PLR_MATMUL_TN;
+  if (args->layout == PLR_MATMUL_TN) {
+    s->a = t->a + r * s->depth;
+    s->row_stride = 1, s->k_stride = s->rows;
+    return;
+  }
+  s->a = args->a + row * args->lda + k0;
+  s->row_stride = args->lda, s->k_stride = 1;
+  if (!p->copy_a) return;
+  for (int64_t i = 0; i < s->rows; i++)
+    memcpy(t->a + i * s->depth, s->a + i * args->lda, (size_t)s->depth * sizeof(float));
+  s->a = t->a, s->row_stride = s->depth;
+}
+
+/* All rows of the part against one block of B. from: where the block is stored when it is not packed yet. */
+static void sweep(const plan *p, const part *t, plr__gemm_strip *s, int64_t k0, const float *from) {
+  const plr_matmul_args *args = p->args;
   float *c = s->c;
   for (int64_t i = 0; i < t->rows; i += PACK_M) {
     const int64_t rows = PLR_MIN(PACK_M, t->rows - i), row = t->row + i;
-    const float *a = transposed ? t->a : args->a + row * args->lda + k0;
-    if (transposed)
+    if (args->layout == PLR_MATMUL_TN)
       p->kernels->pack_rows(args->a + k0 * args->lda + row, args->lda, s->depth, rows, t->a);
     for (int64_t r = 0; r < rows; r += s->rows) {
       s->rows = plr__gemm_tile_rows(rows - r, p->kernels->mr);
-      s->row_stride = transposed ? 1 : args->lda;
-      s->k_stride = transposed ? s->rows : 1;
-      s->a = a + r * (transposed ? s->depth : args->lda);
+      place_tile(p, t, s, r, row + r, k0);
       s->c = c + (i + r) * args->ldc;
-      p->kernels->strip(s);
+      if (from)
+        p->kernels->strip_packing(s, from, args->ldb);
+      else
+        p->kernels->strip(s);
+      from = NULL;
     }
   }
 }
@@ -164,13 +220,16 @@ static void run_packed(const plan *p, const part *t) {
     for (int64_t k = 0; k < args->k; k += p->block_k) {
       s.depth = PLR_MIN(p->block_k, args->k - k);
       s.resume = args->accumulate != 0 || k > 0;
+      const float *from = NULL;
       if (args->layout == PLR_MATMUL_NT)
         p->kernels->pack_transposed(args->b + col * args->ldb + k, args->ldb, s.depth, s.cols,
                                     t->b);
+      else if (p->kernels->strip_packing)
+        from = args->b + k * args->ldb + col;
       else
         p->kernels->pack(args->b + k * args->ldb + col, args->ldb, s.depth, s.cols, t->b);
       s.c = args->c + t->row * args->ldc + col;
-      sweep(p, t, &s, k);
+      sweep(p, t, &s, k, from);
     }
   }
 }
@@ -190,30 +249,39 @@ static void pack_thin(const plr_matmul_args *args, int64_t row, int64_t rows, in
     for (int64_t r = 0; r < rows; r++) to[q * rows + r] = from[r * row_stride + q * k_stride];
 }
 
-/* Few rows: B comes from memory once, in place, as wide as it is stored. */
-static void run_thin(const plan *p, const part *t) {
+/* Columns [j, j + cols) of the part, in t->b: B comes from memory once, in place. */
+static void thin_block(const plan *p, const part *t, int64_t j, int64_t cols) {
   const plr_matmul_args *args = p->args;
   const int64_t groups = ceil_div(t->rows, PLR_GEMM_THIN);
-  if (!args->accumulate) clear(args, t);
   for (int64_t k = 0; k < args->k; k += THIN_K) {
     const int64_t depth = PLR_MIN(THIN_K, args->k - k);
+    const float *b = args->b + k * args->ldb + t->col + j;
     for (int64_t g = 0; g < groups; g++) {
       const int64_t row = t->rows * g / groups, rows = t->rows * (g + 1) / groups - row;
-      pack_thin(args, row, rows, k, depth, t->a + row * depth);
-    }
-    for (int64_t j = 0; j < t->cols; j += THIN_COL) {
-      const float *b = args->b + k * args->ldb + t->col + j;
-      const int64_t cols = PLR_MIN(THIN_COL, t->cols - j);
-      for (int64_t g = 0; g < groups; g++) {
-        const int64_t row = t->rows * g / groups, rows = t->rows * (g + 1) / groups - row;
-        p->kernels->thin(rows, cols, depth, t->a + row * depth, b, args->ldb,
-                         args->c + row * args->ldc + t->col + j, args->ldc);
-      }
+      pack_thin(args, row, rows, k, depth, t->a);
+      p->kernels->thin(rows, cols, depth, t->a, b, args->ldb, t->b + row * p->thin_cols,
+                       p->thin_cols);
     }
   }
 }
 
-static void run_part(void *arg, uint32_t index) {
+static void run_thin(const plan *p, const part *t) {
+  const plr_matmul_args *args = p->args;
+  for (int64_t j = 0; j < t->cols; j += p->thin_cols) {
+    const int64_t cols = PLR_MIN(p->thin_cols, t->cols - j);
+    float *c = args->c + t->col + j;
+    const size_t bytes = (size_t)cols * sizeof(float);
+    for (int64_t r = 0; r < t->rows; r++)
+      if (args->accumulate)
+        memcpy(t->b + r * p->thin_cols, c + r * args->ldc, bytes);
+      else
+        memset(t->b + r * p->thin_cols, 0, bytes);
+    thin_block(p, t, j, cols);
+    for (int64_t r = 0; r < t->rows; r++) memcpy(c + r * args->ldc, t->b + r * p->thin_cols, bytes);
+  }
+}
+
+static void run_part(void *arg, uint32_t index, uint32_t lane) {
   const plan *p = arg;
   const plr_matmul_args *args = p->args;
   const int64_t i = index / p->col_parts, j = index % p->col_parts;
@@ -224,7 +292,7 @@ static void run_part(void *arg, uint32_t index) {
   t.col = part_begin(args->n, nr, p->col_parts, j);
   t.cols = part_begin(args->n, nr, p->col_parts, j + 1) - t.col;
   if (t.rows <= 0 || t.cols <= 0) return;
-  char *work = (char *)args->work + p->part_bytes * index;
+  char *work = (char *)args->work + p->lane_bytes * lane;
   t.b = (float *)(void *)work;
   t.a = (float *)(void *)(work + p->b_bytes);
   if (p->thin)
@@ -261,7 +329,7 @@ plr_status plr__cpu_matmul(plr_context *ctx, const plr_matmul_args *a) {
   }
   plan p;
   make_plan(&p, ctx, a);
-  if (p.part_bytes > 0 && !a->work) return PLR_ERR_INVALID_ARGUMENT;
-  plr__parallel_for(ctx, (uint32_t)(p.row_parts * p.col_parts), run_part, &p);
+  if (p.lane_bytes > 0 && !a->work) return PLR_ERR_INVALID_ARGUMENT;
+  plr__parallel_lanes(ctx, (uint32_t)(p.row_parts * p.col_parts), run_part, &p);
   return PLR_OK;
 }

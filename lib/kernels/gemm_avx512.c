@@ -1,10 +1,13 @@
 /* The matrix product's inner parts for AVX-512. */
 #include "kernels/gemm_int.h"
 
+#include "kernels/gemm_tile_avx512.h"
+
 #include <immintrin.h>
 
 #define MR     14
 #define NR     32
+#define AHEAD  4 /* rows of B that few rows of A fetch ahead */
 #define INLINE static inline __attribute__((always_inline))
 
 /* The first n of 16 lanes (n <= 0: none). */
@@ -14,8 +17,9 @@ INLINE __mmask16 lane_mask(int64_t n) {
 
 /* ---- the register tile ------------------------------------------------------------------------ */
 
-/* The accumulators are named, left and right 16 columns of each row, since an array of them does not stay in
- * registers with every compiler. rows and wide are constants where these are used, so the rest folds away. */
+/* Full tiles are in assembly (gemm_tile_avx512.h). Here is the last panel, where fewer than 32 columns count: the
+ * accumulators are named, left and right 16 columns of each row, since an array of them does not stay in registers
+ * with every compiler. rows and wide are constants where these are used, so the rest folds away. */
 #define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13)
 
 #define LOAD_ROW(r)                                                                                \
@@ -39,8 +43,8 @@ INLINE __mmask16 lane_mask(int64_t n) {
   }
 
 /* rows x 32 elements of C (16 when not wide), of which cols count. */
-INLINE void tile(const int rows, const int wide, const plr__gemm_strip *s, const float *b, float *c,
-                 int64_t cols) {
+INLINE void edge_tile(const int rows, const int wide, const plr__gemm_strip *s, const float *b,
+                      float *c, int64_t cols) {
   const __mmask16 mask_left = lane_mask(cols), mask_right = lane_mask(cols - 16);
   EACH_ROW(LOAD_ROW)
   const int64_t row_stride = s->row_stride, k_stride = s->k_stride;
@@ -48,9 +52,6 @@ INLINE void tile(const int rows, const int wide, const plr__gemm_strip *s, const
   for (int64_t p = s->depth; p > 0; p--) {
     const __m512 b_left = _mm512_load_ps(b);
     const __m512 b_right = wide ? _mm512_load_ps(b + 16) : b_left;
-    /* B streams from the second-level cache: fetched 8 steps ahead, across the end of the panel too. */
-    _mm_prefetch((const char *)(b + 8 * NR), _MM_HINT_T0);
-    if (wide) _mm_prefetch((const char *)(b + 8 * NR + 16), _MM_HINT_T0);
     EACH_ROW(STEP_ROW)
     low += k_stride;
     high += k_stride;
@@ -59,39 +60,64 @@ INLINE void tile(const int rows, const int wide, const plr__gemm_strip *s, const
   EACH_ROW(STORE_ROW)
 }
 
-/* The tiles of one strip. While one computes, the lines of C that the next one starts from are fetched. */
-INLINE void strip_rows(const int rows, const plr__gemm_strip *s) {
-  const float *b = s->b;
-  float *c = s->c;
-  for (int64_t left = s->cols; left > 0; left -= NR) {
-    if (left > NR)
-      for (int r = 0; r < rows; r++) {
-        _mm_prefetch((const char *)(c + r * s->ldc + NR), _MM_HINT_T0);
-        _mm_prefetch((const char *)(c + r * s->ldc + NR + 16), _MM_HINT_T0);
-      }
-    if (left > 16)
-      tile(rows, 1, s, b, c, left);
-    else
-      tile(rows, 0, s, b, c, left);
-    b += s->depth * NR;
-    c += NR;
-  }
-}
-
-static void strip(const plr__gemm_strip *s) {
+static void edge(const plr__gemm_strip *s, const float *b, float *c, int64_t cols) {
 #define CASE(r)                                                                                    \
   case r + 1:                                                                                      \
-    strip_rows(r + 1, s);                                                                          \
+    if (cols > 16)                                                                                 \
+      edge_tile(r + 1, 1, s, b, c, cols);                                                          \
+    else                                                                                           \
+      edge_tile(r + 1, 0, s, b, c, cols);                                                          \
     break;
   switch (s->rows) { EACH_ROW(CASE) }
 #undef CASE
 }
 
+/* The assembly of a tile is one string, longer than the 4095 characters every compiler must take; gcc and clang do. */
+#pragma GCC diagnostic ignored "-Woverlength-strings"
+
+typedef void tile_fn(const plr__tile512 *t);
+
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+EACH_HEIGHT(PLR_TILE_FUNCTION)
+EACH_HEIGHT(PLR_TILE_PACK_FUNCTION)
+#define TILE_ENTRY(n) tile_##n,
+#define PACK_ENTRY(n) tile_pack_##n,
+static tile_fn *const tiles[MR] = {EACH_HEIGHT(TILE_ENTRY)};
+static tile_fn *const packing_tiles[MR] = {EACH_HEIGHT(PACK_ENTRY)};
+
+static plr__tile512 first_tile(const plr__gemm_strip *s) {
+  return (plr__tile512){.a = s->a,
+                        .row_stride = s->row_stride * 4,
+                        .k_stride = s->k_stride * 4,
+                        .b = s->b,
+                        .c = s->c,
+                        .c_stride = s->ldc * 4,
+                        .rows = s->rows,
+                        .depth = s->depth,
+                        .resume = s->resume};
+}
+
+static void strip(const plr__gemm_strip *s) {
+  tile_fn *const tile = tiles[s->rows - 1];
+  plr__tile512 t = first_tile(s);
+  int64_t left = s->cols;
+  for (; left >= NR; left -= NR) {
+    t.next = left > NR ? t.c + NR : t.c;
+    tile(&t);
+    t.b += s->depth * NR;
+    t.c += NR;
+  }
+  if (left > 0) edge(s, t.b, t.c, left);
+}
+
 /* ---- packing ---------------------------------------------------------------------------------- */
 
+/* Rows are far apart, so what the next ones need is asked for early. */
 static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to) {
   for (int64_t p = 0; p < depth; p++) {
     const float *from = a + p * lda;
+    for (int64_t r = 0; r < rows; r += 16)
+      _mm_prefetch((const char *)(from + 12 * lda + r), _MM_HINT_T0);
     float *tile = to;
     for (int64_t left = rows, height; left > 0; left -= height) {
       height = plr__gemm_tile_rows(left, MR);
@@ -114,6 +140,25 @@ static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float
       to += depth * NR;
     }
   }
+}
+
+static void strip_packing(const plr__gemm_strip *s, const float *from, int64_t ldb) {
+  tile_fn *const tile = packing_tiles[s->rows - 1];
+  plr__tile512 t = first_tile(s);
+  float *panel = s->b;
+  int64_t left = s->cols;
+  t.b_stride = ldb * 4;
+  for (; left >= NR; left -= NR) {
+    t.b = from;
+    t.pack = panel;
+    tile(&t);
+    from += NR;
+    panel += s->depth * NR;
+    t.c += NR;
+  }
+  if (left <= 0) return;
+  pack(from, ldb, s->depth, left, panel);
+  edge(s, panel, t.c, left);
 }
 
 /* Four k of rows 0, 4, 8 and 12 of `from`: joining them while loading leaves only shuffles within 128 bits. */
@@ -169,6 +214,10 @@ INLINE void thin_columns(const int rows, const int steps, __mmask16 mask_left, _
   __m512 bv[4][2];
 #pragma GCC unroll 4
   for (int p = 0; p < steps; p++) {
+    if (rows > 1) { /* for one row they are too far: the processor finds long rows by itself */
+      _mm_prefetch((const char *)(b + (p + AHEAD) * ldb), _MM_HINT_T0);
+      _mm_prefetch((const char *)(b + (p + AHEAD) * ldb + 16), _MM_HINT_T0);
+    }
     bv[p][0] = _mm512_maskz_loadu_ps(mask_left, b + p * ldb);
     bv[p][1] = _mm512_maskz_loadu_ps(mask_right, b + p * ldb + 16);
   }
@@ -218,6 +267,7 @@ static void thin(int64_t rows, int64_t cols, int64_t depth, const float *a, cons
 const plr__gemm_kernels plr__gemm_avx512 = {.mr = MR,
                                             .nr = NR,
                                             .strip = strip,
+                                            .strip_packing = strip_packing,
                                             .pack_rows = pack_rows,
                                             .pack = pack,
                                             .pack_transposed = pack_transposed,

@@ -15,7 +15,7 @@ typedef struct plr__gemm_strip {
   int64_t rows, cols, depth; /* rows <= mr; cols is any number: the panels of B in turn */
   const float *a;
   int64_t row_stride, k_stride;
-  const float *b; /* panels of nr columns, each depth x nr, zeros past cols */
+  float *b; /* panels of nr columns, each depth x nr, zeros past cols */
   float *c;
   int64_t ldc;
   int resume; /* 0: chains start at +0 and C is not read */
@@ -24,6 +24,10 @@ typedef struct plr__gemm_strip {
 typedef struct plr__gemm_kernels {
   int64_t mr, nr; /* the register tile: rows and columns of C */
   void (*strip)(const plr__gemm_strip *s);
+
+  /* The same for a block of B that is not packed yet: reads it from where it is stored (rows contiguous) and leaves
+   * its panels in s->b. NULL: there is none, and `pack` comes first. */
+  void (*strip_packing)(const plr__gemm_strip *s, const float *from, int64_t ldb);
 
   /* A transposed (depth x rows, as stored): each row tile becomes depth x its height, one after the other. */
   void (*pack_rows)(const float *a, int64_t lda, int64_t depth, int64_t rows, float *to);
@@ -47,6 +51,8 @@ extern const plr__gemm_kernels plr__gemm_portable;
 #if defined(__x86_64__)
 extern const plr__gemm_kernels plr__gemm_avx2;
 extern const plr__gemm_kernels plr__gemm_avx512;
+#elif defined(__aarch64__)
+extern const plr__gemm_kernels plr__gemm_neon;
 #endif
 
 #endif

@@ -10,6 +10,8 @@
  * Errors: UNSUPPORTED (unknown id), INVALID_ARGUMENT (sizes), LIMIT. Never allocates. */
 plr_status plr__cpu_run(plr_context *ctx, plr_op_id op, const void *args);
 
+/* 1 when plr__cpu_run knows the operation. */
+int plr__cpu_supports(plr_op_id op);
 /* Scratch bytes `work` must have for these args (0 for most operations). */
 size_t plr__cpu_workspace(plr_context *ctx, plr_op_id op, const void *args);
 
@@ -24,6 +26,7 @@ plr_status plr__basis(uint64_t seed, uint32_t stream, int64_t d, int64_t k, doub
 /* Scalar functions of the profile, the same on every machine. */
 float plr__expf(float x);
 float plr__logf(float x);
+float plr__tailf(float x, float *shape); /* P(Z > x), x >= 0; e^(-x^2/2) */
 double plr__exp(double x);
 double plr__ln(double x);
 double plr__pow(double x, double y); /* x > 0 */

@@ -11,6 +11,10 @@ float plr__logf(float x) {
   return plr_exact_logf(x);
 }
 
+float plr__tailf(float x, float *shape) {
+  return plr_exact_tailf(x, shape);
+}
+
 double plr__exp(double x) {
   return plr_exact_exp(x);
 }

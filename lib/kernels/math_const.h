@@ -24,6 +24,22 @@
   }
 #define PLR_LOGF_TERMS 9
 
+/* Upper tail of the normal distribution over its density shape: e^(x^2/2) tail(x) = k T(k), k = 1 / (1 + s x),
+ * 0 <= x <= 14.6; the tail is 0 in fp32 from there on. */
+#define PLR_TAIL_MAX_F   15.0f
+#define PLR_TAIL_SLOPE_F 0.34375f
+#define PLR_TAILF_POLY                                                                             \
+  {                                                                                                \
+    0x1.18d2bep-3f, 0x1.19a57ep-3f, 0x1.decc7ap-4f, 0x1.cac2eep-4f, -0x1.345aap-5f, 0x1.81b24p-3f, \
+        -0x1.13c1b4p-2f, 0x1.240e56p-3f, -0x1.c333a2p-6f                                           \
+  }
+#define PLR_TAILF_TERMS 9
+#define PLR_DENSITY_F   0x1.988454p-2f /* 1 / sqrt(2 pi) */
+
+/* GELU's tanh form as x / (1 + e^-u): 2 sqrt(2/pi) and that times 0.044715. */
+#define PLR_GELU_C1_F 0x1.988454p+0f
+#define PLR_GELU_C3_F 0x1.2444f2p-4f
+
 #define PLR_LOG2E   0x1.71547652b82fep+0
 #define PLR_LN2_HI  0x1.62e42fefa4p-1 /* 40 bits */
 #define PLR_LN2_LO  (-0x1.8432a1b0e2634p-43)

@@ -87,6 +87,19 @@ PLR_MATH float plr_exact_logf(float x) {
   return fmaf(e, PLR_LN2_HI_F, f + y);
 }
 
+/* P(Z > x) for a normal Z and x >= 0; shape, which the density shares, is e^(-x^2/2). */
+PLR_MATH float plr_exact_tailf(float x, float *shape) {
+  const float coefficients[PLR_TAILF_TERMS] = PLR_TAILF_POLY;
+  x = PLR_TAIL_MAX_F < x ? PLR_TAIL_MAX_F : x;
+  float half = 0.5f * x, h = half * x;
+  float low = fmaf(half, x, -h); /* what h lost would be some ulp of its exponential */
+  float e = plr_exact_expf(-h);
+  e = fmaf(-low, e, e);
+  float k = 1.0f / fmaf(PLR_TAIL_SLOPE_F, x, 1.0f);
+  *shape = e;
+  return e * (k * plr_poly_f32(coefficients, PLR_TAILF_TERMS, k));
+}
+
 /* e^(x + low), |low| far below |x|. */
 PLR_MATH double plr_exp_extended(double x, double low) {
   const double coefficients[PLR_EXP_TERMS] = PLR_EXP_POLY;

@@ -143,13 +143,14 @@ typedef struct plr_layernorm_args {
 
 /* ---- mixture of experts. P = rows * top_k pairs (row, choice); pair index = row * top_k + choice. ------------- */
 
-/* Chooses experts. p = softmax(logits row) over `experts`; the top_k largest (ties: lowest index) in descending
+/* Chooses experts. p = softmax(logits row) over `experts`; the top_k largest logits (ties: lowest index) in descending
  * order give ids (rows x top_k) and gates (rows x top_k) = their p, divided by their sum when renormalise.
  * Then pairs are sorted by (expert, row): slot_of[pair] is the pair's slot, pair_of[slot] the inverse, and
  * offsets[e] .. offsets[e+1] the slots of expert e (experts + 1 entries, offsets[experts] = P).
  * Backward: dlogits (written) from dgates, plus the gradient of the load-balancing loss (Fedus et al. 2021, per
  * sequence): balance * experts * sum_e f_e * mean_rows(p_e), where f_e = share of the sequence's pairs sent to e is a
- * constant. `balance` is the manifest's coefficient divided by the number of sequences of the step. */
+ * constant. `balance` is the manifest's coefficient divided by the number of sequences of the step. It reads ids and
+ * gates too. */
 typedef struct plr_route_args {
   const float *logits;
   int32_t *ids, *slot_of, *pair_of, *offsets;
@@ -162,8 +163,8 @@ typedef struct plr_route_args {
   void *work;
 } plr_route_args;
 
-/* y[slot] = x[pair_of[slot] / top_k]: P rows from `rows` rows of d. Backward: dx[r] = the sum over choices in increasing
- * order of dy[slot_of[r * top_k + choice]], starting with the first; written. */
+/* y[slot] = x[pair_of[slot] / top_k]: P rows from `rows` rows of d. Backward: dx[r] = the sum over choices in
+ * increasing order of dy[slot_of[r * top_k + choice]], starting with the first; written. */
 typedef struct plr_dispatch_args {
   const float *x;
   float *y;
@@ -232,7 +233,8 @@ typedef struct plr_rope_table_args {
 } plr_rope_table_args;
 
 /* In place on x (rows x heads*head_dim, leading dimension ldx); half-split pairs (i, i + head_dim/2); position of row
- * r is r % seq, or positions[r] when that is not NULL: an index into the table. sign +1 rotates, -1 rotates back. */
+ * r is r % seq, or positions[r] when that is not NULL: an entry of the table, which the caller has checked. sign +1
+ * rotates, -1 rotates back. */
 typedef struct plr_rope_args {
   float *x;
   const float *cos, *sin;
@@ -307,12 +309,14 @@ typedef struct plr_adamw_args {
 } plr_adamw_args;
 
 /* One pass of another optimizer over a tensor rows x cols; g is read as g * grad_scale. What each reads:
- *   NADAM     w m v   mu_next = mu(t+1), mu_now = mu(t), correction1 = 1 - prod mu up to t, correction1_next = up to t+1,
- *                     correction2 = 1 - beta2^t; decoupled weight decay (TRAINING notes, Dozat 2016)
+ *   NADAM     w m v   mu_next = mu(t+1), mu_now = mu(t), correction1 = 1 - prod mu up to t, correction1_next = up to
+ *                     t+1, correction2 = 1 - beta2^t; decoupled weight decay (TRAINING notes, Dozat 2016)
  *   SGDM      w m     m = beta1 m + g; w -= lr * (m + decay w)
  *   ADAMW_ROW w m v   v has one entry a row (along = 0) or a column (along = 1) of w: mean of g^2 over the other side
  *   MUON      w m     m = beta1 m + g; w -= lr * (s * orth(g + beta1 m) + decay w), five Newton-Schulz steps
- *                     (Jordan et al. 2024) with exact products, s = max(1, rows / cols)^(1/2); work */
+ *                     (Jordan et al. 2024) with exact products, s = max(1, rows / cols)^(1/2); eps is added to the
+ *                     norm it divides by; work
+ * g may not be one of the others. */
 typedef struct plr_optimizer_args {
   float *w, *m, *v;
   const float *g;
@@ -345,5 +349,82 @@ typedef struct plr_quantise_args {
   int64_t n;
   uint32_t group, bits;
 } plr_quantise_args;
+
+/* ---- serving ----------------------------------------------------------------------------------------------- */
+
+/* Elements of one session's cache in one attention layer. Keys: [kv_head][position / 16][head_dim][16], values:
+ * [kv_head][head_dim / 16, rounded up][position][16]: sixteen neighbours lie together where a product has its
+ * outputs. capacity is a multiple of 16. */
+static inline int64_t plr_cache_keys(int64_t kv_heads, int64_t head_dim, int64_t capacity) {
+  return kv_heads * capacity * head_dim;
+}
+static inline int64_t plr_cache_values(int64_t kv_heads, int64_t head_dim, int64_t capacity) {
+  return kv_heads * ((head_dim + 15) / 16) * capacity * 16;
+}
+
+/* Rows [row, row + rows) of a batch are positions first .. first + rows - 1 of the session whose cache this is. */
+typedef struct plr_cache_rows {
+  float *k, *v; /* device memory */
+  int64_t capacity;
+  int64_t row, rows, first;
+} plr_cache_rows;
+
+/* Attention of the rows of several sessions. First each row's k and v go to its cache; then query t of a session
+ * attends to positions 0 .. t of it, as in ATTENTION, from the cache. groups lies in host memory; a session occurs
+ * once. */
+typedef struct plr_attention_cache_args {
+  const float *q, *k, *v;
+  float *out;
+  const plr_cache_rows *groups;
+  int64_t group_count;
+  int64_t heads, kv_heads, head_dim;
+  int64_t ldq, ldk, ldv, ldo;
+  float scale;
+  uint32_t window; /* as in plr_attention_args */
+  void *work;
+} plr_attention_cache_args;
+
+/* Weights in a storage format for serving: a matrix of n outputs x k inputs, in panels of 32 outputs (the last one
+ * filled with zeros). Within a panel, k increases:
+ *   BF16   for each k 16 pairs of bf16, of outputs j and j + 16
+ *   Q8     for each group of 32 k: 32 bf16 scales, then two halves of 16 outputs; a half is 8 times [16 outputs][4 k]
+ *          bytes, a byte being q + 128
+ *   Q4     the same with a half 4 times [16 outputs][4 k]: low four bits are q + 8 of the first 4 k of a run of 8, the
+ *          high four bits of the second 4
+ * k that are missing in the last group have q = 0. */
+#define PLR_PACK_BF16 1u
+#define PLR_PACK_Q8 2u
+#define PLR_PACK_Q4 3u
+#define PLR_PACK_GROUP 32
+#define PLR_PACK_PANEL 32
+#define PLR_PACK_MOST 4 /* matrices that may share an input */
+
+static inline int64_t plr_packed_panel(uint32_t format, int64_t k) { /* bytes */
+  int64_t groups = (k + PLR_PACK_GROUP - 1) / PLR_PACK_GROUP;
+  if (format == PLR_PACK_BF16) return k * PLR_PACK_PANEL * 2;
+  return groups * PLR_PACK_PANEL * (2 + (format == PLR_PACK_Q8 ? PLR_PACK_GROUP : PLR_PACK_GROUP / 2));
+}
+static inline int64_t plr_packed_size(uint32_t format, int64_t n, int64_t k) {
+  return (n + PLR_PACK_PANEL - 1) / PLR_PACK_PANEL * plr_packed_panel(format, k);
+}
+
+/* WEIGHT_PACK: packed = from (layout NN: k x n; NT: n x k), n outputs; packed is 64-byte aligned, packed_size bytes.
+ * PACKED_MATMUL: c[i] (rows x n[i]) = x (rows x k, ldx) times matrix w[i], i < count; all have the same k and format.
+ * PACKED_EMBED: c[0][r] = the k numbers of output ids[r] of w[0] (n[0] outputs), widened to fp32. */
+typedef struct plr_packed_args {
+  uint32_t format; /* PLR_PACK_* */
+  uint32_t count;
+  const void *w[PLR_PACK_MOST];
+  float *c[PLR_PACK_MOST];
+  int64_t n[PLR_PACK_MOST];
+  const float *x;
+  const int32_t *ids;
+  int64_t rows, k, ldx;
+  const float *from;
+  void *packed;
+  uint32_t layout;
+  uint32_t reserved;
+  void *work;
+} plr_packed_args;
 
 #endif

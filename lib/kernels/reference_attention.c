@@ -21,6 +21,11 @@ static float dot_chain(const float *x, const float *y, int64_t n) {
   return sum;
 }
 
+/* The first key that query t sees. */
+static int64_t first_key(const plr_attention_args *a, int64_t t) {
+  return a->window && t >= a->window ? t - a->window + 1 : 0;
+}
+
 plr_status plr__ref_attention(const plr_attention_args *a) {
   int64_t dims = a->head_dim, group = a->heads / a->kv_heads;
   for (int64_t b = 0; b < a->batch; b++)
@@ -32,14 +37,14 @@ plr_status plr__ref_attention(const plr_attention_args *a) {
         const float *v = a->v + row * a->ldv + h / group * dims;
         float *out = a->out + (row + t) * a->ldo + h * dims, lane[16];
         for (int i = 0; i < 16; i++) lane[i] = -INFINITY;
-        for (int64_t j = 0; j <= t; j++) {
+        for (int64_t j = first_key(a, t); j <= t; j++) {
           float s = dot_chain(q, k + j * a->ldk, dims) * a->scale;
           lane[j % 16] = lane[j % 16] > s ? lane[j % 16] : s;
         }
         float max = tree_max(lane);
         for (int i = 0; i < 16; i++) lane[i] = 0.0f;
         for (int64_t i = 0; i < dims; i++) out[i] = 0.0f;
-        for (int64_t j = 0; j <= t; j++) {
+        for (int64_t j = first_key(a, t); j <= t; j++) {
           float e = plr__expf(dot_chain(q, k + j * a->ldk, dims) * a->scale - max);
           lane[j % 16] += e;
           for (int64_t i = 0; i < dims; i++) out[i] = fmaf(e, v[j * a->ldv + i], out[i]);
@@ -63,7 +68,7 @@ static void backward_query(const plr_attention_args *a, int64_t b, int64_t h, in
   for (int64_t i = 0; i < dims; i++) lane[i % 16] = fmaf(dout[i], out[i], lane[i % 16]);
   float delta = tree_sum(lane);
   for (int64_t i = 0; i < dims; i++) dq[i] = 0.0f;
-  for (int64_t j = 0; j <= t; j++) {
+  for (int64_t j = first_key(a, t); j <= t; j++) {
     const float *k = a->k + (row + j) * a->ldk + kv, *v = a->v + (row + j) * a->ldv + kv;
     float *dk = a->dk + (row + j) * a->ldk + kv, *dv = a->dv + (row + j) * a->ldv + kv;
     float p = plr__expf(dot_chain(q, k, dims) * a->scale - a->row_max[stat]) * inv;

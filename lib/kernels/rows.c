@@ -1,4 +1,4 @@
-/* Row operations: rmsnorm, rotary positions, cross-entropy. */
+/* Row operations: norms, rotation, cross-entropy. */
 #include "kernels/vec_kernels.h"
 
 plr_status plr__cpu_rmsnorm(plr_context *ctx, const plr_rmsnorm_args *a) {
@@ -15,29 +15,18 @@ plr_status plr__cpu_rmsnorm_bwd(plr_context *ctx, const plr_rmsnorm_args *a) {
   return PLR_OK;
 }
 
-/* Pairs [first, last) at every position. */
-static void rope_table_range(const void *args, int64_t first, int64_t last) {
-  const plr_rope_table_args *a = (const plr_rope_table_args *)args;
-  int64_t half = a->head_dim / 2;
-  for (int64_t i = first; i < last; i++) {
-    double frequency = plr__pow(a->theta, -(double)(2 * i) / (double)a->head_dim);
-    for (int64_t p = 0; p < a->positions; p++) {
-      double s, c;
-      plr__sincos((double)(a->first_position + p) * frequency, &s, &c);
-      a->cos[p * half + i] = (float)c;
-      a->sin[p * half + i] = (float)s;
-    }
-  }
+plr_status plr__cpu_layernorm(plr_context *ctx, const plr_layernorm_args *a) {
+  if (a->rows < 0 || a->d <= 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->rows, 1, a->d, plr__vec(ctx)->layernorm, a);
+  return PLR_OK;
 }
 
-plr_status plr__cpu_rope_table(plr_context *ctx, const plr_rope_table_args *a) {
-  if (a->positions < 0 || a->first_position < 0 || a->head_dim <= 0 || a->head_dim % 2)
-    return PLR_ERR_INVALID_ARGUMENT;
-  /* The frequencies are then at most 1 and every angle is one that plr__sincos takes. */
-  if (!(a->theta >= 1.0) || a->theta > 1e30) return PLR_ERR_INVALID_ARGUMENT;
-  if (a->positions > INT32_MAX || a->first_position > INT32_MAX - a->positions)
-    return PLR_ERR_LIMIT;
-  plr__partition(ctx, a->head_dim / 2, 1, 32 * a->positions, rope_table_range, a);
+plr_status plr__cpu_layernorm_bwd(plr_context *ctx, const plr_layernorm_args *a) {
+  if (a->rows < 0 || a->d <= 0) return PLR_ERR_INVALID_ARGUMENT;
+  const plr_vec_kernels *vec = plr__vec(ctx);
+  if (a->dgain) plr__partition(ctx, a->d, 16, a->rows, vec->layernorm_dgain, a);
+  if (a->dbias) plr__partition(ctx, a->d, 16, a->rows, vec->layernorm_dbias, a);
+  if (a->dx) plr__partition(ctx, a->rows, 1, 2 * a->d, vec->layernorm_dx, a);
   return PLR_OK;
 }
 

@@ -85,6 +85,10 @@ static inline v16 v16_select(m16 m, v16 on, v16 off) {
   PLR_V16(_mm256_blendv_ps(off.lo, on.lo, _mm256_castsi256_ps(m.lo)),
           _mm256_blendv_ps(off.hi, on.hi, _mm256_castsi256_ps(m.hi)));
 }
+static inline v16 v16_if_greater(v16 a, v16 b, v16 on, v16 off) {
+  PLR_V16(_mm256_blendv_ps(off.lo, on.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ)),
+          _mm256_blendv_ps(off.hi, on.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ)));
+}
 static inline float v16_sum(v16 a) {
   __m256 eight = _mm256_add_ps(a.lo, a.hi);
   __m128 x = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

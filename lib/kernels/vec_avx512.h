@@ -63,6 +63,9 @@ static inline v16 v16_fnma(v16 a, v16 b, v16 c) {
 static inline v16 v16_select(m16 m, v16 on, v16 off) {
   return _mm512_mask_blend_ps(m, off, on);
 }
+static inline v16 v16_if_greater(v16 a, v16 b, v16 on, v16 off) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), off, on);
+}
 static inline float v16_sum(v16 a) {
   __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
   __m128 x = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -19,6 +19,27 @@ static inline v16 v16_exp(v16 x) {
   return v16_scale2(p, t);
 }
 
+/* 0 - x keeps the sign of a zero out of the way. */
+static inline v16 v16_negated(v16 x) {
+  return v16_sub(v16_set1(0.0f), x);
+}
+
+/* x >= 0. */
+static inline v16 v16_tail(v16 x, v16 *shape) {
+  static const float c[PLR_TAILF_TERMS] = PLR_TAILF_POLY;
+  v16 one = v16_set1(1.0f);
+  x = v16_min(v16_set1(PLR_TAIL_MAX_F), x);
+  v16 half = v16_mul(v16_set1(0.5f), x), h = v16_mul(half, x);
+  v16 low = v16_fma(half, x, v16_negated(h));
+  v16 e = v16_exp(v16_negated(h));
+  e = v16_fnma(low, e, e);
+  v16 k = v16_div(one, v16_fma(v16_set1(PLR_TAIL_SLOPE_F), x, one));
+  v16 p = v16_set1(c[PLR_TAILF_TERMS - 1]);
+  for (int i = PLR_TAILF_TERMS - 2; i >= 0; i--) p = v16_fma(p, k, v16_set1(c[i]));
+  *shape = e;
+  return v16_mul(e, v16_mul(k, p));
+}
+
 static inline d8 d8_poly(const double *c, int terms, d8 x) {
   d8 p = d8_set1(c[terms - 1]);
   for (int i = terms - 2; i >= 0; i--) p = d8_fma(p, x, d8_set1(c[i]));

@@ -1,5 +1,6 @@
 /* Sixteen float lanes and eight double lanes in plain C: correct without FMA hardware, because fmaf() and fma()
- * round once by definition. vec_avx2.h offers the same names and gives the same bits. */
+ * round once by definition. vec_avx2.h,
+ * vec_avx512.h and vec_neon.h offer the same names and give the same bits. */
 #ifndef PLR_KERNELS_VEC_PORTABLE_H
 #define PLR_KERNELS_VEC_PORTABLE_H
 
@@ -90,6 +91,11 @@ static inline m16 m16_first(int n) {
 }
 static inline v16 v16_select(m16 m, v16 on, v16 off) {
   PLR_LANES16 on.f[lane] = lane < m.n ? on.f[lane] : off.f[lane];
+  return on;
+}
+/* a > b ? on : off */
+static inline v16 v16_if_greater(v16 a, v16 b, v16 on, v16 off) {
+  PLR_LANES16 on.f[lane] = a.f[lane] > b.f[lane] ? on.f[lane] : off.f[lane];
   return on;
 }
 /* The fixed tree: lane i + lane i+8, then +4, +2, +1. */

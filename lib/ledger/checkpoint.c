@@ -22,8 +22,7 @@ static int next_line(const char **at, const char *end, const char **line, size_t
   return 1;
 }
 
-/* Decimal without sign, without leading zeros, below 2^63. */
-static int read_size(const char *line, size_t len, uint64_t *out) {
+int plr__read_size(const char *line, size_t len, uint64_t *out) {
   uint64_t v = 0;
   if (len == 0 || len > 19 || (line[0] == '0' && len > 1)) return 0;
   for (size_t i = 0; i < len; i++) {
@@ -42,7 +41,7 @@ static plr_status read_body(const char *text, size_t len, const char *origin, ui
     return plr__fail(err, PLR_ERR_MALFORMED, "checkpoint", "no origin line");
   if (n != strlen(origin) || memcmp(line, origin, n) != 0)
     return plr__fail(err, PLR_ERR_MISMATCH, "checkpoint", "the log is not %s", origin);
-  if (!next_line(&at, end, &line, &n) || !read_size(line, n, size))
+  if (!next_line(&at, end, &line, &n) || !plr__read_size(line, n, size))
     return plr__fail(err, PLR_ERR_MALFORMED, "checkpoint", "the second line is not a size");
   if (!next_line(&at, end, &line, &n) || plr__base64_decode(line, n, root->bytes, 32) != 32)
     return plr__fail(err, PLR_ERR_MALFORMED, "checkpoint", "the third line is not a root");

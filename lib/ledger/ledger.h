@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include <pluralis/ledger.h>
+#include <pluralis/tlog.h>
 
 __extension__ typedef unsigned __int128 plr__u128;
 

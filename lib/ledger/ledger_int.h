@@ -71,6 +71,13 @@ plr_status plr__prove_consistency(const plr__node_reader *nodes, uint64_t old_si
 
 /* Key id of an Ed25519 note key: first 4 bytes of SHA256(name ‖ 0A ‖ 01 ‖ key). */
 void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]);
+/* The same for a key of any type of the signed-note registry. */
+void plr__key_id(const char *name, uint8_t type, const uint8_t key[32], uint8_t out[4]);
+plr_status plr__vkey_make(const char *name, uint8_t type, const uint8_t key[32], char *buf, size_t cap,
+                          size_t *len);
+extern const char plr__note_dash[]; /* what a signature line begins with */
+/* Checks a note's form, and no signature. text_len: bytes of the signed text; an empty line follows. */
+plr_status plr__note_split(const char *note, size_t len, size_t *text_len, plr_error *err);
 /* Appends text ‖ "\n" ‖ signature line. text ends with a newline. */
 plr_status plr__note_sign(plr_buffer *out, const char *text, size_t len, const char *name,
                           const plr_identity *identity);
@@ -81,6 +88,29 @@ plr_status plr__note_open(const char *note, size_t len, const char *name, const 
 plr_status plr__vkey_parse(const char *vkey, char *name, uint8_t key[32]);
 plr_status plr__checkpoint_sign(plr_buffer *out, const char *origin, uint64_t size,
                                 const plr_hash *root, const plr_identity *identity);
+
+/* The recorded checkpoint, with its cosignatures. size may be NULL. Errors: INVALID_STATE: none yet. */
+plr_status plr__recorded_checkpoint(plr_ledger *l, plr_buffer *out, uint64_t *size, plr_error *err);
+/* Appends a witness's signature line over a checkpoint's text (cosign.c). */
+plr_status plr__cosign_line(plr_buffer *out, const char *name, const plr_identity *identity, uint64_t time,
+                            const char *text, size_t text_len);
+/* Decimal without sign and leading zeros, below 2^63. */
+int plr__read_size(const char *line, size_t len, uint64_t *out);
+
+/* ---- tiles (tile.c) ----------------------------------------------------------------------------- */
+
+#define PLR__TILE_WIDTH   256u
+#define PLR__TILE_ENTRIES UINT32_MAX /* level of an entry bundle */
+
+typedef struct plr__tile {
+  uint64_t index;
+  uint32_t level, width;
+} plr__tile;
+
+void plr__tile_path(const plr__tile *t, char out[PLR_LOG_PATH_MAX]);
+plr_status plr__tile_parse(const char *path, plr__tile *out);
+/* NOT_FOUND when the log does not fill it. */
+plr_status plr__tile_read(plr_ledger *l, const plr__tile *t, plr_buffer *out, plr_error *err);
 
 /* ---- state map (state_map.c) ------------------------------------------------------------------- */
 

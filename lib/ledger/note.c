@@ -10,10 +10,11 @@
 #define ED25519_NOTE   0x01u
 #define NOTE_MAX_LINES 128u
 
-static const char dash[] = "\xe2\x80\x94 "; /* U+2014 and a space */
+#define DASH "\xe2\x80\x94 " /* U+2014 and a space */
+const char plr__note_dash[] = DASH;
 
-void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]) {
-  static const uint8_t between[2] = {0x0a, ED25519_NOTE};
+void plr__key_id(const char *name, uint8_t type, const uint8_t key[32], uint8_t out[4]) {
+  const uint8_t between[2] = {0x0a, type};
   plr_hash h;
   plr_sha256_state s;
   plr__sha256_init(&s);
@@ -22,6 +23,10 @@ void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]) {
   plr__sha256_update(&s, key, 32);
   plr__sha256_final(&s, &h);
   memcpy(out, h.bytes, 4);
+}
+
+void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]) {
+  plr__key_id(name, ED25519_NOTE, key, out);
 }
 
 plr_status plr__note_sign(plr_buffer *out, const char *text, size_t len, const char *name,
@@ -33,7 +38,7 @@ plr_status plr__note_sign(plr_buffer *out, const char *text, size_t len, const c
   plr_identity_sign(identity, text, len, blob + 4);
   plr__base64_encode(blob, sizeof blob, encoded);
   plr__buffer_put(out, text, len);
-  return plr__buffer_printf(out, "\n%s%s %s\n", dash, name, encoded);
+  return plr__buffer_printf(out, "\n%s%s %s\n", plr__note_dash, name, encoded);
 }
 
 /* Valid UTF-8 with no character below U+0020 but newline. */
@@ -71,8 +76,8 @@ typedef struct signature_line {
 } signature_line;
 
 static int line_read(const char *line, size_t len, signature_line *out) {
-  size_t head = sizeof dash - 1;
-  if (len <= head || memcmp(line, dash, head) != 0) return 0;
+  size_t head = sizeof DASH - 1;
+  if (len <= head || memcmp(line, DASH, head) != 0) return 0;
   const char *space = memchr(line + head, ' ', len - head);
   if (!space || space == line + head) return 0;
   out->name = line + head;
@@ -99,13 +104,21 @@ static int line_check(const char *line, size_t len, const char *note, size_t tex
   return 1;
 }
 
-plr_status plr__note_open(const char *note, size_t len, const char *name, const uint8_t key[32],
-                          size_t *text_len, plr_error *err) {
+plr_status plr__note_split(const char *note, size_t len, size_t *text_len, plr_error *err) {
   if (len > PLR__NOTE_MAX || !text_ok((const uint8_t *)note, len))
     return plr__fail(err, PLR_ERR_MALFORMED, "note", "too long, or not clean UTF-8 text");
-  size_t text = find_text(note, len), at = text + 1;
-  if (text == 0 || at >= len || note[len - 1] != '\n')
+  size_t text = find_text(note, len);
+  if (text == 0 || text + 1 >= len || note[len - 1] != '\n')
     return plr__fail(err, PLR_ERR_MALFORMED, "note", "no empty line before signature lines");
+  *text_len = text;
+  return PLR_OK;
+}
+
+plr_status plr__note_open(const char *note, size_t len, const char *name, const uint8_t key[32],
+                          size_t *text_len, plr_error *err) {
+  size_t text;
+  PLR_TRY(plr__note_split(note, len, &text, err));
+  size_t at = text + 1;
   uint32_t lines = 0, good = 0;
   while (at < len) {
     const char *end = memchr(note + at, '\n', len - at);
@@ -124,21 +137,26 @@ plr_status plr__note_open(const char *note, size_t len, const char *name, const 
   return PLR_OK;
 }
 
-plr_status plr_log_vkey(const char *origin, const uint8_t public_key[32], char *buf, size_t cap,
-                        size_t *len) {
-  if (!origin || !public_key || !len || (!buf && cap) || !plr__name_ok(origin, PLR__MAX_ORIGIN))
-    return PLR_ERR_INVALID_ARGUMENT;
+plr_status plr__vkey_make(const char *name, uint8_t type, const uint8_t key[32], char *buf,
+                          size_t cap, size_t *len) {
   uint8_t id[4], blob[33];
   char hex[9], encoded[45];
-  plr__note_key_id(origin, public_key, id);
+  if (!plr__name_ok(name, PLR__MAX_ORIGIN)) return PLR_ERR_INVALID_ARGUMENT;
+  plr__key_id(name, type, key, id);
   plr__hex_encode(id, 4, hex);
-  blob[0] = ED25519_NOTE;
-  memcpy(blob + 1, public_key, 32);
+  blob[0] = type;
+  memcpy(blob + 1, key, 32);
   plr__base64_encode(blob, sizeof blob, encoded);
-  *len = strlen(origin) + 1 + 8 + 1 + 44;
+  *len = strlen(name) + 1 + 8 + 1 + 44;
   if (cap <= *len) return PLR_ERR_BUFFER_TOO_SMALL;
-  snprintf(buf, cap, "%s+%s+%s", origin, hex, encoded);
+  snprintf(buf, cap, "%s+%s+%s", name, hex, encoded);
   return PLR_OK;
+}
+
+plr_status plr_log_vkey(const char *origin, const uint8_t public_key[32], char *buf, size_t cap,
+                        size_t *len) {
+  if (!origin || !public_key || !len || (!buf && cap)) return PLR_ERR_INVALID_ARGUMENT;
+  return plr__vkey_make(origin, ED25519_NOTE, public_key, buf, cap, len);
 }
 
 plr_status plr__vkey_parse(const char *vkey, char *name, uint8_t key[32]) {

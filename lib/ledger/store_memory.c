@@ -1,9 +1,12 @@
 /* A store that lives as long as the handle: entries in one buffer, node hashes in another. */
 #include "ledger/ledger_int.h"
 
+#include <string.h>
+
 typedef struct memory_store {
   plr_context *ctx;
   plr_buffer data, index, hashes; /* index: {offset u64, length u32, status i32} per entry */
+  plr_buffer checkpoint, published;
   size_t data_mark, index_mark, hashes_mark;
 } memory_store;
 
@@ -36,9 +39,26 @@ static plr_status memory_append(void *self, uint64_t index, plr_status status, c
   return PLR_OK;
 }
 
+/* Records that outlive a call; the others serve reopening, which does not happen here. Each is put as the only one of
+ * its transaction, so that there is nothing to take back. */
+static plr_buffer *record_of(memory_store *s, const char *name) {
+  if (strcmp(name, "checkpoint") == 0) return &s->checkpoint;
+  return strcmp(name, "published") == 0 ? &s->published : NULL;
+}
+
 static plr_status memory_put(void *self, const char *name, const void *data, size_t len,
                              plr_error *err) {
-  (void)self, (void)name, (void)data, (void)len, (void)err;
+  memory_store *s = self;
+  plr_buffer fresh, *record = record_of(s, name);
+  if (!record) return PLR_OK;
+  plr__buffer_init(&fresh, s->ctx);
+  plr__buffer_put(&fresh, data, len);
+  if (fresh.failed) {
+    plr__buffer_release(&fresh);
+    return plr__no_memory(err, "ledger store");
+  }
+  plr__buffer_release(record);
+  *record = fresh;
   return PLR_OK;
 }
 
@@ -91,8 +111,12 @@ static plr_status memory_node(void *self, uint32_t level, uint64_t index, plr_ha
 }
 
 static plr_status memory_get(void *self, const char *name, plr_buffer *out, plr_error *err) {
-  (void)self, (void)out;
-  return plr__fail(err, PLR_ERR_NOT_FOUND, name, "not kept in memory");
+  const plr_buffer *record = record_of(self, name);
+  if (!record || !record->data)
+    return plr__fail(err, PLR_ERR_NOT_FOUND, name, "not kept in memory");
+  plr__buffer_clear(out);
+  plr__buffer_put(out, record->data, record->len);
+  return out->failed ? plr__no_memory(err, "ledger store") : PLR_OK;
 }
 
 static void memory_close(void *self) {
@@ -100,6 +124,8 @@ static void memory_close(void *self) {
   plr__buffer_release(&s->data);
   plr__buffer_release(&s->index);
   plr__buffer_release(&s->hashes);
+  plr__buffer_release(&s->checkpoint);
+  plr__buffer_release(&s->published);
   plr__free(s->ctx, s);
 }
 
@@ -113,6 +139,8 @@ plr_status plr__store_memory(plr_context *ctx, plr__store *out, plr_error *err) 
   plr__buffer_init(&s->data, ctx);
   plr__buffer_init(&s->index, ctx);
   plr__buffer_init(&s->hashes, ctx);
+  plr__buffer_init(&s->checkpoint, ctx);
+  plr__buffer_init(&s->published, ctx);
   out->ops = &ops;
   out->self = s;
   out->persistent = 0;

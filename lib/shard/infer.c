@@ -5,6 +5,7 @@ static plr_status infer(const plr_run *run, const int32_t *tokens, const plr_ten
                         plr_tensor *out) {
   const plr_graph *g = &run->shard->graph;
   if (g->ids != PLR_NO_VALUE) PLR_TRY(plr__run_put(run, g->ids, tokens));
+  PLR_TRY(plr__run_put_positions(run));
   if (in) {
     PLR_TRY(plr__run_put(run, g->input, in->data));
     PLR_TRY(plr__run_check_finite(run, g->input));
@@ -26,7 +27,7 @@ plr_status plr_shard_infer(plr_shard *shard, const int32_t *tokens, uint32_t row
   PLR_TRY(plr__shard_check_matrix(out, n, shard->end_block < info->blocks ? w : info->vocab, 1));
   for (int64_t i = 0; i < n; i++)
     if (tokens[i] < 0 || (uint32_t)tokens[i] >= info->vocab) return PLR_ERR_INVALID_ARGUMENT;
-  plr_run run = {shard, PLR_LIST_INFER, NULL, rows, seq};
+  plr_run run = {.shard = shard, .list = PLR_LIST_INFER, .batch = rows, .seq = seq};
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = infer(&run, tokens, in, out);
   plr__fpenv_leave(saved);
@@ -50,12 +51,13 @@ plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const int32_t *l
   int64_t rows = logits->shape[0], vocab = shard->info->vocab;
   PLR_TRY(plr__shard_check_matrix(logits, rows, vocab, 1));
   for (int64_t i = 0; i < rows; i++)
-    if (labels[i] < 0 || labels[i] >= vocab) return PLR_ERR_INVALID_ARGUMENT;
+    if (labels[i] >= vocab) return PLR_ERR_INVALID_ARGUMENT;
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = PLR_OK;
   double total = 0.0;
   for (int64_t at = 0; at < rows && st == PLR_OK; at += shard->rows) {
-    plr_run run = {shard, PLR_LIST_INFER, NULL, 1, PLR_MIN(shard->rows, rows - at)};
+    plr_run run = {
+        .shard = shard, .list = PLR_LIST_INFER, .batch = 1, .seq = PLR_MIN(shard->rows, rows - at)};
     double part = 0.0;
     st = loss_of(&run, (const float *)logits->data + at * vocab, labels + at, &part);
     total += part;

@@ -1,10 +1,11 @@
 /* Leaf hashes of blocks and the weight root. A leaf is SHA-256 of
  *
- *   00 ‖ "pluralis.leaf/v1" ‖ block u32 ‖ step u64 ‖ beta1^step f64 ‖ beta2^step f64 ‖ tensors u32,
- *   then for each tensor: length of name u16 ‖ name ‖ rows u64 ‖ cols u64 ‖ weights ‖ first moments ‖
- *   second moments (fp32),
+ *   00 ‖ "pluralis.leaf/v2" ‖ block u32 ‖ step u64 ‖ power1 f64 ‖ power2 f64 ‖ tensors u32,
+ *   then for each tensor: length of name u16 ‖ name ‖ rows u64 ‖ cols u64 ‖ SHA-256 of its weights ‖ of its first
+ *   moments ‖ of its second moments (fp32; SHA-256 of nothing where the optimizer keeps none),
  *
- * little-endian throughout, tensors in the order of lib/model/README.md; the 00 is RFC 6962's mark of a leaf. */
+ * little-endian throughout, tensors in the order of lib/model/README.md; the 00 is RFC 6962's mark of a leaf. A leaf
+ * is made of hashes, so that a snapshot proves its leaves, and with them the root, before any number of it is read. */
 #include "shard/shard_int.h"
 
 #include <string.h>
@@ -12,6 +13,48 @@
 static plr_status put(void *user, const void *data, size_t len) {
   plr__sha256_update(user, data, len);
   return PLR_OK;
+}
+
+void plr__double_le(void *out, double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  plr__store_le64(out, bits);
+}
+
+float *plr__state_part(const plr_shard *s, const plr_state *state, uint32_t param, uint32_t part,
+                       int64_t *count) {
+  const plr_param *p = &s->graph.params[param];
+  *count = p->rows * p->cols;
+  if (part == PLR_PART_WEIGHT) return plr__pack_weight(s, state, param);
+  if (part == PLR_PART_FIRST) return state->m ? state->m + s->param_offset[param] : NULL;
+  *count = plr__optimizer_seconds(s->info, p);
+  return state->v ? state->v + s->second_offset[param] : NULL;
+}
+
+plr_status plr__shard_hash_param(plr_shard *s, uint32_t param, plr_hash out[PLR_PARTS]) {
+  for (uint32_t part = 0; part < PLR_PARTS; part++) {
+    plr_sha256_state hash;
+    int64_t count;
+    const float *from = plr__state_part(s, &s->state, param, part, &count);
+    plr__sha256_init(&hash);
+    PLR_TRY(plr__shard_read_floats(s, from, count, put, &hash));
+    plr__sha256_final(&hash, &out[part]);
+  }
+  return PLR_OK;
+}
+
+void plr__leaf_begin(plr_sha256_state *leaf, uint32_t block, const plr_state *state,
+                     uint32_t tensors) {
+  static const char tag[] = "\0pluralis.leaf/v2";
+  uint8_t head[32];
+  plr__sha256_init(leaf);
+  plr__sha256_update(leaf, tag, sizeof tag - 1);
+  plr__store_le32(head, block);
+  plr__store_le64(head + 4, state->steps);
+  plr__double_le(head + 12, state->power1);
+  plr__double_le(head + 20, state->power2);
+  plr__store_le32(head + 28, tensors);
+  plr__sha256_update(leaf, head, sizeof head);
 }
 
 size_t plr__param_header(const plr_param *p, uint8_t out[PLR_PARAM_HEADER_MAX]) {
@@ -23,39 +66,31 @@ size_t plr__param_header(const plr_param *p, uint8_t out[PLR_PARAM_HEADER_MAX]) 
   return len + 18;
 }
 
-void plr__double_le(void *out, double x) {
-  uint64_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  plr__store_le64(out, bits);
-}
-
-static plr_status add_param(plr_shard *s, uint32_t i, plr_sha256_state *hash) {
-  const plr_param *p = &s->graph.params[i];
-  const float *parts[3] = {s->state.w, s->state.m, s->state.v};
+void plr__leaf_param(plr_sha256_state *leaf, const plr_param *p, const plr_hash parts[PLR_PARTS]) {
   uint8_t header[PLR_PARAM_HEADER_MAX];
-  plr__sha256_update(hash, header, plr__param_header(p, header));
-  for (int part = 0; part < 3; part++)
-    PLR_TRY(
-        plr__shard_read_floats(s, parts[part] + s->param_offset[i], p->rows * p->cols, put, hash));
+  plr__sha256_update(leaf, header, plr__param_header(p, header));
+  for (uint32_t i = 0; i < PLR_PARTS; i++)
+    plr__sha256_update(leaf, parts[i].bytes, sizeof parts[i].bytes);
+}
+
+/* Parameters [first, end) are those of the block. */
+static plr_status leaf_of(plr_shard *s, uint32_t block, uint32_t first, uint32_t end,
+                          plr_hash *out) {
+  plr_sha256_state leaf;
+  plr_hash parts[PLR_PARTS];
+  plr__leaf_begin(&leaf, block, &s->state, end - first);
+  for (uint32_t i = first; i < end; i++) {
+    PLR_TRY(plr__shard_hash_param(s, i, parts));
+    plr__leaf_param(&leaf, &s->graph.params[i], parts);
+  }
+  plr__sha256_final(&leaf, out);
   return PLR_OK;
 }
 
-/* Parameters [first, end) are those of one block. */
-static plr_status leaf(plr_shard *s, uint32_t first, uint32_t end, plr_hash *out) {
-  static const char tag[] = "\0pluralis.leaf/v1";
-  uint8_t head[32];
-  plr_sha256_state hash;
-  plr__sha256_init(&hash);
-  plr__sha256_update(&hash, tag, sizeof tag - 1);
-  plr__store_le32(head, s->graph.params[first].block);
-  plr__store_le64(head + 4, s->state.steps);
-  plr__double_le(head + 12, s->state.beta1_power);
-  plr__double_le(head + 20, s->state.beta2_power);
-  plr__store_le32(head + 28, end - first);
-  plr__sha256_update(&hash, head, sizeof head);
-  for (uint32_t i = first; i < end; i++) PLR_TRY(add_param(s, i, &hash));
-  plr__sha256_final(&hash, out);
-  return PLR_OK;
+uint32_t plr__shard_block_end(const plr_shard *s, uint32_t block, uint32_t first) {
+  uint32_t end = first;
+  while (end < s->graph.param_count && s->graph.params[end].block == block) end++;
+  return end;
 }
 
 plr_status plr_shard_leaves(plr_shard *shard, plr_hash *leaves, uint32_t count) {
@@ -63,13 +98,11 @@ plr_status plr_shard_leaves(plr_shard *shard, plr_hash *leaves, uint32_t count) 
   if (!shard || !leaves || count != shard->end_block - shard->first_block)
     return PLR_ERR_INVALID_ARGUMENT;
   if (shard->inference_only) return PLR_ERR_INVALID_STATE;
-  uint32_t end = 0;
-  for (uint32_t b = 0; b < count; b++) {
-    uint32_t first = end;
-    while (end < shard->graph.param_count &&
-           shard->graph.params[end].block == shard->first_block + b)
-      end++;
-    PLR_TRY(leaf(shard, first, end, &leaves[b]));
+  uint32_t first = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t block = shard->first_block + i, end = plr__shard_block_end(shard, block, first);
+    PLR_TRY(leaf_of(shard, block, first, end, &leaves[i]));
+    first = end;
   }
   return PLR_OK;
 }

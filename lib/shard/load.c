@@ -1,97 +1,111 @@
-/* Reads a snapshot (SNAPSHOT.md) into fresh memory, which replaces the shard's at the very end. */
-#include "shard/shard_int.h"
+/* Reads a shard's blocks from one snapshot or several (SNAPSHOT.md) into fresh memory, which replaces the shard's at
+ * the very end. Only the ranges of these blocks are read. */
+#include "shard/snapshot.h"
 
 #include <math.h>
 #include <string.h>
 
 typedef struct loader {
   plr_shard *s;
-  const plr_source *source;
+  const plr_snapshot_parts *parts;
   plr_error *err;
-  uint64_t at;
-  plr_sha256_state section, file;
   plr_state state;
 } loader;
 
 static const char where_[] = "snapshot";
 
-/* The next len bytes, into the current section's hash. */
-static plr_status get(loader *l, void *out, size_t len) {
-  plr_status st = l->source->read_at(l->source->user, l->at, out, len);
-  if (st != PLR_OK) return plr__fail_at(l->err, st, where_, l->at, "%zu bytes cannot be read", len);
-  plr__sha256_update(&l->section, out, len);
-  l->at += len;
+/* Which of a parameter's tensors the shard takes. */
+static uint32_t parts_wanted(const plr_shard *s) {
+  return s->inference_only ? 1 : PLR_PARTS;
+}
+
+/* ---- before any data -------------------------------------------------------------------------- */
+
+static plr_status stated_hashes(const loader *l, const plr_snapshot_part *part, const plr_param *p,
+                                plr_hash out[PLR_PARTS]) {
+  for (uint32_t i = 0; i < PLR_PARTS; i++) {
+    char name[PLR_SNAPSHOT_NAME];
+    int64_t shape[2];
+    plr__snapshot_shape(l->s->info, p, i, shape);
+    plr__snapshot_name(p, i, name);
+    if (shape[0] > 0)
+      PLR_TRY(plr__snapshot_hash(part, name, &out[i], l->err));
+    else
+      plr_sha256("", 0, &out[i]);
+  }
   return PLR_OK;
 }
 
-/* The hash that ends a header or section. */
-static plr_status check_seal(loader *l, const char *what) {
-  plr_hash want, got;
-  plr__sha256_final(&l->section, &want);
-  PLR_TRY(get(l, got.bytes, sizeof got.bytes));
-  plr__sha256_init(&l->section);
-  plr__sha256_update(&l->file, got.bytes, sizeof got.bytes);
+/* The leaf covers step, powers, names, shapes and the hashes of the tensors: with it all of them are right. */
+static plr_status check_leaf(const loader *l, const plr_snapshot_part *part, uint32_t block,
+                             uint32_t first, uint32_t end) {
+  plr_sha256_state leaf;
+  plr_hash want, got, hashes[PLR_PARTS];
+  PLR_TRY(plr__snapshot_leaf(part, block, &want, l->err));
+  plr__leaf_begin(&leaf, block, &part->state, end - first);
+  for (uint32_t i = first; i < end; i++) {
+    PLR_TRY(stated_hashes(l, part, &l->s->graph.params[i], hashes));
+    plr__leaf_param(&leaf, &l->s->graph.params[i], hashes);
+  }
+  plr__sha256_final(&leaf, &got);
   if (plr__hash_equal(&want, &got)) return PLR_OK;
-  return plr__fail_at(l->err, PLR_ERR_CHECKSUM, where_, l->at - 32, "%s does not match its hash",
-                      what);
+  return plr__fail(l->err, PLR_ERR_CHECKSUM, part->file.where, "block %u does not match its leaf",
+                   block);
 }
 
-static uint64_t expected_size(const plr_shard *s) {
-  uint64_t size = PLR_SNAPSHOT_HEADER + 32 + 32;
+static plr_status check_tensors(const loader *l, const plr_snapshot_part *part,
+                                const plr_param *p) {
+  for (uint32_t i = 0; i < PLR_PARTS; i++) {
+    char name[PLR_SNAPSHOT_NAME];
+    int64_t shape[2];
+    plr__snapshot_shape(l->s->info, p, i, shape);
+    plr__snapshot_name(p, i, name);
+    const plr_st_tensor *t = plr__st_find(&part->file, name);
+    if (shape[0] == 0 && !t) continue;
+    if (!t)
+      return plr__fail(l->err, PLR_ERR_MALFORMED, part->file.where, "tensor %s is missing", name);
+    if (t->type->dtype != PLR_DTYPE_F32 || t->ndim != 2 || t->shape[0] != shape[0] ||
+        t->shape[1] != shape[1])
+      return plr__fail_at(l->err, PLR_ERR_MALFORMED, part->file.where, t->offset,
+                          "tensor %s is not F32 of %lld x %lld", name, (long long)shape[0],
+                          (long long)shape[1]);
+  }
+  return PLR_OK;
+}
+
+/* A file of nothing but the shard's blocks holds nothing but their tensors; what else is in a larger one is the
+ * business of those who have its blocks. */
+static plr_status check_no_more(const loader *l, const plr_snapshot_part *part) {
+  const plr_shard *s = l->s;
+  uint32_t expected = 0;
+  if (part->first_block < s->first_block || part->end_block > s->end_block) return PLR_OK;
   for (uint32_t i = 0; i < s->graph.param_count; i++) {
     const plr_param *p = &s->graph.params[i];
-    size += strlen(p->name) + 18 + 12 * (uint64_t)p->rows * (uint64_t)p->cols + 32;
+    if (p->block < part->first_block || p->block >= part->end_block) continue;
+    expected += plr__optimizer_seconds(s->info, p) > 0 ? 3 : 2;
   }
-  return size;
+  if (part->file.tensor_count == expected) return PLR_OK;
+  return plr__fail(l->err, PLR_ERR_MALFORMED, part->file.where, "%u tensors; its blocks have %u",
+                   part->file.tensor_count, expected);
 }
 
-static double load_double(const uint8_t *p) {
-  uint64_t bits = plr__load_le64(p);
-  double x;
-  memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-static plr_status check_size(const loader *l) {
-  uint64_t want = expected_size(l->s);
-  if (l->source->size < want)
-    return plr__fail_at(l->err, PLR_ERR_TRUNCATED, where_, l->source->size,
-                        "%llu bytes; these blocks need %llu", (unsigned long long)l->source->size,
-                        (unsigned long long)want);
-  if (l->source->size > want)
-    return plr__fail_at(l->err, PLR_ERR_MALFORMED, where_, want, "%llu bytes follow the end",
-                        (unsigned long long)(l->source->size - want));
+static plr_status check_headers(const loader *l) {
+  const plr_shard *s = l->s;
+  for (uint32_t b = s->first_block, first = 0, end; b < s->end_block; b++, first = end) {
+    const plr_snapshot_part *part = plr__snapshot_of_block(l->parts, b);
+    end = plr__shard_block_end(s, b, first);
+    if (!part)
+      return plr__fail(l->err, PLR_ERR_MISMATCH, where_,
+                       "block %u is not there; the shard has %u .. %u", b, s->first_block,
+                       s->end_block);
+    for (uint32_t i = first; i < end; i++) PLR_TRY(check_tensors(l, part, &s->graph.params[i]));
+    PLR_TRY(check_leaf(l, part, b, first, end));
+  }
+  for (uint32_t i = 0; i < l->parts->count; i++) PLR_TRY(check_no_more(l, &l->parts->list[i]));
   return PLR_OK;
 }
 
-static plr_status read_header(loader *l) {
-  uint8_t got[PLR_SNAPSHOT_HEADER], want[PLR_SNAPSHOT_HEADER];
-  if (l->source->size < PLR_SNAPSHOT_HEADER + 32)
-    return plr__fail_at(l->err, PLR_ERR_TRUNCATED, where_, l->source->size,
-                        "%llu bytes do not hold a header", (unsigned long long)l->source->size);
-  PLR_TRY(get(l, got, sizeof got));
-  if (memcmp(got, PLR_SNAPSHOT_MAGIC, 8) != 0)
-    return plr__fail(l->err, PLR_ERR_MALFORMED, where_, "does not begin as a snapshot");
-  if (plr__load_le32(got + 8) != PLR_SNAPSHOT_VERSION)
-    return plr__fail_at(l->err, PLR_ERR_VERSION, where_, 8, "version %u; this library reads %u",
-                        plr__load_le32(got + 8), PLR_SNAPSHOT_VERSION);
-  PLR_TRY(check_seal(l, "the header"));
-  l->state.steps = plr__load_le64(got + 24);
-  l->state.beta1_power = load_double(got + 32);
-  l->state.beta2_power = load_double(got + 40);
-  plr__snapshot_header(l->s, &l->state, want);
-  if (memcmp(got + 48, want + 48, 32) != 0)
-    return plr__fail_at(l->err, PLR_ERR_MISMATCH, where_, 48, "is of another model");
-  if (memcmp(got + 12, want + 12, 12) != 0)
-    return plr__fail_at(l->err, PLR_ERR_MISMATCH, where_, 12,
-                        "holds blocks %u .. %u, the shard has %u .. %u", plr__load_le32(got + 12),
-                        plr__load_le32(got + 16), l->s->first_block, l->s->end_block);
-  int powers = l->state.beta1_power >= 0.0 && l->state.beta1_power <= 1.0 &&
-               l->state.beta2_power >= 0.0 && l->state.beta2_power <= 1.0;
-  if (!powers)
-    return plr__fail_at(l->err, PLR_ERR_MALFORMED, where_, 32, "a power of beta is not in 0 .. 1");
-  return check_size(l);
-}
+/* ---- data ------------------------------------------------------------------------------------- */
 
 static int all_finite(const float *x, size_t n) {
   int finite = 1;
@@ -99,68 +113,89 @@ static int all_finite(const float *x, size_t n) {
   return finite;
 }
 
-/* n floats to device memory; to NULL they are only checked. */
-static plr_status read_floats(loader *l, float *to, int64_t n) {
+static plr_status read_tensor(const loader *l, const plr_snapshot_part *part, const char *name,
+                              float *to, int64_t n) {
   plr_shard *s = l->s;
+  const plr_st_tensor *t = plr__st_find(&part->file, name);
   const int64_t piece = PLR_STAGE_BYTES / 4;
+  plr_sha256_state sha;
+  plr_hash want, got;
+  plr__sha256_init(&sha);
   for (int64_t i = 0; i < n; i += piece) {
     size_t count = (size_t)PLR_MIN(piece, n - i);
-    uint64_t at = l->at;
-    PLR_TRY(get(l, s->host_bytes, count * 4));
+    PLR_TRY(plr__st_read(&part->file, t, (uint64_t)i * 4, s->host_bytes, count * 4, l->err));
+    plr__sha256_update(&sha, s->host_bytes, count * 4);
     plr__floats_le(s->host_bytes, count);
     if (!all_finite((const float *)(const void *)s->host_bytes, count))
-      return plr__fail_at(l->err, PLR_ERR_MALFORMED, where_, at, "a number is not finite");
-    if (to) PLR_TRY(s->device->vt->write(s->device, to + i, s->host_bytes, count * 4));
+      return plr__fail_at(l->err, PLR_ERR_MALFORMED, part->file.where, t->offset + (uint64_t)i * 4,
+                          "a number of %s is not finite", name);
+    PLR_TRY(s->device->vt->write(s->device, to + i, s->host_bytes, count * 4));
   }
+  plr__sha256_final(&sha, &got);
+  PLR_TRY(plr__snapshot_hash(part, name, &want, l->err));
+  if (plr__hash_equal(&want, &got)) return PLR_OK;
+  return plr__fail_at(l->err, PLR_ERR_CHECKSUM, part->file.where, t->offset,
+                      "tensor %s does not match its hash", name);
+}
+
+static plr_status read_data(const loader *l) {
+  const plr_shard *s = l->s;
+  for (uint32_t part = 0; part < parts_wanted(s); part++)
+    for (uint32_t i = 0; i < s->graph.param_count; i++) {
+      const plr_param *p = &s->graph.params[i];
+      char name[PLR_SNAPSHOT_NAME];
+      int64_t count;
+      float *to = plr__state_part(s, &l->state, i, part, &count);
+      if (count == 0) continue;
+      plr__snapshot_name(p, part, name);
+      PLR_TRY(read_tensor(l, plr__snapshot_of_block(l->parts, p->block), name, to, count));
+      if (part == PLR_PART_WEIGHT) PLR_TRY(plr__pack_done(s, &l->state, i));
+    }
   return PLR_OK;
 }
 
-static plr_status read_param(loader *l, uint32_t i) {
-  plr_shard *s = l->s;
-  const plr_param *p = &s->graph.params[i];
-  float *parts[3] = {l->state.w, l->state.m, l->state.v};
-  uint8_t want[PLR_PARAM_HEADER_MAX], got[PLR_PARAM_HEADER_MAX];
-  size_t len = plr__param_header(p, want);
-  uint64_t at = l->at;
-  PLR_TRY(get(l, got, len));
-  if (memcmp(want, got, len) != 0)
-    return plr__fail_at(l->err, PLR_ERR_MALFORMED, where_, at, "is not the name and shape of %s",
-                        p->name);
-  for (int part = 0; part < 3; part++)
-    PLR_TRY(
-        read_floats(l, parts[part] ? parts[part] + s->param_offset[i] : NULL, p->rows * p->cols));
-  return check_seal(l, p->name);
-}
-
 static plr_status read_all(loader *l) {
-  plr_hash want, got;
-  plr__sha256_init(&l->section);
-  plr__sha256_init(&l->file);
-  PLR_TRY(read_header(l));
-  plr_state header = l->state;
-  if (plr__state_alloc(l->s, &l->state) != PLR_OK) return plr__no_memory(l->err, where_);
-  l->state.steps = header.steps;
-  l->state.beta1_power = header.beta1_power, l->state.beta2_power = header.beta2_power;
-  for (uint32_t i = 0; i < l->s->graph.param_count; i++) PLR_TRY(read_param(l, i));
-  plr__sha256_final(&l->file, &want);
-  PLR_TRY(get(l, got.bytes, sizeof got.bytes));
-  if (plr__hash_equal(&want, &got)) return PLR_OK;
-  return plr__fail_at(l->err, PLR_ERR_CHECKSUM, where_, l->at - 32,
-                      "the file does not match its hash");
+  const plr_state *from = &l->parts->list[0].state;
+  PLR_TRY(check_headers(l));
+  if (plr__state_alloc(l->s, &l->state) != PLR_OK || plr__pack_begin(l->s) != PLR_OK)
+    return plr__no_memory(l->err, where_);
+  l->state.steps = from->steps;
+  l->state.power1 = from->power1, l->state.power2 = from->power2;
+  return read_data(l);
 }
 
-plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err) {
-  PLR_GUARD(shard, err);
-  if (!shard || !source)
-    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where_, "shard or source is NULL");
-  loader l = {.s = shard, .source = source, .err = err};
+/* ---- public ----------------------------------------------------------------------------------- */
+
+static plr_status load(plr_shard *shard, const plr_source *sources, uint32_t count,
+                       plr_error *err) {
+  plr_snapshot_parts parts;
+  PLR_TRY(plr__snapshot_open(shard->ctx, shard->model, sources, count, &parts, err));
+  loader l = {.s = shard, .parts = &parts, .err = err};
   plr_status st = read_all(&l);
+  plr__pack_end(shard);
+  plr__snapshot_release(&parts);
   if (st != PLR_OK) {
     plr__state_free(shard, &l.state);
     return st;
   }
   plr__state_free(shard, &shard->state);
   shard->state = l.state;
+  shard->weights++;
   plr__shard_reset(shard);
   return PLR_OK;
+}
+
+plr_status plr_shard_load_parts(plr_shard *shard, const plr_source *sources, uint32_t count,
+                                plr_error *err) {
+  PLR_GUARD(shard, err);
+  if (!shard || !sources)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where_, "shard or sources is NULL");
+  return load(shard, sources, count, err);
+}
+
+plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err) {
+  PLR_GUARD(shard, err);
+  if (!shard || !source)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where_, "shard or source is NULL");
+  return load(shard, source, 1, err);
 }

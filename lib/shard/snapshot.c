@@ -1,66 +1,112 @@
-/* Writes a snapshot (SNAPSHOT.md). */
-#include "shard/shard_int.h"
+/* Writes a snapshot (SNAPSHOT.md): first the hashes of all tensors, which the header holds, then the tensors. */
+#include "shard/snapshot.h"
 
+#include <stdio.h>
 #include <string.h>
 
-typedef struct writer {
-  plr_sink *sink;
-  plr_sha256_state section; /* of what was written since the last hash */
-  plr_sha256_state file;    /* of the hashes */
-} writer;
-
-static plr_status put(void *user, const void *data, size_t len) {
-  writer *w = user;
-  plr__sha256_update(&w->section, data, len);
-  return w->sink->write(w->sink->user, data, len);
+void plr__snapshot_name(const plr_param *p, uint32_t part, char out[PLR_SNAPSHOT_NAME]) {
+  static const char *const before[PLR_PARTS] = {"", "optimizer.m.", "optimizer.v."};
+  snprintf(out, PLR_SNAPSHOT_NAME, "%s%s", before[part], p->name);
 }
 
-/* Ends a header or section with its hash. */
-static plr_status seal(writer *w) {
-  plr_hash hash;
-  plr__sha256_final(&w->section, &hash);
-  plr__sha256_init(&w->section);
-  plr__sha256_update(&w->file, hash.bytes, sizeof hash.bytes);
-  return w->sink->write(w->sink->user, hash.bytes, sizeof hash.bytes);
+void plr__snapshot_shape(const plr_model_info *info, const plr_param *p, uint32_t part,
+                         int64_t shape[2]) {
+  int64_t seconds = plr__optimizer_seconds(info, p);
+  shape[0] = p->rows, shape[1] = p->cols;
+  if (part != PLR_PART_SECOND || seconds == p->rows * p->cols) return;
+  shape[0] = p->along ? p->stack : seconds;
+  shape[1] = p->along ? p->cols : 1;
+  if (seconds == 0) shape[0] = shape[1] = 0;
 }
 
-void plr__snapshot_header(const plr_shard *s, const plr_state *state,
-                          uint8_t out[PLR_SNAPSHOT_HEADER]) {
+static void text_hash(plr_st_writer *w, const char *key, const plr_hash *hash) {
+  char hex[2 * sizeof hash->bytes + 1];
+  plr__hex_encode(hash->bytes, sizeof hash->bytes, hex);
+  plr__st_writer_text(w, key, hex);
+}
+
+static void text_bits(plr_st_writer *w, const char *key, double x) {
+  uint64_t bits;
+  char hex[17];
+  memcpy(&bits, &x, sizeof bits);
+  snprintf(hex, sizeof hex, "%016llx", (unsigned long long)bits);
+  plr__st_writer_text(w, key, hex);
+}
+
+static void text_number(plr_st_writer *w, const char *key, uint64_t x) {
+  char digits[24];
+  snprintf(digits, sizeof digits, "%llu", (unsigned long long)x);
+  plr__st_writer_text(w, key, digits);
+}
+
+static void put_identity(plr_st_writer *w, const plr_shard *s) {
   plr_hash model;
   plr_model_hash(s->model, &model);
-  memcpy(out, PLR_SNAPSHOT_MAGIC, 8);
-  plr__store_le32(out + 8, PLR_SNAPSHOT_VERSION);
-  plr__store_le32(out + 12, s->first_block);
-  plr__store_le32(out + 16, s->end_block);
-  plr__store_le32(out + 20, s->graph.param_count);
-  plr__store_le64(out + 24, state->steps);
-  plr__double_le(out + 32, state->beta1_power);
-  plr__double_le(out + 40, state->beta2_power);
-  memcpy(out + 48, model.bytes, sizeof model.bytes);
+  plr__st_writer_text(w, "format", PLR_SNAPSHOT_FORMAT);
+  text_hash(w, "model", &model);
+  text_number(w, "steps", s->state.steps);
+  text_bits(w, "power1", s->state.power1);
+  text_bits(w, "power2", s->state.power2);
+  text_number(w, "first_block", s->first_block);
+  text_number(w, "end_block", s->end_block);
 }
 
-static plr_status put_param(plr_shard *s, uint32_t i, writer *w) {
-  const plr_param *p = &s->graph.params[i];
-  const float *parts[3] = {s->state.w, s->state.m, s->state.v};
-  uint8_t header[PLR_PARAM_HEADER_MAX];
-  PLR_TRY(put(w, header, plr__param_header(p, header)));
-  for (int part = 0; part < 3; part++)
-    PLR_TRY(plr__shard_read_floats(s, parts[part] + s->param_offset[i], p->rows * p->cols, put, w));
-  return seal(w);
+/* hashes: PLR_PARTS of each parameter. */
+static void put_leaves(plr_st_writer *w, const plr_shard *s, const plr_hash *hashes) {
+  for (uint32_t b = s->first_block, first = 0, end; b < s->end_block; b++, first = end) {
+    plr_sha256_state leaf;
+    plr_hash hash;
+    char key[24];
+    end = plr__shard_block_end(s, b, first);
+    plr__leaf_begin(&leaf, b, &s->state, end - first);
+    for (uint32_t i = first; i < end; i++)
+      plr__leaf_param(&leaf, &s->graph.params[i], hashes + PLR_PARTS * (size_t)i);
+    plr__sha256_final(&leaf, &hash);
+    snprintf(key, sizeof key, "leaf.%u", b);
+    text_hash(w, key, &hash);
+  }
+}
+
+/* Weights of all blocks, then first moments, then second ones: a reader of weights reads one stretch. */
+static void declare(plr_st_writer *w, const plr_shard *s, const plr_hash *hashes) {
+  for (uint32_t part = 0; part < PLR_PARTS; part++)
+    for (uint32_t i = 0; i < s->graph.param_count; i++) {
+      const plr_param *p = &s->graph.params[i];
+      int64_t shape[2];
+      char name[PLR_SNAPSHOT_NAME], key[PLR_SNAPSHOT_NAME + 8];
+      plr__snapshot_shape(s->info, p, part, shape);
+      if (shape[0] == 0) continue;
+      plr__snapshot_name(p, part, name);
+      snprintf(key, sizeof key, "sha256.%s", name);
+      plr__st_writer_tensor(w, name, PLR_DTYPE_F32, 2, shape);
+      text_hash(w, key, &hashes[PLR_PARTS * (size_t)i + part]);
+    }
+}
+
+static plr_status write_file(plr_shard *s, plr_st_writer *w, plr_hash *hashes) {
+  for (uint32_t i = 0; i < s->graph.param_count; i++)
+    PLR_TRY(plr__shard_hash_param(s, i, hashes + PLR_PARTS * (size_t)i));
+  put_identity(w, s);
+  put_leaves(w, s, hashes);
+  declare(w, s, hashes);
+  PLR_TRY(plr__st_writer_begin(w));
+  for (uint32_t part = 0; part < PLR_PARTS; part++)
+    for (uint32_t i = 0; i < s->graph.param_count; i++) {
+      int64_t count;
+      const float *from = plr__state_part(s, &s->state, i, part, &count);
+      PLR_TRY(plr__shard_read_floats(s, from, count, plr__st_writer_data, w));
+    }
+  return plr__st_writer_end(w);
 }
 
 static plr_status write_all(plr_shard *s, plr_sink *sink) {
-  writer w = {.sink = sink};
-  uint8_t header[PLR_SNAPSHOT_HEADER];
-  plr_hash hash;
-  plr__sha256_init(&w.section);
-  plr__sha256_init(&w.file);
-  plr__snapshot_header(s, &s->state, header);
-  PLR_TRY(put(&w, header, sizeof header));
-  PLR_TRY(seal(&w));
-  for (uint32_t i = 0; i < s->graph.param_count; i++) PLR_TRY(put_param(s, i, &w));
-  plr__sha256_final(&w.file, &hash);
-  return sink->write(sink->user, hash.bytes, sizeof hash.bytes);
+  plr_hash *hashes = plr__calloc(s->ctx, s->graph.param_count, PLR_PARTS * sizeof *hashes);
+  plr_st_writer w;
+  plr__st_writer_init(&w, s->ctx, sink);
+  plr_status st = hashes ? write_file(s, &w, hashes) : PLR_ERR_NO_MEMORY;
+  plr__st_writer_release(&w);
+  plr__free(s->ctx, hashes);
+  return st;
 }
 
 static int busy(const plr_shard *s) {

@@ -1,92 +1,141 @@
-/* The optimizer step: AdamW with a schedule and a gradient norm limit per block. */
+/* The optimizer step: norms of the gradients, their limit, and the update of every parameter. */
 #include "shard/shard_int.h"
-
-#include "kernels/kernels.h"
 
 #include <math.h>
 
-#define PI 3.14159265358979323846
-
-float plr__learning_rate(const plr_model_info *info, uint64_t done) {
-  double lr = (double)info->lr, floor = (double)info->min_lr_ratio, scale = 1.0;
-  if (done < info->warmup_steps) return (float)(lr * ((double)(done + 1) / info->warmup_steps));
-  uint64_t past = done - info->warmup_steps, span = (uint64_t)info->steps - info->warmup_steps;
-  double progress = past < span ? (double)past / (double)span : 1.0;
-  if (info->schedule == PLR_SCHEDULE_LINEAR) scale = 1.0 - (1.0 - floor) * progress;
-  if (info->schedule == PLR_SCHEDULE_COSINE) {
-    double sine, cosine;
-    plr__sincos(PI * progress, &sine, &cosine);
-    scale = floor + (1.0 - floor) * (0.5 * (1.0 + cosine));
-  }
-  return (float)(lr * scale);
-}
-
-/* Sums of squares of all gradients, in host_sums. NON_FINITE when any element is. */
+/* Sums of squares of all gradients, in host_sums. NON_FINITE when any element is not finite. */
 static plr_status measure(plr_shard *s) {
   uint32_t count = s->graph.param_count;
-  for (uint32_t i = 0; i < count; i++) {
+  if (s->poisoned) return PLR_ERR_NON_FINITE;
+  for (uint32_t i = 0; i < count && !s->measured; i++) {
     const plr_param *p = &s->graph.params[i];
     plr_sumsq_args a = {s->grads + s->param_offset[i], s->sums + 2 * (size_t)i, p->rows * p->cols};
     PLR_TRY(s->device->vt->run(s->device, PLR_OP_SUMSQ, &a));
   }
-  PLR_TRY(s->device->vt->read(s->device, s->host_sums, s->sums, 2 * count * sizeof(double)));
+  if (!s->measured)
+    PLR_TRY(s->device->vt->read(s->device, s->host_sums, s->sums, 2 * count * sizeof(double)));
+  s->measured = 1;
   for (uint32_t i = 0; i < count; i++)
     if (s->host_sums[2 * i + 1] != 1.0) return PLR_ERR_NON_FINITE;
   return PLR_OK;
 }
 
-/* What the gradients of a block are multiplied with; parameters [first, end) are the block's. */
-static float clip_scale(const plr_shard *s, uint32_t first, uint32_t end) {
-  double sum = 0.0, limit = (double)s->info->clip;
+/* Sum of squares over parameters [first, end), tensor by tensor. */
+static double sum_of(const plr_shard *s, uint32_t first, uint32_t end) {
+  double sum = 0.0;
   for (uint32_t i = first; i < end; i++) sum += s->host_sums[2 * i];
-  double norm = sqrt(sum);
+  return sum;
+}
+
+/* The sum of each of the shard's blocks. */
+static void block_sums(const plr_shard *s, double *sums) {
+  for (uint32_t b = s->first_block, first = 0, end; b < s->end_block; b++, first = end) {
+    end = plr__shard_block_end(s, b, first);
+    sums[b - s->first_block] = sum_of(s, first, end);
+  }
+}
+
+/* What gradients whose squares sum to `sum` are multiplied with. */
+static float clip_scale(const plr_shard *s, double sum) {
+  double norm = sqrt(sum), limit = (double)s->info->clip;
   return limit > 0.0 && norm > limit ? (float)(limit / norm) : 1.0f;
 }
 
-static plr_status update(plr_shard *s, uint32_t param, const plr_adamw_args *common) {
-  const plr_param *p = &s->graph.params[param];
-  int64_t at = s->param_offset[param];
-  plr_adamw_args a = *common;
-  a.w = s->state.w + at, a.m = s->state.m + at, a.v = s->state.v + at, a.g = s->grads + at;
-  a.n = p->rows * p->cols;
-  if (!p->decay) a.weight_decay = 0.0f;
-  return s->device->vt->run(s->device, PLR_OP_ADAMW, &a);
+/* total: the sum over the whole model, or NULL when each block has its own limit. */
+static plr_status apply(plr_shard *s, const double *total) {
+  plr_rates rates;
+  plr__optimizer_rates(s->info, &s->state, &rates);
+  for (uint32_t b = s->first_block, first = 0, end; b < s->end_block; b++, first = end) {
+    end = plr__shard_block_end(s, b, first);
+    float scale = clip_scale(s, total ? *total : sum_of(s, first, end));
+    for (uint32_t i = first; i < end; i++) PLR_TRY(plr__optimizer_update(s, i, &rates, scale));
+  }
+  s->state.power1 = rates.power1, s->state.power2 = rates.power2;
+  s->state.steps++;
+  s->weights++;
+  return PLR_OK;
 }
 
-static plr_status apply(plr_shard *s) {
-  const plr_model_info *info = s->info;
-  double power1 = s->state.beta1_power * (double)info->beta1;
-  double power2 = s->state.beta2_power * (double)info->beta2;
-  plr_adamw_args a = {.lr = plr__learning_rate(info, s->state.steps),
-                      .beta1 = info->beta1,
-                      .beta2 = info->beta2,
-                      .eps = info->eps,
-                      .weight_decay = info->weight_decay,
-                      .correction1 = (float)(1.0 - power1),
-                      .correction2 = (float)(1.0 - power2)};
-  uint32_t count = s->graph.param_count, end = 0;
-  for (uint32_t first = 0; first < count; first = end) {
-    while (end < count && s->graph.params[end].block == s->graph.params[first].block) end++;
-    a.grad_scale = clip_scale(s, first, end);
-    for (uint32_t i = first; i < end; i++) PLR_TRY(update(s, i, &a));
-  }
-  s->state.beta1_power = power1, s->state.beta2_power = power2;
-  s->state.steps++;
+/* Gradients are there and no slot waits for its backward. */
+static plr_status ready(const plr_shard *s) {
+  if (s->inference_only || s->pending == 0) return PLR_ERR_INVALID_STATE;
+  for (uint32_t i = 0; i < s->slot_count; i++)
+    if (s->slots[i].busy) return PLR_ERR_INVALID_STATE;
   return PLR_OK;
+}
+
+/* Ends a step: what was accumulated is used or void. */
+static plr_status finish(plr_shard *s, plr_status st) {
+  plr__shard_reset(s);
+  return st;
+}
+
+/* sums: of all blocks of the model, in order. */
+static plr_status apply_total(plr_shard *s, const double *sums) {
+  double total = 0.0;
+  for (uint32_t i = 0; i < s->info->blocks; i++) total += sums[i];
+  return isfinite(total) ? apply(s, &total) : PLR_ERR_NON_FINITE;
+}
+
+static plr_status step(plr_shard *s) {
+  PLR_TRY(measure(s));
+  if (s->info->clip_scope != PLR_CLIP_GLOBAL) return apply(s, NULL);
+  block_sums(s, s->block_sums);
+  return apply_total(s, s->block_sums);
 }
 
 plr_status plr_shard_step(plr_shard *shard) {
   PLR_GUARD(shard, NULL);
   if (!shard) return PLR_ERR_INVALID_ARGUMENT;
-  if (shard->inference_only || shard->pending == 0) return PLR_ERR_INVALID_STATE;
-  for (uint32_t i = 0; i < shard->slot_count; i++)
-    if (shard->slots[i].busy) return PLR_ERR_INVALID_STATE;
+  PLR_TRY(ready(shard));
+  if (shard->info->clip_scope == PLR_CLIP_GLOBAL &&
+      shard->end_block - shard->first_block < shard->info->blocks)
+    return PLR_ERR_INVALID_STATE;
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = shard->poisoned ? PLR_ERR_NON_FINITE : measure(shard);
-  if (st == PLR_OK) st = apply(shard);
+  plr_status st = finish(shard, step(shard));
   plr__fpenv_leave(saved);
-  plr__shard_reset(shard);
   return st;
+}
+
+/* ---- a limit over shards that do not see each other -------------------------------------------- */
+
+plr_status plr_shard_gradient_sums(plr_shard *shard, double *sums, uint32_t count) {
+  PLR_GUARD(shard, NULL);
+  if (!shard || !sums || count != shard->end_block - shard->first_block)
+    return PLR_ERR_INVALID_ARGUMENT;
+  PLR_TRY(ready(shard));
+  plr_fpenv saved = plr__fpenv_enter();
+  plr_status st = measure(shard);
+  if (st == PLR_OK) block_sums(shard, sums);
+  plr__fpenv_leave(saved);
+  if (st != PLR_ERR_NON_FINITE) return st;
+  /* Said as a number, so that every shard refuses the step, not only this one. */
+  for (uint32_t i = 0; i < count; i++) sums[i] = INFINITY;
+  return PLR_OK;
+}
+
+/* The shard's own sums among those of all blocks are what it measured: nobody's mistake goes unnoticed where it can
+ * be seen. */
+static int own_sums_agree(plr_shard *s, const double *sums) {
+  block_sums(s, s->block_sums);
+  for (uint32_t i = 0; i < s->end_block - s->first_block; i++)
+    if (s->block_sums[i] != sums[s->first_block + i]) return 0;
+  return 1;
+}
+
+plr_status plr_shard_step_global(plr_shard *shard, const double *sums, uint32_t count) {
+  PLR_GUARD(shard, NULL);
+  if (!shard || !sums || count != shard->info->blocks) return PLR_ERR_INVALID_ARGUMENT;
+  if (shard->info->clip_scope != PLR_CLIP_GLOBAL) return PLR_ERR_INVALID_STATE;
+  PLR_TRY(ready(shard));
+  for (uint32_t i = 0; i < count; i++)
+    if (!(sums[i] >= 0.0)) return PLR_ERR_INVALID_ARGUMENT;
+  plr_fpenv saved = plr__fpenv_enter();
+  plr_status st = measure(shard);
+  int known = st != PLR_OK || own_sums_agree(shard, sums);
+  if (known) st = finish(shard, st == PLR_OK ? apply_total(shard, sums) : st);
+  plr__fpenv_leave(saved);
+  return known ? st : PLR_ERR_INVALID_ARGUMENT;
 }
 
 uint64_t plr_shard_steps(const plr_shard *shard) {

@@ -1,23 +1,27 @@
 /* Forward and backward of one micro-batch. */
 #include "shard/shard_int.h"
 
-/* Splits rows of seq+1 ids into ids and labels, on the device. INVALID_ARGUMENT for an id outside the vocabulary. */
+/* Splits rows of seq+1 ids into ids and labels, on the device. ~id is the token id too, but does not count as a label.
+ * INVALID_ARGUMENT for an id outside the vocabulary. */
 static plr_status put_tokens(const plr_run *run, const int32_t *tokens) {
   plr_shard *s = run->shard;
   int64_t rows = run->batch * run->seq;
   if (!tokens) return PLR_ERR_INVALID_ARGUMENT;
   for (int64_t i = 0; i < rows + run->batch; i++)
-    if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->info->vocab) return PLR_ERR_INVALID_ARGUMENT;
+    if ((uint32_t)(tokens[i] < 0 ? ~tokens[i] : tokens[i]) >= s->info->vocab)
+      return PLR_ERR_INVALID_ARGUMENT;
   int32_t *staged = (int32_t *)(void *)s->host_bytes;
   uint32_t targets[2] = {s->graph.ids, s->graph.labels};
   for (int64_t shift = 0; shift < 2; shift++) {
     if (targets[shift] == PLR_NO_VALUE) continue;
     for (int64_t b = 0; b < run->batch; b++)
-      for (int64_t t = 0; t < run->seq; t++)
-        staged[b * run->seq + t] = tokens[b * (run->seq + 1) + t + shift];
+      for (int64_t t = 0; t < run->seq; t++) {
+        int32_t token = tokens[b * (run->seq + 1) + t + shift];
+        staged[b * run->seq + t] = token < 0 && shift == 0 ? ~token : token;
+      }
     PLR_TRY(plr__run_put(run, targets[shift], staged));
   }
-  return PLR_OK;
+  return plr__run_put_positions(run);
 }
 
 static plr_status forward(const plr_run *run, const int32_t *tokens, const plr_tensor *in,
@@ -43,8 +47,11 @@ plr_status plr_shard_forward(plr_shard *shard, uint32_t slot, const int32_t *tok
   PLR_TRY(plr__shard_check_matrix(in, shard->rows, info->boundary_width, shard->first_block > 0));
   PLR_TRY(plr__shard_check_matrix(out, shard->rows, info->boundary_width,
                                   shard->end_block < info->blocks));
-  plr_run run = {shard, PLR_LIST_FORWARD, shard->slots[slot].memory, info->micro_batch,
-                 info->seq_len};
+  plr_run run = {.shard = shard,
+                 .list = PLR_LIST_FORWARD,
+                 .slot = shard->slots[slot].memory,
+                 .batch = info->micro_batch,
+                 .seq = info->seq_len};
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = forward(&run, tokens, in, out, loss_sum);
   plr__fpenv_leave(saved);
@@ -82,7 +89,7 @@ static plr_status backward(const plr_run *run, plr_slot *slot, const plr_tensor 
   }
   plr_status st = accumulate(run, grad_in);
   slot->busy = 0;
-  s->pending++;
+  s->pending++, s->measured = 0;
   if (st != PLR_OK) s->poisoned = 1;
   return st;
 }
@@ -96,8 +103,11 @@ plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr_tensor 
   int64_t w = info->boundary_width;
   PLR_TRY(plr__shard_check_matrix(grad_out, shard->rows, w, shard->end_block < info->blocks));
   PLR_TRY(plr__shard_check_matrix(grad_in, shard->rows, w, shard->first_block > 0));
-  plr_run run = {shard, PLR_LIST_BACKWARD, shard->slots[slot].memory, info->micro_batch,
-                 info->seq_len};
+  plr_run run = {.shard = shard,
+                 .list = PLR_LIST_BACKWARD,
+                 .slot = shard->slots[slot].memory,
+                 .batch = info->micro_batch,
+                 .seq = info->seq_len};
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = backward(&run, &shard->slots[slot], grad_out, grad_in);
   plr__fpenv_leave(saved);

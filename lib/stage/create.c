@@ -60,6 +60,10 @@ static plr_status check_worker(const plr_stage *s, const plr_stage_options *o, p
                      "blocks [%u, %u) of %u cannot be stage %u of %u", (unsigned)s->first_block,
                      (unsigned)s->end_block, (unsigned)s->info.blocks, (unsigned)o->index,
                      (unsigned)o->count);
+  if (s->info.clip_scope == PLR_CLIP_GLOBAL && o->count > 1)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "the model limits the norm of its whole gradient (clip_scope); stages do not "
+                     "exchange norms: one stage, or a clip for each block");
   if (plr__shard_slots(o->shard) < s->in_flight)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
                      "the shard has %u slots, stage %u of %u needs %u", plr__shard_slots(o->shard),

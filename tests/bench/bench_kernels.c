@@ -111,6 +111,40 @@ static void elementwise(plr_context *ctx) {
   free(x), free(y), free(z), free(gain), free(inv), free(loss), free(m), free(v), free(ids);
 }
 
+/* What GPT-2, q/k norms and gated experts add. */
+static void blocks(plr_context *ctx) {
+  enum { ROWS = 1024, D = 768, F = 3072, HEADS = 12, HD = 64, N = ROWS * D, M = ROWS * F };
+  float *x = numbers(M, 1), *y = numbers(M, 2), *z = numbers(M, 3), *stats = numbers(2 * N / HD, 4);
+  float *gain = numbers(2 * F, 5), *dgain = numbers(2 * F, 6);
+  static const char *const names[] = {"silu", "gelu", "gelu_tanh", "relu2"};
+  for (uint32_t k = 0; k < 4; k++) {
+    plr_act_args act = {x, y, z, y, M, PLR_ACT_SILU + k};
+    char name[32];
+    report(ctx, names[k], PLR_OP_ACT, &act, M);
+    snprintf(name, sizeof name, "%s_bwd", names[k]);
+    report(ctx, name, PLR_OP_ACT_BWD, &act, M);
+  }
+  plr_bias_args bias = {x, gain, y, z, dgain, ROWS, F};
+  report(ctx, "bias", PLR_OP_BIAS, &bias, M);
+  report(ctx, "bias_bwd", PLR_OP_BIAS_BWD, &bias, M);
+  plr_layernorm_args ln = {.x = x, .gain = gain, .bias = gain + D, .y = y, .mean = stats};
+  ln.inv_std = stats + ROWS, ln.dy = z, ln.dx = y, ln.dgain = dgain, ln.dbias = dgain + D;
+  ln.rows = ROWS, ln.d = D, ln.eps = 1e-5f, ln.accumulate_dx = 1;
+  report(ctx, "layernorm", PLR_OP_LAYERNORM, &ln, N);
+  report(ctx, "layernorm_bwd", PLR_OP_LAYERNORM_BWD, &ln, N);
+  for (int64_t d = 16; d <= 256; d *= 4) { /* q/k norm: many short rows */
+    plr_rmsnorm_args norm = {x, gain, y, stats, z, y, dgain, N / d, d, 1e-5f, 0};
+    char name[32];
+    norm.inv_rms = d < HD ? numbers(N / d, 7) : stats;
+    snprintf(name, sizeof name, "rmsnorm/d%d", (int)d);
+    report(ctx, name, PLR_OP_RMSNORM, &norm, N);
+    snprintf(name, sizeof name, "rmsnorm_bwd/d%d", (int)d);
+    report(ctx, name, PLR_OP_RMSNORM_BWD, &norm, N);
+    if (d < HD) free(norm.inv_rms);
+  }
+  free(x), free(y), free(z), free(stats), free(gain), free(dgain);
+}
+
 int main(int argc, char **argv) {
   const uint32_t isa = bench_options(argc, argv);
   static const shape shapes[] = {
@@ -124,6 +158,7 @@ int main(int argc, char **argv) {
     if (plr_context_create(&options, &ctx, NULL) != PLR_OK) return 1;
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) attention(ctx, &shapes[i]);
     elementwise(ctx);
+    blocks(ctx);
     plr_context_destroy(ctx);
   }
   return 0;

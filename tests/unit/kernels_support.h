@@ -74,17 +74,32 @@ static inline plr_context *context_of(uint32_t isa, uint32_t threads) {
  * between with 1 and 2; NULL past them. */
 #define CONTEXTS 6
 static inline void contexts_create(plr_context *ctx[CONTEXTS]) {
-  static const char *const names[] = {"portable", "AVX2", "AVX-512"};
+  static const struct {
+    uint32_t isa;
+    const char *name;
+  } sets[] = {{PLR_ISA_AVX2, "AVX2"}, {PLR_ISA_AVX512, "AVX-512"}, {PLR_ISA_NEON, "NEON"}};
   int n = 0;
   ctx[n++] = context_of(PLR_ISA_PORTABLE, 1);
   for (uint32_t threads = 1; threads <= 3; threads++) ctx[n++] = context_of(PLR_ISA_BEST, threads);
   const uint32_t best = plr_context_isa(ctx[1]);
-  for (uint32_t isa = PLR_ISA_AVX2; isa < best; isa++)
-    for (uint32_t threads = 1; threads <= 2; threads++) ctx[n++] = context_of(isa, threads);
-  while (n < CONTEXTS) ctx[n++] = NULL;
-  print_message("instruction sets covered:");
-  for (uint32_t isa = 0; isa <= best; isa++) print_message(" %s", names[isa]);
+  print_message("instruction sets covered: portable");
+  for (size_t i = 0; i < PLR_COUNT_OF(sets); i++) {
+    plr_context *one = context_of(sets[i].isa, 1);
+    const int have = plr_context_isa(one) == sets[i].isa;
+    if (have) print_message(" %s", sets[i].name);
+    if (have && sets[i].isa != best) {
+      ctx[n++] = one;
+      ctx[n++] = context_of(sets[i].isa, 2);
+    } else {
+      plr_context_destroy(one);
+    }
+  }
   print_message("\n");
+#if defined(__x86_64__)
+  for (uint32_t isa = best + 1; isa <= PLR_ISA_AVX512; isa++)
+    print_message("skipped: %s, which this processor does not have\n", sets[isa - 1].name);
+#endif
+  while (n < CONTEXTS) ctx[n++] = NULL;
 }
 
 static inline void contexts_destroy(plr_context *ctx[CONTEXTS]) {

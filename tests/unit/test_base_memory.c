@@ -9,7 +9,12 @@ static void test_defaults(void **state) {
   assert_int_equal(plr_context_threads(ctx), 1);
   assert_int_equal(plr__max_frame(ctx), 64u << 20);
   assert_int_equal(plr__max_file(ctx), 16u << 20);
-  assert_true(plr_context_isa(ctx) <= PLR_ISA_AVX512);
+  const uint32_t best = plr_context_isa(ctx);
+#if defined(__aarch64__)
+  assert_int_equal(best, PLR_ISA_NEON);
+#else
+  assert_true(best <= PLR_ISA_AVX512);
+#endif
   uint64_t now = 1, peak = 1, count = 1;
   plr_context_memory(ctx, &now, &peak, &count);
   assert_int_equal(now + peak + count, 0);
@@ -17,10 +22,16 @@ static void test_defaults(void **state) {
   plr_context_destroy(ctx);
   plr_context_destroy(NULL);
   plr_context_options o = test_options(NULL);
-  o.isa = PLR_ISA_PORTABLE;
-  ctx = test_context(&o);
-  assert_int_equal(plr_context_isa(ctx), PLR_ISA_PORTABLE);
-  plr_context_destroy(ctx);
+  /* The highest that is not above the option; one of another kind of processor is just a number. */
+  static const uint32_t asked[] = {PLR_ISA_PORTABLE, PLR_ISA_AVX2, PLR_ISA_AVX512, 7,
+                                   PLR_ISA_NEON,     1000};
+  for (size_t i = 0; i < PLR_COUNT_OF(asked); i++) {
+    o.isa = asked[i];
+    ctx = test_context(&o);
+    const uint32_t below = best == PLR_ISA_NEON ? PLR_ISA_PORTABLE : asked[i];
+    assert_int_equal(plr_context_isa(ctx), asked[i] >= best ? best : below);
+    plr_context_destroy(ctx);
+  }
 }
 
 static void expect_invalid(const plr_context_options *o, const char *where) {

@@ -8,9 +8,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
+
+#include "float_mode.h"
 
 #define MOST 1000
 
@@ -97,6 +96,58 @@ static void test_really_parallel(void **state) {
   plr_context_destroy(ctx);
 }
 
+/* One task holds its thread until all the others are done, those that were its thread's to begin with included: what
+ * happens when a thread has lost its processor. */
+typedef struct held {
+  _Atomic uint32_t done;
+  uint32_t which, n;
+} held;
+
+static void hold(void *arg, uint32_t i) {
+  held *h = arg;
+  while (i == h->which && atomic_load(&h->done) < h->n - 1) nap(1);
+  atomic_fetch_add(&h->done, 1);
+}
+
+static void test_others_go_on(void **state) {
+  (void)state;
+  for (uint32_t threads = 2; threads <= 8; threads++) {
+    plr_context *ctx = context_of(threads);
+    for (uint32_t which = 0; which < 24; which += 5) {
+      held h = {0, which, 24};
+      plr__parallel_for(ctx, 24, hold, &h);
+      assert_int_equal(atomic_load(&h.done), 24);
+    }
+    plr_context_destroy(ctx);
+  }
+}
+
+/* A lane belongs to one task at a time and is never beyond the context's threads. */
+typedef struct lanes {
+  _Atomic uint32_t busy[8], wrong, done;
+  uint32_t threads;
+} lanes;
+
+static void use_lane(void *arg, uint32_t i, uint32_t lane) {
+  lanes *l = arg;
+  if (lane >= l->threads || atomic_exchange(&l->busy[lane], 1)) atomic_fetch_add(&l->wrong, 1);
+  if (i % 16 == 0) nap(1);
+  if (lane < 8) atomic_store(&l->busy[lane], 0);
+  atomic_fetch_add(&l->done, 1);
+}
+
+static void test_lanes(void **state) {
+  (void)state;
+  for (uint32_t threads = 1; threads <= 8; threads++) {
+    plr_context *ctx = context_of(threads);
+    lanes l = {.threads = threads};
+    for (uint32_t n = 1; n < 100; n += 14) plr__parallel_lanes(ctx, n, use_lane, &l);
+    assert_int_equal(atomic_load(&l.done), 1 + 15 + 29 + 43 + 57 + 71 + 85 + 99);
+    assert_int_equal(atomic_load(&l.wrong), 0);
+    plr_context_destroy(ctx);
+  }
+}
+
 typedef struct nest {
   plr_context *ctx;
   tally inner[12];
@@ -154,6 +205,23 @@ static void test_two_callers(void **state) {
   expect_each(&a.t, 40, 300);
   expect_each(&b.t, 40, 300);
   plr_context_destroy(a.ctx);
+}
+
+/* Several contexts in one process, each with threads of its own, used at once. */
+static void test_contexts_at_once(void **state) {
+  (void)state;
+  enum { CONTEXTS = 4 };
+  static caller c[CONTEXTS];
+  pthread_t thread[CONTEXTS];
+  for (uint32_t i = 0; i < CONTEXTS; i++) {
+    c[i].ctx = context_of(1 + i);
+    assert_int_equal(pthread_create(&thread[i], NULL, call_many, &c[i]), 0);
+  }
+  for (uint32_t i = 0; i < CONTEXTS; i++) {
+    pthread_join(thread[i], NULL);
+    expect_each(&c[i].t, 40, 300);
+    plr_context_destroy(c[i].ctx);
+  }
 }
 
 /* Memory counters are shared by the threads of a context. */
@@ -219,29 +287,73 @@ static int in_child(plr_context *ctx) {
   return 0;
 }
 
+static int child_status(pid_t pid) {
+  int status = 0;
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(WIFEXITED(status));
+  return WEXITSTATUS(status);
+}
+
+/* An alarm ends a child that waits for workers it does not have. */
 static void test_fork(void **state) {
   (void)state;
   static tally t;
   plr_context *ctx = context_of(4);
-  plr__parallel_for(ctx, 100, hit, &t);
-  expect_each(&t, 100, 1);
-  fflush(NULL);
-  pid_t pid = fork();
-  assert_true(pid >= 0);
-  if (pid == 0) {
-    alarm(20); /* a child that waits for workers it does not have must not hang the test */
-    _exit(in_child(ctx));
+  for (int pause = 0; pause < 2;
+       pause++) { /* while the workers still look for work; when they sleep */
+    plr__parallel_for(ctx, 100, hit, &t);
+    expect_each(&t, 100, 1);
+    if (pause) nap(20);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+      alarm(20);
+      _exit(in_child(ctx));
+    }
+    assert_int_equal(child_status(pid), 0);
   }
-  int status = 0;
-  assert_int_equal(waitpid(pid, &status, 0), pid);
-  assert_true(WIFEXITED(status));
-  assert_int_equal(WEXITSTATUS(status), 0);
   plr__parallel_for(ctx, 100, hit, &t);
   expect_each(&t, 100, 1);
   plr_context_destroy(ctx);
 }
 
-#if defined(__x86_64__)
+/* A child made while the pool works: the region that was under way is the parent's. */
+typedef struct forker {
+  plr_context *ctx;
+  _Atomic uint32_t phase; /* 1: the region is under way; 2: it may end */
+} forker;
+
+static void wait_for_fork(void *arg, uint32_t i) {
+  forker *f = arg;
+  if (i == 0) atomic_store(&f->phase, 1);
+  while (atomic_load(&f->phase) != 2) nap(1);
+}
+
+static void *region_of(void *arg) {
+  forker *f = arg;
+  plr__parallel_for(f->ctx, 3, wait_for_fork, f);
+  return NULL;
+}
+
+static void test_fork_within_region(void **state) {
+  (void)state;
+  forker f = {.ctx = context_of(3)};
+  pthread_t thread;
+  assert_int_equal(pthread_create(&thread, NULL, region_of, &f), 0);
+  while (atomic_load(&f.phase) != 1) nap(1);
+  fflush(NULL);
+  pid_t pid = fork();
+  if (pid == 0) {
+    alarm(20);
+    _exit(in_child(f.ctx));
+  }
+  atomic_store(&f.phase, 2);
+  pthread_join(thread, NULL);
+  assert_true(pid > 0);
+  assert_int_equal(child_status(pid), 0);
+  plr_context_destroy(f.ctx);
+}
 
 typedef struct modes {
   _Atomic uint32_t wrong;
@@ -249,7 +361,8 @@ typedef struct modes {
 
 static void check_modes(void *arg, uint32_t i) {
   volatile float tiny = 0x1p-126f, half = 0.5f, one = 1.0f, small = 0x1p-25f;
-  int ok = tiny * half == 0x1p-127f && one + small == 1.0f && (_mm_getcsr() & ~0x3fu) == 0x1f80u;
+  int ok = tiny * half == 0x1p-127f && one + small == 1.0f &&
+           (float_mode() & ~(uint64_t)FLOAT_MODE_NOTES) == FLOAT_MODE_EXACT;
   (void)i;
   if (!ok) atomic_fetch_add(&((modes *)arg)->wrong, 1);
 }
@@ -258,52 +371,49 @@ static void check_modes(void *arg, uint32_t i) {
  * host must find its mode again. */
 static void test_fp_environment(void **state) {
   (void)state;
-  unsigned saved = _mm_getcsr();
-  /* Flush to zero, denormals are zero, round up. */
-  const unsigned odd = 0x1f80u | 0x8040u | 0x4000u;
-  _mm_setcsr(odd);
-  unsigned kept = _mm_getcsr();
-  _mm_setcsr(saved);
-  if ((kept & ~0x3fu) != odd) {
+  const uint64_t saved = float_mode(), modes_only = ~(uint64_t)FLOAT_MODE_NOTES;
+  const uint64_t odd = FLOAT_MODE_EXACT | FLOAT_MODE_FLUSH | FLOAT_MODE_UP;
+  set_float_mode(odd);
+  const uint64_t kept = float_mode();
+  set_float_mode(saved);
+  if ((kept & modes_only) != odd) {
     print_message("skipped: this machine (an emulator?) does not keep the control register\n");
     skip();
   }
   for (uint32_t threads = 1; threads <= 4; threads++) {
-    _mm_setcsr(odd);
+    set_float_mode(odd);
     modes m = {0};
     plr_context *ctx = context_of(threads);
     plr__parallel_for(ctx, 64, check_modes, &m);
-    unsigned after = _mm_getcsr();
+    const uint64_t after = float_mode();
     plr_fpenv mine = plr__fpenv_enter();
     modes direct = {0};
     check_modes(&direct, 0);
     plr__fpenv_leave(mine);
-    unsigned last = _mm_getcsr();
-    _mm_setcsr(saved);
+    const uint64_t last = float_mode();
+    set_float_mode(saved);
     plr_context_destroy(ctx);
     assert_int_equal(m.wrong, 0);
     assert_int_equal(direct.wrong, 0);
-    assert_int_equal(after & ~0x3fu, odd);
-    assert_int_equal(last & ~0x3fu, odd);
+    assert_int_equal(after & modes_only, odd);
+    assert_int_equal(last & modes_only, odd);
   }
 }
 
-#else
-
-static void test_fp_environment(void **state) {
-  (void)state;
-  print_message("skipped: this test sets the x86 control register\n");
-  skip();
-}
-
-#endif
-
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_every_index_once), cmocka_unit_test(test_writes_are_visible),
-      cmocka_unit_test(test_really_parallel),  cmocka_unit_test(test_nested),
-      cmocka_unit_test(test_two_callers),      cmocka_unit_test(test_memory_from_threads),
-      cmocka_unit_test(test_executor),         cmocka_unit_test(test_fork),
+      cmocka_unit_test(test_every_index_once),
+      cmocka_unit_test(test_writes_are_visible),
+      cmocka_unit_test(test_really_parallel),
+      cmocka_unit_test(test_others_go_on),
+      cmocka_unit_test(test_lanes),
+      cmocka_unit_test(test_nested),
+      cmocka_unit_test(test_two_callers),
+      cmocka_unit_test(test_contexts_at_once),
+      cmocka_unit_test(test_memory_from_threads),
+      cmocka_unit_test(test_executor),
+      cmocka_unit_test(test_fork),
+      cmocka_unit_test(test_fork_within_region),
       cmocka_unit_test(test_fp_environment),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,14 +12,40 @@
 
 typedef struct shape {
   int64_t batch, seq, heads, kv_heads, head_dim;
+  uint32_t window;
 } shape;
 
 /* Tails in keys, queries and dimensions; blocks of 48 queries crossed; groups 1, 2, 3, 4; fewer key/value heads than
  * threads. */
 static const shape shapes[] = {
-    {1, 1, 1, 1, 8},    {2, 3, 2, 1, 8},    {1, 16, 2, 2, 16},  {3, 17, 3, 1, 24},
-    {1, 47, 4, 1, 64},  {1, 48, 1, 1, 128}, {2, 49, 4, 2, 40},  {1, 97, 2, 2, 96},
-    {1, 130, 1, 1, 64}, {1, 193, 3, 1, 10}, {1, 101, 6, 3, 17},
+    {1, 1, 1, 1, 8, 0},
+    {2, 3, 2, 1, 8, 0},
+    {1, 16, 2, 2, 16, 0},
+    {3, 17, 3, 1, 24, 0},
+    {1, 47, 4, 1, 64, 0},
+    {1, 48, 1, 1, 128, 0},
+    {2, 49, 4, 2, 40, 0},
+    {1, 97, 2, 2, 96, 0},
+    {1, 130, 1, 1, 64, 0},
+    {1, 193, 3, 1, 10, 0},
+    {1, 101, 6, 3, 17, 0},
+    /* Windows: of one key, narrower than a tile, a tile and one more, over and under a block, wider than the sequence;
+     * one unit on several threads, so that queries and keys are shared out separately. */
+    {2, 19, 2, 1, 8, 1},
+    {1, 77, 1, 1, 16, 3},
+    {1, 100, 2, 2, 24, 5},
+    {1, 99, 2, 1, 8, 6},
+    {1, 131, 1, 1, 33, 7},
+    {1, 113, 1, 1, 16, 15},
+    {1, 160, 1, 1, 16, 16},
+    {2, 131, 4, 2, 20, 17},
+    {1, 230, 1, 1, 64, 47},
+    {1, 203, 3, 1, 16, 48},
+    {1, 260, 1, 1, 40, 50},
+    {1, 301, 2, 1, 16, 100},
+    {1, 400, 1, 1, 32, 144},
+    {1, 90, 1, 1, 16, 90},
+    {1, 90, 2, 2, 16, 4000000000u},
 };
 #define SHAPES ((int)(sizeof shapes / sizeof shapes[0]))
 
@@ -73,6 +99,7 @@ static problem problem_make(shape s) {
       .ldv = p.ld,
       .ldo = width + 1,
       .scale = 1.0f / sqrtf((float)s.head_dim),
+      .window = s.window,
   };
   p.a = a;
   return p;
@@ -128,7 +155,7 @@ static void kernels_equal_reference(void **state) {
 /* Scores whose exponentials underflow, and one key that takes all the weight. */
 static void extreme_scores(void **state) {
   (void)state;
-  shape s = {1, 60, 2, 1, 16};
+  shape s = {1, 60, 2, 1, 16, 0};
   problem want = problem_make(s), got = problem_make(s);
   for (int64_t i = 0; i < want.rows * want.ld; i++) want.in[i] *= 40.0f;
   memcpy(got.in, want.in, (size_t)(want.rows * want.ld) * 4);
@@ -148,7 +175,7 @@ static void extreme_scores(void **state) {
 
 static void bad_sizes_are_refused(void **state) {
   (void)state;
-  shape s = {1, 4, 4, 2, 8};
+  shape s = {1, 4, 4, 2, 8, 0};
   problem p = problem_make(s);
   plr_attention_args a = p.a;
   a.kv_heads = 3;

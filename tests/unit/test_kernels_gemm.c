@@ -8,10 +8,8 @@
 #include <cmocka.h>
 
 #include <math.h>
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
 
+#include "float_mode.h"
 #include "kernels_support.h"
 
 static plr_context *ctx[CONTEXTS];
@@ -133,21 +131,17 @@ static void random_shapes(void **state) {
  * left the processor in, and the host's mode is back afterwards. */
 static void denormals(void **state) {
   (void)state;
-#if defined(__x86_64__)
-  const unsigned host = _mm_getcsr();
-  _mm_setcsr(host | 0x8040u); /* FTZ and DAZ, where the processor (or an emulator) has them */
-  const unsigned flushing = _mm_getcsr();
-#endif
+  const uint64_t host = float_mode();
+  set_float_mode(host | FLOAT_MODE_FLUSH); /* where the processor (or an emulator) has it */
+  const uint64_t flushing = float_mode();
   for (uint32_t layout = PLR_MATMUL_NN; layout <= PLR_MATMUL_TN; layout++) {
     check(layout, 67, 33, 20, 1, 0, 1e-20f);
     check(layout, 5, 33, 20, 0, 1, 1e-20f);
     check(layout, 150, 70, 64, 0, 0, 3e-21f);
   }
-#if defined(__x86_64__)
-  const unsigned after = _mm_getcsr();
-  _mm_setcsr(host);
-  assert_int_equal(after & 0x8040u, flushing & 0x8040u);
-#endif
+  const uint64_t after = float_mode();
+  set_float_mode(host);
+  assert_int_equal(after & FLOAT_MODE_FLUSH, flushing & FLOAT_MODE_FLUSH);
   product p = make(PLR_MATMUL_NN, 5, 9, 3, 0, 0, 1e-20f);
   run_on(ctx[1], &p.args);
   for (int64_t i = 0; i < 45; i++) assert_int_equal(fpclassify(p.args.c[i]), FP_SUBNORMAL);

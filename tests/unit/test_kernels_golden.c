@@ -92,6 +92,40 @@ static void activations(run_state *s) {
   free(gu), free(h), free(dh), free(x), free(gain), free(n.dgain);
 }
 
+static void blocks(run_state *s) {
+  enum { ROWS = 7, D = 83, N = ROWS * D };
+  float *x = random_floats(N, 22, 4.0f), *z = random_floats(N, 23, 2.0f), *y = floats(N);
+  float *gain = random_floats(D, 24, 1.0f), *bias = random_floats(D, 25, 1.0f);
+  float mean[ROWS], inv[ROWS];
+  run(s, PLR_OP_MUL, &(plr_add_args){x, z, y, N});
+  output(s, y, N * 4), line(s, "mul %d", N);
+  run(s, PLR_OP_SCALE, &(plr_scale_args){x, y, N, 0.3f});
+  output(s, y, N * 4), line(s, "scale %d", N);
+  static const char *const names[] = {"silu", "gelu", "gelu_tanh", "relu2"};
+  for (uint32_t k = 0; k < 4; k++) {
+    plr_act_args a = {x, y, z, y, N, PLR_ACT_SILU + k};
+    run(s, PLR_OP_ACT, &a);
+    output(s, y, N * 4), line(s, "%s %d", names[k], N);
+    run(s, PLR_OP_ACT_BWD, &a);
+    output(s, y, N * 4), line(s, "%s_bwd %d", names[k], N);
+  }
+  plr_bias_args b = {x, bias, y, z, gain, ROWS, D};
+  run(s, PLR_OP_BIAS, &b);
+  output(s, y, N * 4), line(s, "bias %dx%d", ROWS, D);
+  run(s, PLR_OP_BIAS_BWD, &b);
+  output(s, gain, D * 4), line(s, "bias_bwd %dx%d", ROWS, D);
+  plr_layernorm_args n = {.x = x, .gain = gain, .bias = bias, .y = y, .mean = mean, .inv_std = inv};
+  n.dy = z, n.dx = y, n.rows = ROWS, n.d = D, n.eps = 1e-5f, n.accumulate_dx = 1;
+  run(s, PLR_OP_LAYERNORM, &n);
+  output(s, y, N * 4), output(s, mean, sizeof mean), output(s, inv, sizeof inv);
+  line(s, "layernorm %dx%d", ROWS, D);
+  n.dgain = random_floats(D, 26, 1.0f), n.dbias = random_floats(D, 27, 1.0f);
+  run(s, PLR_OP_LAYERNORM_BWD, &n);
+  output(s, y, N * 4), output(s, n.dgain, D * 4), output(s, n.dbias, D * 4);
+  line(s, "layernorm_bwd %dx%d", ROWS, D);
+  free(x), free(z), free(y), free(gain), free(bias), free(n.dgain), free(n.dbias);
+}
+
 static void positions(run_state *s) {
   static const int64_t first[] = {0, 1048576};
   enum { SEQ = 33, HEADS = 2, DIM = 48, ROWS = 2 * SEQ };
@@ -109,11 +143,20 @@ static void positions(run_state *s) {
   }
   run(s, PLR_OP_ROPE, &(plr_rope_args){x, c, sn, ROWS, SEQ, HEADS, DIM, HEADS * DIM, 1.0f, NULL});
   output(s, x, ROWS * HEADS * DIM * 4), line(s, "rope %dx%dx%d", ROWS, HEADS, DIM);
+  plr_rope_table_args t = {.cos = c, .sin = sn, .positions = SEQ, .first_position = 5000};
+  t.head_dim = DIM, t.theta = 500000.0, t.factor = 8.0, t.original = 8192, t.low_freq = 1.0;
+  t.high_freq = 4.0, t.beta_fast = 32.0, t.beta_slow = 1.0, t.attention_factor = 1.2;
+  static const char *const names[] = {"linear", "llama3", "yarn"};
+  for (t.scaling = PLR_ROPE_LINEAR; t.scaling <= PLR_ROPE_YARN; t.scaling++) {
+    run(s, PLR_OP_ROPE_TABLE, &t);
+    output(s, c, sizeof c), output(s, sn, sizeof sn);
+    line(s, "rope_table_%s 5000+%dx%d", names[t.scaling - 1], SEQ, DIM);
+  }
   free(x);
 }
 
 static void attend(run_state *s, int64_t batch, int64_t seq, int64_t heads, int64_t kv_heads,
-                   int64_t dim) {
+                   int64_t dim, uint32_t window) {
   int64_t width = heads * dim, kv = kv_heads * dim, ld = width + 2 * kv, rows = batch * seq;
   float *x = random_floats(rows * ld, 11, 2.0f), *g = floats(rows * ld),
         *out = floats(rows * width);
@@ -124,17 +167,21 @@ static void attend(run_state *s, int64_t batch, int64_t seq, int64_t heads, int6
   a.dq = g, a.dk = g + width, a.dv = g + width + kv;
   a.batch = batch, a.seq = seq, a.heads = heads, a.kv_heads = kv_heads, a.head_dim = dim;
   a.ldq = a.ldk = a.ldv = ld, a.ldo = width, a.scale = 0.125f;
+  a.window = window;
+  char name[64];
+  int n = snprintf(name, sizeof name, "%dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads,
+                   (int)kv_heads, (int)dim);
+  if (window) snprintf(name + n, sizeof name - (size_t)n, " window %u", window);
   a.work = scratch(s, PLR_OP_ATTENTION, &a);
   run(s, PLR_OP_ATTENTION, &a);
   output(s, out, (size_t)(rows * width) * 4);
   output(s, max, (size_t)(rows * heads) * 4), output(s, sum, (size_t)(rows * heads) * 4);
-  line(s, "attention %dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads, (int)kv_heads, (int)dim);
+  line(s, "attention %s", name);
   free(a.work);
   a.work = scratch(s, PLR_OP_ATTENTION_BWD, &a);
   run(s, PLR_OP_ATTENTION_BWD, &a);
   output(s, g, (size_t)(rows * ld) * 4);
-  line(s, "attention_bwd %dx%dx%d/%dx%d", (int)batch, (int)seq, (int)heads, (int)kv_heads,
-       (int)dim);
+  line(s, "attention_bwd %s", name);
   free(x), free(g), free(out), free(dout), free(max), free(sum), free(a.work);
 }
 
@@ -147,6 +194,8 @@ static void training(run_state *s) {
   run(s, PLR_OP_XENT, &(plr_xent_args){logits, labels, loss, ROWS, VOCAB, 0.2f, 1, 0.0f});
   output(s, logits, ROWS * VOCAB * 4), output(s, loss, sizeof loss);
   line(s, "xent %dx%d", ROWS, VOCAB);
+  run(s, PLR_OP_XENT, &(plr_xent_args){logits, labels, loss, ROWS, VOCAB, 0.2f, 1, 1e-3f});
+  output(s, logits, ROWS * VOCAB * 4), line(s, "xent_z %dx%d", ROWS, VOCAB);
   float *w = random_floats(N, 15, 1.0f), *m = random_floats(N, 16, 0.1f),
         *v = random_floats(N, 17, 1.0f);
   float *g = random_floats(N, 18, 1.0f);
@@ -158,6 +207,32 @@ static void training(run_state *s) {
   run(s, PLR_OP_GAUSSIAN, &normal);
   output(s, w, N * 4), line(s, "gaussian 7x143");
   free(logits), free(w), free(m), free(v), free(g);
+}
+
+static void optimizers(run_state *s) {
+  enum { R = 30, C = 21, N = R * C };
+  float *w = random_floats(N, 40, 1.0f), *m = random_floats(N, 41, 0.1f);
+  float *v = random_floats(N, 42, 1.0f), *g = random_floats(N, 43, 1.0f);
+  for (int i = 0; i < N; i++) v[i] = v[i] * v[i];
+  plr_optimizer_args a = {w,    m,    v,     g,     R,    C,    1e-3f, 0.9f, 0.95f, 1e-8f,
+                          0.1f, 0.5f, 0.45f, 0.46f, 0.3f, 0.4f, 0.2f,  0,    NULL};
+  static const struct {
+    plr_op_id op;
+    const char *name;
+  } ops[] = {{PLR_OP_NADAM, "nadam"},
+             {PLR_OP_SGDM, "sgdm"},
+             {PLR_OP_ADAMW_ROW, "adamw_row"},
+             {PLR_OP_ADAMW_ROW, "adamw_column"},
+             {PLR_OP_MUON, "muon"}};
+  for (int i = 0; i < 5; i++) {
+    a.along = i == 3;
+    a.work = s->ctx ? scratch(s, ops[i].op, &a) : floats(2 * N + 2 * C * C);
+    run(s, ops[i].op, &a);
+    output(s, w, N * 4), output(s, m, N * 4), output(s, v, N * 4);
+    line(s, "%s %dx%d", ops[i].name, R, C);
+    free(a.work);
+  }
+  free(w), free(m), free(v), free(g);
 }
 
 static void multiply(run_state *s, uint32_t layout, int64_t m, int64_t n, int64_t k) {
@@ -173,18 +248,61 @@ static void multiply(run_state *s, uint32_t layout, int64_t m, int64_t n, int64_
   free(x), free(y), free(c), free(a.work);
 }
 
+static void experts(run_state *s) {
+  enum { BATCH = 2, SEQ = 9, EXPERTS = 12, K = 3, D = 37, N = 21 };
+  enum { ROWS = BATCH * SEQ, PAIRS = ROWS * K };
+  float *logits = random_floats(ROWS * EXPERTS, 30, 2.0f), *x = random_floats(ROWS * D, 31, 1.0f);
+  float *dgates = random_floats(PAIRS, 32, 1.0f), *slots = floats(PAIRS * D), gates[PAIRS];
+  float *w = random_floats(EXPERTS * D * N, 33, 1.0f), *y = floats(PAIRS * N);
+  float *dlogits = floats(ROWS * EXPERTS), *back = floats(PAIRS * N), *dx = floats(ROWS * D);
+  int32_t ids[PAIRS], slot_of[PAIRS], pair_of[PAIRS], offsets[EXPERTS + 1];
+  plr_route_args r = {logits, ids, slot_of, pair_of, offsets, gates, dgates, dlogits,
+                      BATCH,  SEQ, EXPERTS, K,       0.01f,   1,     NULL};
+  run(s, PLR_OP_ROUTE, &r);
+  output(s, ids, sizeof ids), output(s, slot_of, sizeof slot_of), output(s, gates, sizeof gates);
+  output(s, offsets, sizeof offsets), line(s, "route %dx%d of %d", ROWS, K, EXPERTS);
+  r.work = scratch(s, PLR_OP_ROUTE_BWD, &r);
+  run(s, PLR_OP_ROUTE_BWD, &r);
+  output(s, dlogits, ROWS * EXPERTS * 4), line(s, "route_bwd %dx%d of %d", ROWS, K, EXPERTS);
+  plr_dispatch_args d = {x, slots, slots, dx, slot_of, pair_of, ROWS, K, D};
+  run(s, PLR_OP_DISPATCH, &d);
+  output(s, slots, PAIRS * D * 4), line(s, "dispatch %dx%dx%d", ROWS, K, D);
+  run(s, PLR_OP_DISPATCH_BWD, &d);
+  output(s, dx, ROWS * D * 4), line(s, "dispatch_bwd %dx%dx%d", ROWS, K, D);
+  plr_expert_matmul_args m = {slots, w, y, offsets, PAIRS, EXPERTS, N, D, PLR_MATMUL_NN, 0, NULL};
+  m.work = scratch(s, PLR_OP_EXPERT_MATMUL, &m);
+  run(s, PLR_OP_EXPERT_MATMUL, &m);
+  output(s, y, PAIRS * N * 4), line(s, "expert_matmul_nn %dx%dx%d", PAIRS, N, D);
+  plr_combine_args c = {y, gates, dx, x, back, dgates, slot_of, ROWS, K, N};
+  run(s, PLR_OP_COMBINE, &c);
+  output(s, dx, ROWS * N * 4), line(s, "combine %dx%dx%d", ROWS, K, N);
+  run(s, PLR_OP_COMBINE_BWD, &c);
+  output(s, back, PAIRS * N * 4), output(s, dgates, PAIRS * 4);
+  line(s, "combine_bwd %dx%dx%d", ROWS, K, N);
+  m.layout = PLR_MATMUL_TN, m.b = back, m.c = w, m.accumulate = 1;
+  run(s, PLR_OP_EXPERT_MATMUL, &m);
+  output(s, w, EXPERTS * D * N * 4), line(s, "expert_matmul_tn+ %dx%dx%d", PAIRS, N, D);
+  m.layout = PLR_MATMUL_NT, m.a = back, m.b = w, m.c = slots, m.accumulate = 0, m.n = D, m.k = N;
+  run(s, PLR_OP_EXPERT_MATMUL, &m);
+  output(s, slots, PAIRS * D * 4), line(s, "expert_matmul_nt %dx%dx%d", PAIRS, D, N);
+  free(logits), free(x), free(dgates), free(slots), free(w), free(y), free(dlogits), free(back);
+  free(dx), free(r.work), free(m.work);
+}
+
 static void functions(run_state *s) {
   enum { N = 2000 };
-  double out[8 * N];
+  double out[10 * N];
   for (int i = 0; i < N; i++) {
     float x;
-    double *o = out + 8 * i, u;
+    double *o = out + 10 * i, u;
     fill_random(&x, 1, (uint32_t)(1000 + i), 1.0f);
     u = (double)x;
     o[0] = (double)plr__expf(x * 104.0f), o[1] = (double)plr__logf(plr__expf(x * 80.0f));
     o[2] = plr__exp(u * 740.0), o[3] = plr__ln(plr__exp(u * 700.0));
     o[4] = plr__pow(1.5 + u, 100.0 * u), o[5] = (double)plr__normal(1, 2, 3, (uint32_t)i);
     plr__sincos(u * 1e6, o + 6, o + 7);
+    float shape;
+    o[8] = (double)plr__tailf(fabsf(x) * 14.0f, &shape), o[9] = (double)shape;
   }
   plr__sha256_init(&s->hash);
   output(s, out, sizeof out), line(s, "functions %d", N);
@@ -205,13 +323,17 @@ static void compute(run_state *s, plr_context *ctx) {
   functions(s);
   elementwise(s);
   activations(s);
+  blocks(s);
   positions(s);
-  attend(s, 2, 37, 4, 2, 24);
-  attend(s, 1, 130, 2, 1, 64);
+  attend(s, 2, 37, 4, 2, 24, 0);
+  attend(s, 1, 130, 2, 1, 64, 0);
+  attend(s, 1, 130, 2, 1, 32, 50);
   training(s);
+  optimizers(s);
   multiply(s, PLR_MATMUL_NN, 19, 35, 401);
   multiply(s, PLR_MATMUL_NT, 7, 50, 65);
   multiply(s, PLR_MATMUL_TN, 33, 18, 100);
+  experts(s);
   basis(s);
 }
 

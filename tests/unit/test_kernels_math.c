@@ -81,6 +81,25 @@ static void logf_is_accurate(void **state) {
   assert_true(isnan(plr__logf(-1.0f)) && isnan(plr__logf(NAN)));
 }
 
+/* The tail against erfc, and with it GELU: where the tail is not denormal, in ulp. */
+static void tailf_is_accurate(void **state) {
+  (void)state;
+  double worst = 0.0, below = 0.0;
+  float shape;
+  for (uint32_t b = 0; b < 0x41500000u; b += 997) { /* to 13 */
+    float x = f32_of(b);
+    double u = ulp32(plr__tailf(x, &shape), 0.5 * erfc((double)x * sqrt(0.5)));
+    if (u > worst) worst = u;
+    double e = ulp32(shape, exp(-0.5 * (double)x * (double)x));
+    if (e > below) below = e;
+  }
+  print_message("tailf: %.3f ulp, its shape %.3f ulp\n", worst, below);
+  assert_true(worst < 6.0 && below < 1.5);
+  assert_true(fabsf(plr__tailf(0.0f, &shape) - 0.5f) <= 0x1p-24f && shape == 1.0f);
+  assert_true(plr__tailf(15.0f, &shape) == 0.0f && plr__tailf(3e38f, &shape) == 0.0f);
+  assert_true(isnan(plr__tailf(NAN, &shape)));
+}
+
 static void double_exp_and_log_are_accurate(void **state) {
   (void)state;
   need_long_double();
@@ -240,6 +259,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(expf_is_accurate),
       cmocka_unit_test(logf_is_accurate),
+      cmocka_unit_test(tailf_is_accurate),
       cmocka_unit_test(double_exp_and_log_are_accurate),
       cmocka_unit_test(pow_is_accurate),
       cmocka_unit_test(sincos_is_accurate),

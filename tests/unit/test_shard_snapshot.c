@@ -1,93 +1,12 @@
 /* Snapshots: a run that stops and resumes ends with the same bits; nothing damaged gets in; a full disk leaves
  * nothing behind. */
-#include "shard_common.h"
+#include "snapshot_kit.h"
 
+#include <math.h>
 #include <unistd.h>
 
+#include "shard/safetensors.h"
 #include "shard/shard_int.h"
-
-static const uint32_t cuts[3] = {2, 4, 6};
-
-/* A sink and a source in memory. */
-typedef struct memory {
-  uint8_t *data;
-  size_t len, cap;
-  size_t fail_after; /* a write past this many bytes is NO_SPACE */
-  plr_status at_commit;
-  int commits, aborts, after_end;
-} memory;
-
-static plr_status memory_write(void *user, const void *data, size_t len) {
-  memory *m = user;
-  if (m->commits || m->aborts) m->after_end++;
-  if (m->len + len > m->fail_after) return PLR_ERR_NO_SPACE;
-  if (m->len + len > m->cap) {
-    m->cap = (m->len + len) * 2;
-    m->data = realloc(m->data, m->cap);
-    assert_non_null(m->data);
-  }
-  memcpy(m->data + m->len, data, len);
-  m->len += len;
-  return PLR_OK;
-}
-
-static plr_status memory_commit(void *user) {
-  memory *m = user;
-  m->commits++;
-  return m->at_commit;
-}
-
-static void memory_abort(void *user) {
-  ((memory *)user)->aborts++;
-}
-
-static plr_status memory_read(void *user, uint64_t offset, void *buf, size_t len) {
-  memory *m = user;
-  if (offset > m->len || len > m->len - offset) return PLR_ERR_TRUNCATED;
-  memcpy(buf, m->data + offset, len);
-  return PLR_OK;
-}
-
-static plr_sink sink_of(memory *m) {
-  plr_sink s = {m, memory_write, memory_commit, memory_abort};
-  m->len = 0;
-  m->commits = m->aborts = m->after_end = 0;
-  return s;
-}
-
-static plr_source source_of(memory *m) {
-  plr_source s = {m, m->len, memory_read, NULL};
-  return s;
-}
-
-static void save(plr_shard *shard, memory *m) {
-  m->fail_after = SIZE_MAX;
-  plr_sink sink = sink_of(m);
-  assert_int_equal(plr_shard_save(shard, &sink, NULL), PLR_OK);
-  assert_int_equal(m->commits, 1);
-  assert_int_equal(m->aborts + m->after_end, 0);
-}
-
-static plr_status load(plr_shard *shard, memory *m, plr_error *err) {
-  plr_source source = source_of(m);
-  return plr_shard_load(shard, &source, err);
-}
-
-typedef struct fixture {
-  plr_context *ctx;
-  plr_corpus *corpus;
-} fixture;
-
-static fixture set_up(void) {
-  fixture f = {context_with(1, PLR_ISA_BEST), NULL};
-  assert_int_equal(plr_corpus_create(f.ctx, verse, sizeof verse - 1, &f.corpus, NULL), PLR_OK);
-  return f;
-}
-
-static void tear_down(fixture *f) {
-  plr_corpus_destroy(f->corpus);
-  plr_context_destroy(f->ctx);
-}
 
 static void test_resume_gives_the_same_bits(void **state) {
   (void)state;
@@ -121,7 +40,18 @@ static void test_resume_gives_the_same_bits(void **state) {
   tear_down(&f);
 }
 
-/* The bytes are those of SNAPSHOT.md. */
+static void says(const plr_st_file *file, const char *key, const char *want) {
+  const char *got = plr__st_metadata(file, key);
+  if (!got || strcmp(got, want) != 0) fail_msg("%s: %s, not %s", key, got ? got : "nothing", want);
+}
+
+static void hex_of(const void *data, size_t len, char hex[65]) {
+  plr_hash hash;
+  plr_sha256(data, len, &hash);
+  plr__hex_encode(hash.bytes, 32, hex);
+}
+
+/* The tensors and texts are those of SNAPSHOT.md. */
 static void test_format(void **state) {
   (void)state;
   fixture f = set_up();
@@ -130,27 +60,83 @@ static void test_format(void **state) {
   row_init(&r, f.ctx, DENSE_JSON, cuts, 4);
   row_step(&r, f.corpus);
   save(r.shards[1], &m);
-  plr_hash model, hash;
+  plr_shard *s = r.shards[1];
+  plr_st_file file;
+  plr_source source = source_of(&m);
+  assert_int_equal(plr__st_open(f.ctx, &source, "file", &file, NULL), PLR_OK);
+  assert_int_equal(file.tensor_count, 3 * 18);
+  char hex[65], key[128];
+  plr_hash model, leaves[2];
   plr_model_hash(r.model, &model);
-  assert_memory_equal(m.data, "PLR-SNAP\1\0\0\0\2\0\0\0\4\0\0\0\x12\0\0\0\1\0\0\0\0\0\0\0", 32);
-  double power;
-  memcpy(&power, m.data + 32, 8);
-  assert_true(power == (double)0.9f);
-  assert_memory_equal(m.data + 48, model.bytes, 32);
-  plr_sha256(m.data, 80, &hash);
-  assert_memory_equal(m.data + 80, hash.bytes, 32);
-  assert_memory_equal(m.data + 112,
-                      "\x19\0blocks.2.attn_norm.weight\1\0\0\0\0\0\0\0\x20\0\0\0\0\0\0\0",
-                      2 + 25 + 16);
-  float w;
-  memcpy(&w, m.data + 112 + 43, 4);
-  assert_true(w == r.shards[1]->state.w[0] && w != 1.0f);
-  plr_sha256(m.data + 112, 43 + 3 * 128, &hash);
-  assert_memory_equal(m.data + 112 + 43 + 3 * 128, hash.bytes, 32);
-  size_t weights = 2 * (32 * 32 * 2 + 2 * 32 * 16 + 3 * 32 * 48 + 2 * 32), names = 0;
-  for (uint32_t i = 0; i < 18; i++) names += strlen(r.shards[1]->graph.params[i].name);
-  assert_int_equal(m.len, 112 + 12 * weights + 18 * (18 + 32) + names + 32);
+  plr__hex_encode(model.bytes, 32, hex);
+  says(&file, "format", "pluralis-snapshot/2");
+  says(&file, "model", hex);
+  says(&file, "steps", "1");
+  says(&file, "first_block", "2");
+  says(&file, "end_block", "4");
+  says(&file, "power1", "3fecccccc0000000");
+  assert_int_equal(plr_shard_leaves(s, leaves, 2), PLR_OK);
+  for (uint32_t i = 0; i < 2; i++) {
+    plr__hex_encode(leaves[i].bytes, 32, hex);
+    snprintf(key, sizeof key, "leaf.%u", i + 2);
+    says(&file, key, hex);
+  }
+  const float *parts[3] = {s->state.w, s->state.m, s->state.v};
+  const char *before[3] = {"", "optimizer.m.", "optimizer.v."};
+  uint64_t at = 0;
+  for (int part = 0; part < 3; part++)
+    for (uint32_t i = 0; i < 18; i++) {
+      const plr_param *p = &s->graph.params[i];
+      snprintf(key, sizeof key, "sha256.%s%s", before[part], p->name);
+      const plr_st_tensor *t = plr__st_find(&file, key + 7);
+      assert_non_null(t);
+      assert_true(t->ndim == 2 && t->shape[0] == p->rows && t->shape[1] == p->cols);
+      assert_true(t->offset > at); /* weights first, then the moments */
+      at = t->offset;
+      size_t bytes = (size_t)(p->rows * p->cols) * 4;
+      assert_memory_equal(m.data + t->offset, parts[part] + s->param_offset[i], bytes);
+      hex_of(m.data + t->offset, bytes, hex);
+      says(&file, key, hex);
+    }
+  plr__st_release(&file);
   free(m.data);
+  row_release(&r);
+  tear_down(&f);
+}
+
+/* A leaf, put together by hand from its definition. */
+static void test_leaf(void **state) {
+  (void)state;
+  fixture f = set_up();
+  row r;
+  row_init(&r, f.ctx, DENSE_JSON, cuts, 4);
+  row_step(&r, f.corpus);
+  plr_shard *s = r.shards[1];
+  const float *parts[3] = {s->state.w, s->state.m, s->state.v};
+  uint8_t text[4096], *at = text;
+  double powers[2] = {(double)0.9f, (double)0.95f};
+  memcpy(at, "\0pluralis.leaf/v2\2\0\0\0\1\0\0\0\0\0\0\0", 29);
+  memcpy(at + 29, powers, 16);
+  memcpy(at + 45, "\x9\0\0\0", 4);
+  at += 49;
+  for (uint32_t i = 0; i < 9; i++) {
+    const plr_param *p = &s->graph.params[i];
+    size_t len = strlen(p->name);
+    uint64_t shape[2] = {(uint64_t)p->rows, (uint64_t)p->cols};
+    at[0] = (uint8_t)len, at[1] = 0;
+    memcpy(at + 2, p->name, len);
+    memcpy(at + 2 + len, shape, 16);
+    at += 18 + len;
+    for (int part = 0; part < 3; part++, at += 32) {
+      plr_hash hash;
+      plr_sha256(parts[part] + s->param_offset[i], (size_t)(p->rows * p->cols) * 4, &hash);
+      memcpy(at, hash.bytes, 32);
+    }
+  }
+  plr_hash want, got[2];
+  plr_sha256(text, (size_t)(at - text), &want);
+  assert_int_equal(plr_shard_leaves(s, got, 2), PLR_OK);
+  assert_memory_equal(&want, &got[0], sizeof want);
   row_release(&r);
   tear_down(&f);
 }
@@ -184,17 +170,15 @@ static void test_damage_is_refused(void **state) {
   save(r.shards[1], &m);
   row_step(&r, f.corpus);
   plr_shard *shard = r.shards[1];
-  size_t whole = m.len;
+  size_t whole = m.len, header = (size_t)m.data[0] + 256u * m.data[1] + 8;
   for (size_t cut = 0; cut < whole; cut += cut < 300 ? 1 : 997) {
     m.len = cut;
     refused(shard, &m, PLR_ERR_TRUNCATED, "truncation");
   }
   m.len = whole;
-  for (size_t at = 0; at < whole; at += at < 300 || at + 80 > whole ? 1 : 991) {
+  for (size_t at = 0; at < whole; at += at < header ? 1 : 991) {
     m.data[at] ^= (uint8_t)(1u << (at % 8));
-    plr_status want = at < 8 ? PLR_ERR_MALFORMED : at < 12 ? PLR_ERR_VERSION : PLR_OK;
-    if (at >= 12 && at < 112) want = PLR_ERR_CHECKSUM;
-    refused(shard, &m, want, "a flipped bit");
+    refused(shard, &m, at < header ? PLR_OK : PLR_ERR_CHECKSUM, "a flipped bit");
     m.data[at] ^= (uint8_t)(1u << (at % 8));
   }
   m.data = realloc(m.data, m.len + 1);
@@ -220,14 +204,28 @@ static void test_not_finite_is_refused(void **state) {
   row r;
   memory m = {0};
   row_init(&r, f.ctx, DENSE_JSON, cuts, 4);
+  float *first = r.shards[1]->state.m, kept = first[5];
+  first[5] = NAN;
   save(r.shards[1], &m);
-  uint32_t nan = 0x7fc00000u;
-  plr_hash hash;
-  memcpy(m.data + 112 + 43 + 128, &nan, 4); /* a first moment of the first tensor */
-  plr_sha256(m.data + 112, 43 + 3 * 128, &hash);
-  memcpy(m.data + 112 + 43 + 3 * 128, hash.bytes, 32);
+  first[5] = kept;
   refused(r.shards[1], &m, PLR_ERR_MALFORMED, "a NaN");
   free(m.data);
+  row_release(&r);
+  tear_down(&f);
+}
+
+static void test_version_1_is_refused_by_name(void **state) {
+  (void)state;
+  fixture f = set_up();
+  row r;
+  plr_error err;
+  plr_error_init(&err, sizeof err);
+  uint8_t old[112] = "PLR-SNAP\1";
+  memory m = {.data = old, .len = sizeof old};
+  row_init(&r, f.ctx, DENSE_JSON, cuts, 4);
+  refused(r.shards[1], &m, PLR_ERR_VERSION, "version 1");
+  assert_int_equal(load(r.shards[1], &m, &err), PLR_ERR_VERSION);
+  assert_non_null(strstr(err.message, "version 1"));
   row_release(&r);
   tear_down(&f);
 }
@@ -329,10 +327,14 @@ static void test_no_memory_to_load(void **state) {
   for (int i = 0; i < 4; i++) assert_int_equal(plr_shard_step(r.shards[i]), PLR_OK);
   uint64_t before, after;
   plr_context_memory(ctx, &before, NULL, NULL);
-  for (uint64_t n = 0; n < 3; n++) {
+  uint64_t n = 0;
+  for (;; n++) {
     l.left = n;
+    plr_source source = source_of(&m);
+    if (plr_shard_load(r.shards[1], &source, NULL) == PLR_OK) break;
     refused(r.shards[1], &m, PLR_ERR_NO_MEMORY, "no memory");
   }
+  assert_true(n > 5);
   plr_context_memory(ctx, &after, NULL, NULL);
   assert_int_equal(before, after);
   l.left = UINT64_MAX;
@@ -386,8 +388,10 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_resume_gives_the_same_bits),
       cmocka_unit_test(test_format),
+      cmocka_unit_test(test_leaf),
       cmocka_unit_test(test_damage_is_refused),
       cmocka_unit_test(test_not_finite_is_refused),
+      cmocka_unit_test(test_version_1_is_refused_by_name),
       cmocka_unit_test(test_full_disk),
       cmocka_unit_test(test_pending_gradients_are_not_saved),
       cmocka_unit_test(test_no_memory_to_load),

@@ -70,6 +70,7 @@ PLR_LOG_DEBUG = 4
 PLR_ISA_PORTABLE = 0
 PLR_ISA_AVX2 = 1
 PLR_ISA_AVX512 = 2
+PLR_ISA_NEON = 16
 PLR_ISA_BEST = 4294967295
 PLR_MAX_DIMS = 4
 PLR_DTYPE_F32 = 1
@@ -96,6 +97,53 @@ PLR_ENTROPY_PARAMETRIC = 1
 PLR_ENTROPY_ZSTD = 5
 PLR_STEP_GLOBAL = 0
 PLR_STEP_TOKEN = 1
+PLR_BOUNDARY_DENSE = 0
+PLR_BOUNDARY_SUBSPACE = 1
+PLR_BOUNDARY_PROJECTOR = 2
+PLR_PART_EMBED = 1
+PLR_PART_BLOCK = 2
+PLR_PART_HEAD = 3
+PLR_LAYER_EMBEDDING = 1
+PLR_LAYER_POSITIONS = 2
+PLR_LAYER_LINEAR = 3
+PLR_LAYER_RMSNORM = 4
+PLR_LAYER_LAYERNORM = 5
+PLR_LAYER_ROPE = 6
+PLR_LAYER_ATTENTION = 7
+PLR_LAYER_SILU = 8
+PLR_LAYER_GELU = 9
+PLR_LAYER_GELU_TANH = 10
+PLR_LAYER_RELU2 = 11
+PLR_LAYER_SWIGLU = 12
+PLR_LAYER_ADD = 13
+PLR_LAYER_MUL = 14
+PLR_LAYER_SCALE = 15
+PLR_LAYER_MOE = 16
+PLR_SCALING_NONE = 0
+PLR_SCALING_LINEAR = 1
+PLR_SCALING_LLAMA3 = 2
+PLR_SCALING_YARN = 3
+PLR_SCHEDULE_CONSTANT = 0
+PLR_SCHEDULE_LINEAR = 1
+PLR_SCHEDULE_COSINE = 2
+PLR_SCHEDULE_WSD = 3
+PLR_OPTIMIZER_ADAMW = 1
+PLR_OPTIMIZER_NADAM = 2
+PLR_OPTIMIZER_MUON = 3
+PLR_OPTIMIZER_SGDM = 4
+PLR_OPTIMIZER_ADAMW_ROW = 5
+PLR_CLIP_BLOCK = 0
+PLR_CLIP_GLOBAL = 1
+PLR_MAX_BLOCKS = 1024
+PLR_SPLIT_TRAIN = 0
+PLR_SPLIT_VALIDATION = 1
+PLR_WEIGHTS_DIMS = 8
+PLR_WEIGHTS_F32 = 0
+PLR_WEIGHTS_BF16 = 1
+PLR_WEIGHTS_Q8 = 2
+PLR_WEIGHTS_Q4 = 3
+PLR_PARAMETER_WEIGHT = 0
+PLR_PARAMETER_GRADIENT = 1
 PLR_ENTRY_MAX = 65535
 PLR_PROOF_MAX = 64
 PLR_NO_EXPIRY = 18446744073709551615
@@ -104,14 +152,6 @@ PLR_LINK_READY = 1
 PLR_LINK_FRAME = 2
 PLR_LINK_WRITABLE = 3
 PLR_LINK_CLOSED = 4
-PLR_BOUNDARY_DENSE = 0
-PLR_BOUNDARY_SUBSPACE = 1
-PLR_SCHEDULE_CONSTANT = 0
-PLR_SCHEDULE_LINEAR = 1
-PLR_SCHEDULE_COSINE = 2
-PLR_MAX_BLOCKS = 1024
-PLR_SPLIT_TRAIN = 0
-PLR_SPLIT_VALIDATION = 1
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
 PLR_SIDE_UPSTREAM = 0
@@ -133,6 +173,7 @@ PLR_STAGE_STOPPED = 9
 PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
+PLR_LOG_PATH_MAX = 64
 
 
 class plr_error(Structure):
@@ -276,6 +317,190 @@ class plr_sink(Structure):
         ('write', plr_sink_write_fn),
         ('commit', plr_sink_commit_fn),
         ('abort', plr_sink_abort_fn),
+    ]
+
+
+class plr_model_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('blocks', c_uint32),
+        ('d_model', c_uint32),
+        ('heads', c_uint32),
+        ('kv_heads', c_uint32),
+        ('head_dim', c_uint32),
+        ('d_ff', c_uint32),
+        ('vocab', c_uint32),
+        ('cut_count', c_uint32),
+        ('boundary', c_uint32),
+        ('boundary_width', c_uint32),
+        ('first_full_rank', c_uint32),
+        ('seq_len', c_uint32),
+        ('micro_batch', c_uint32),
+        ('micro_batches', c_uint32),
+        ('steps', c_uint32),
+        ('warmup_steps', c_uint32),
+        ('schedule', c_uint32),
+        ('norm_eps', c_float),
+        ('init_std', c_float),
+        ('embed_std', c_float),
+        ('anchor_std', c_float),
+        ('lr', c_float),
+        ('min_lr_ratio', c_float),
+        ('beta1', c_float),
+        ('beta2', c_float),
+        ('eps', c_float),
+        ('weight_decay', c_float),
+        ('clip', c_float),
+        ('reserved', c_uint32),
+        ('rope_theta', c_double),
+        ('seed', c_uint64),
+        ('boundary_seed', c_uint64),
+        ('data_seed', c_uint64),
+        ('parameters', c_uint64),
+        ('optimizer', c_uint32),
+        ('clip_scope', c_uint32),
+        ('decay_steps', c_uint32),
+        ('momentum_decay', c_float),
+        ('muon_lr', c_float),
+        ('muon_momentum', c_float),
+        ('format', c_uint32),
+        ('z_loss', c_float),
+    ]
+
+
+class plr_config_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('cut_count', c_uint32),
+        ('cuts', c_void_p),
+        ('name', c_char_p),
+        ('boundary', c_char_p),
+        ('train', c_char_p),
+        ('seed', c_uint64),
+    ]
+
+
+class plr_op_desc(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('op', c_uint32),
+        ('in', c_char_p),
+        ('in2', c_char_p),
+        ('in3', c_char_p),
+        ('out', c_char_p),
+        ('name', c_char_p),
+        ('cols', c_uint32),
+        ('bias', c_uint32),
+        ('write', c_uint32),
+        ('heads', c_uint32),
+        ('kv_heads', c_uint32),
+        ('head_dim', c_uint32),
+        ('window', c_uint32),
+        ('count', c_uint32),
+        ('experts', c_uint32),
+        ('top_k', c_uint32),
+        ('act', c_uint32),
+        ('renormalise', c_uint32),
+        ('scaling', c_uint32),
+        ('original', c_uint32),
+        ('reserved', c_uint32 * 2),
+        ('std', c_double),
+        ('down_std', c_double),
+        ('eps', c_double),
+        ('theta', c_double),
+        ('balance', c_double),
+        ('scale', c_double),
+        ('factor', c_double),
+        ('low_freq', c_double),
+        ('high_freq', c_double),
+        ('beta_fast', c_double),
+        ('beta_slow', c_double),
+        ('attention_factor', c_double),
+    ]
+
+plr_source_opener_open_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
+
+
+class plr_source_opener(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('open', plr_source_opener_open_fn),
+    ]
+
+
+class plr_weights_tensor(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('dtype', c_uint32),
+        ('ndim', c_uint32),
+        ('reserved', c_uint32),
+        ('shape', c_int64 * 8),
+        ('bytes', c_uint64),
+        ('name', c_char_p),
+        ('file', c_char_p),
+    ]
+
+
+class plr_shard_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('first_block', c_uint32),
+        ('end_block', c_uint32),
+        ('slots', c_uint32),
+        ('inference_only', c_uint32),
+        ('reserved', c_uint32),
+        ('device', c_char_p),
+        ('weights', c_void_p),
+        ('weight_format', c_uint32),
+        ('reserved2', c_uint32),
+    ]
+
+
+class plr_parameter_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('block', c_uint32),
+        ('rows', c_int64),
+        ('cols', c_int64),
+        ('name', c_char_p),
+    ]
+
+
+class plr_snapshot_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('blocks', c_uint32),
+        ('steps', c_uint64),
+        ('root', plr_hash),
+    ]
+
+
+class plr_session_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('max_tokens', c_uint32),
+    ]
+
+
+class plr_session_rows(Structure):
+    _fields_ = [
+        ('session', c_void_p),
+        ('tokens', c_void_p),
+        ('count', c_uint32),
+        ('first_position', c_uint32),
+        ('logits', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+
+class plr_sample_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('temperature', c_float),
+        ('top_k', c_uint32),
+        ('top_p', c_float),
+        ('seed', c_uint64),
+        ('position', c_uint64),
     ]
 
 
@@ -438,58 +663,6 @@ class plr_link_stats(Structure):
     ]
 
 
-class plr_model_info(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('blocks', c_uint32),
-        ('d_model', c_uint32),
-        ('heads', c_uint32),
-        ('kv_heads', c_uint32),
-        ('head_dim', c_uint32),
-        ('d_ff', c_uint32),
-        ('vocab', c_uint32),
-        ('cut_count', c_uint32),
-        ('boundary', c_uint32),
-        ('boundary_width', c_uint32),
-        ('first_full_rank', c_uint32),
-        ('seq_len', c_uint32),
-        ('micro_batch', c_uint32),
-        ('micro_batches', c_uint32),
-        ('steps', c_uint32),
-        ('warmup_steps', c_uint32),
-        ('schedule', c_uint32),
-        ('norm_eps', c_float),
-        ('init_std', c_float),
-        ('embed_std', c_float),
-        ('anchor_std', c_float),
-        ('lr', c_float),
-        ('min_lr_ratio', c_float),
-        ('beta1', c_float),
-        ('beta2', c_float),
-        ('eps', c_float),
-        ('weight_decay', c_float),
-        ('clip', c_float),
-        ('reserved', c_uint32),
-        ('rope_theta', c_double),
-        ('seed', c_uint64),
-        ('boundary_seed', c_uint64),
-        ('data_seed', c_uint64),
-        ('parameters', c_uint64),
-    ]
-
-
-class plr_shard_options(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('first_block', c_uint32),
-        ('end_block', c_uint32),
-        ('slots', c_uint32),
-        ('inference_only', c_uint32),
-        ('reserved', c_uint32),
-        ('device', c_char_p),
-    ]
-
-
 class plr_stage_options(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -551,6 +724,46 @@ class plr_stage_stats(Structure):
         ('journal_dropped', c_uint64),
     ]
 
+plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
+
+
+class plr_publisher(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('put', plr_publisher_put_fn),
+    ]
+
+
+class plr_witness_key(Structure):
+    _fields_ = [
+        ('name', c_char_p),
+        ('public_key', c_uint8 * 32),
+    ]
+
+
+class plr_proof_policy(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('quorum', c_uint32),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('witnesses', POINTER(plr_witness_key)),
+        ('witness_count', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+plr_witness_store_load_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+
+plr_witness_store_swap_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint64, c_void_p)
+
+
+class plr_witness_store(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('load', plr_witness_store_load_fn),
+        ('swap', plr_witness_store_swap_fn),
+    ]
+
 
 # name: (result, parameters)
 FUNCTIONS = {
@@ -591,14 +804,83 @@ FUNCTIONS = {
     'plr_control_encode': (c_int32, [POINTER(plr_frame_info), c_void_p, c_uint32, c_void_p, c_void_p]),
     'plr_control_decode': (c_int32, [
         c_void_p, c_void_p, c_size_t, POINTER(c_void_p), c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_source_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_sink_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_model_from_json': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_model_destroy': (None, [c_void_p]),
+    'plr_config_options_init': (None, [POINTER(plr_config_options), c_uint32]),
+    'plr_model_from_config': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_config_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_model_config': (c_char_p, [c_void_p]),
+    'plr_model_hash': (None, [c_void_p, POINTER(plr_hash)]),
+    'plr_model_get_info': (c_int32, [c_void_p, POINTER(plr_model_info)]),
+    'plr_model_name': (c_char_p, [c_void_p]),
+    'plr_model_cut': (c_uint32, [c_void_p, c_uint32]),
+    'plr_model_can_cut': (c_int32, [c_void_p, c_uint32]),
+    'plr_model_block_cost': (c_uint64, [c_void_p, c_uint32]),
+    'plr_op_desc_init': (None, [POINTER(plr_op_desc), c_uint32]),
+    'plr_builder_create': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_builder_destroy': (None, [c_void_p]),
+    'plr_builder_begin': (c_int32, [c_void_p, c_uint32, c_uint32, POINTER(plr_error)]),
+    'plr_builder_op': (c_int32, [c_void_p, POINTER(plr_op_desc), POINTER(plr_error)]),
+    'plr_builder_build': (c_int32, [c_void_p, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_corpus_create': (c_int32, [c_void_p, c_void_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_corpus_destroy': (None, [c_void_p]),
+    'plr_corpus_root': (None, [c_void_p, POINTER(plr_hash)]),
+    'plr_corpus_batch': (c_int32, [
+        c_void_p, c_uint32, c_uint64, c_uint64, c_uint32, c_uint32, c_void_p, POINTER(plr_error)]),
+    'plr_weights_open': (c_int32, [c_void_p, POINTER(plr_source), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_open_index': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_source_opener), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_open_path': (c_int32, [c_void_p, c_char_p, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_destroy': (None, [c_void_p]),
+    'plr_weights_count': (c_uint32, [c_void_p]),
+    'plr_weights_get': (c_int32, [c_void_p, c_uint32, POINTER(plr_weights_tensor), POINTER(plr_error)]),
+    'plr_weights_write_index': (c_int32, [
+        c_void_p, POINTER(c_void_p), POINTER(plr_source), c_uint32, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_shard_options_init': (None, [POINTER(plr_shard_options), c_uint32]),
+    'plr_shard_create': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_shard_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_shard_destroy': (None, [c_void_p]),
+    'plr_shard_forward': (c_int32, [
+        c_void_p, c_uint32, c_void_p, POINTER(plr_tensor), POINTER(plr_tensor), c_void_p]),
+    'plr_shard_backward': (c_int32, [c_void_p, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_shard_step': (c_int32, [c_void_p]),
+    'plr_shard_gradient_sums': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_shard_step_global': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_shard_steps': (c_uint64, [c_void_p]),
+    'plr_shard_infer': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_shard_loss': (c_int32, [c_void_p, POINTER(plr_tensor), c_void_p, c_void_p]),
+    'plr_sample': (c_int32, [c_void_p, c_uint32, c_float, c_uint32, c_uint64, c_uint64, c_void_p]),
+    'plr_shard_parameters': (c_uint32, [c_void_p]),
+    'plr_shard_parameter': (c_int32, [c_void_p, c_uint32, POINTER(plr_parameter_info)]),
+    'plr_shard_read': (c_int32, [c_void_p, c_uint32, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_shard_write': (c_int32, [c_void_p, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_shard_export': (c_int32, [c_void_p, c_uint32, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_shard_load_parts': (c_int32, [c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_error)]),
+    'plr_snapshot_inspect': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_snapshot_info), POINTER(plr_error)]),
+    'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
+    'plr_weight_root': (c_int32, [POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
+    'plr_session_options_init': (None, [POINTER(plr_session_options), c_uint32]),
+    'plr_session_create': (c_int32, [c_void_p, POINTER(plr_session_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_session_destroy': (None, [c_void_p]),
+    'plr_session_length': (c_uint32, [c_void_p]),
+    'plr_session_truncate': (c_int32, [c_void_p, c_uint32]),
+    'plr_shard_feed': (c_int32, [
+        c_void_p, POINTER(plr_session_rows), c_uint32, POINTER(plr_tensor), POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_session_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_session_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_sample_options_init': (None, [POINTER(plr_sample_options), c_uint32]),
+    'plr_sample_logits': (c_int32, [c_void_p, c_void_p, c_uint32, POINTER(plr_sample_options), c_void_p]),
     'plr_identity_create': (c_int32, [c_void_p, c_void_p, POINTER(c_void_p), POINTER(plr_error)]),
     'plr_identity_destroy': (None, [c_void_p]),
     'plr_identity_public_key': (None, [c_void_p, c_void_p]),
     'plr_account_id': (None, [c_void_p, POINTER(plr_hash)]),
     'plr_identity_sign': (None, [c_void_p, c_void_p, c_size_t, c_void_p]),
     'plr_verify': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
-    'plr_source_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_source), POINTER(plr_error)]),
-    'plr_sink_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_ledger_options_init': (None, [POINTER(plr_ledger_options), c_uint32]),
     'plr_ledger_open': (c_int32, [c_void_p, POINTER(plr_ledger_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_ledger_destroy': (None, [c_void_p]),
@@ -653,35 +935,6 @@ FUNCTIONS = {
     'plr_link_close': (None, [c_void_p, c_int32]),
     'plr_link_get_stats': (c_int32, [c_void_p, POINTER(plr_link_stats)]),
     'plr_link_peer_key': (None, [c_void_p, c_void_p]),
-    'plr_model_from_json': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_model_destroy': (None, [c_void_p]),
-    'plr_model_hash': (None, [c_void_p, POINTER(plr_hash)]),
-    'plr_model_get_info': (c_int32, [c_void_p, POINTER(plr_model_info)]),
-    'plr_model_name': (c_char_p, [c_void_p]),
-    'plr_model_cut': (c_uint32, [c_void_p, c_uint32]),
-    'plr_model_can_cut': (c_int32, [c_void_p, c_uint32]),
-    'plr_model_block_cost': (c_uint64, [c_void_p, c_uint32]),
-    'plr_corpus_create': (c_int32, [c_void_p, c_void_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_corpus_destroy': (None, [c_void_p]),
-    'plr_corpus_root': (None, [c_void_p, POINTER(plr_hash)]),
-    'plr_corpus_batch': (c_int32, [
-        c_void_p, c_uint32, c_uint64, c_uint64, c_uint32, c_uint32, c_void_p, POINTER(plr_error)]),
-    'plr_shard_options_init': (None, [POINTER(plr_shard_options), c_uint32]),
-    'plr_shard_create': (c_int32, [
-        c_void_p, c_void_p, POINTER(plr_shard_options), POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_shard_destroy': (None, [c_void_p]),
-    'plr_shard_forward': (c_int32, [
-        c_void_p, c_uint32, c_void_p, POINTER(plr_tensor), POINTER(plr_tensor), c_void_p]),
-    'plr_shard_backward': (c_int32, [c_void_p, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
-    'plr_shard_step': (c_int32, [c_void_p]),
-    'plr_shard_steps': (c_uint64, [c_void_p]),
-    'plr_shard_infer': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
-    'plr_shard_loss': (c_int32, [c_void_p, POINTER(plr_tensor), c_void_p, c_void_p]),
-    'plr_sample': (c_int32, [c_void_p, c_uint32, c_float, c_uint32, c_uint64, c_uint64, c_void_p]),
-    'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
-    'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
-    'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
-    'plr_weight_root': (c_int32, [POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_stage_destroy': (None, [c_void_p]),
@@ -701,6 +954,27 @@ FUNCTIONS = {
     'plr_stage_set_epoch': (c_int32, [c_void_p, c_uint64]),
     'plr_stage_read_journal': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
     'plr_stage_get_stats': (c_int32, [c_void_p, POINTER(plr_stage_stats)]),
+    'plr_ledger_resource': (c_int32, [c_void_p, c_char_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_publish': (c_int32, [c_void_p, POINTER(plr_publisher), c_void_p, POINTER(plr_error)]),
+    'plr_ledger_publish_path': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_log_cosigner_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_ledger_witness_request': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_cosign': (c_int32, [c_void_p, POINTER(plr_witness_key), c_char_p, c_size_t, POINTER(plr_error)]),
+    'plr_log_count_cosignatures': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_witness_key), c_uint32, c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_guard': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(plr_error)]),
+    'plr_log_verify_fork': (c_int32, [
+        c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_proof': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_proof_policy_init': (None, [POINTER(plr_proof_policy), c_uint32]),
+    'plr_log_verify_proof': (c_int32, [
+        c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(plr_proof_policy), c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_witness_create': (c_int32, [
+        c_void_p, c_char_p, c_void_p, POINTER(plr_witness_store), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_witness_destroy': (None, [c_void_p]),
+    'plr_witness_add_log': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_witness_add_checkpoint': (c_int32, [
+        c_void_p, c_uint64, c_char_p, c_size_t, c_void_p, c_void_p, c_size_t, c_void_p]),
 }
 
 # name: struct, for the layout test
@@ -717,6 +991,17 @@ STRUCTS = {
     'plr_encoder_stats': plr_encoder_stats,
     'plr_source': plr_source,
     'plr_sink': plr_sink,
+    'plr_model_info': plr_model_info,
+    'plr_config_options': plr_config_options,
+    'plr_op_desc': plr_op_desc,
+    'plr_source_opener': plr_source_opener,
+    'plr_weights_tensor': plr_weights_tensor,
+    'plr_shard_options': plr_shard_options,
+    'plr_parameter_info': plr_parameter_info,
+    'plr_snapshot_info': plr_snapshot_info,
+    'plr_session_options': plr_session_options,
+    'plr_session_rows': plr_session_rows,
+    'plr_sample_options': plr_sample_options,
     'plr_units': plr_units,
     'plr_ledger_options': plr_ledger_options,
     'plr_append_item': plr_append_item,
@@ -729,12 +1014,14 @@ STRUCTS = {
     'plr_link_options': plr_link_options,
     'plr_link_event': plr_link_event,
     'plr_link_stats': plr_link_stats,
-    'plr_model_info': plr_model_info,
-    'plr_shard_options': plr_shard_options,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
     'plr_stage_stats': plr_stage_stats,
+    'plr_publisher': plr_publisher,
+    'plr_witness_key': plr_witness_key,
+    'plr_proof_policy': plr_proof_policy,
+    'plr_witness_store': plr_witness_store,
 }
 CONSTANTS = [
     'PLR_VERSION_MAJOR',
@@ -747,6 +1034,7 @@ CONSTANTS = [
     'PLR_ISA_PORTABLE',
     'PLR_ISA_AVX2',
     'PLR_ISA_AVX512',
+    'PLR_ISA_NEON',
     'PLR_ISA_BEST',
     'PLR_MAX_DIMS',
     'PLR_DTYPE_F32',
@@ -773,6 +1061,53 @@ CONSTANTS = [
     'PLR_ENTROPY_ZSTD',
     'PLR_STEP_GLOBAL',
     'PLR_STEP_TOKEN',
+    'PLR_BOUNDARY_DENSE',
+    'PLR_BOUNDARY_SUBSPACE',
+    'PLR_BOUNDARY_PROJECTOR',
+    'PLR_PART_EMBED',
+    'PLR_PART_BLOCK',
+    'PLR_PART_HEAD',
+    'PLR_LAYER_EMBEDDING',
+    'PLR_LAYER_POSITIONS',
+    'PLR_LAYER_LINEAR',
+    'PLR_LAYER_RMSNORM',
+    'PLR_LAYER_LAYERNORM',
+    'PLR_LAYER_ROPE',
+    'PLR_LAYER_ATTENTION',
+    'PLR_LAYER_SILU',
+    'PLR_LAYER_GELU',
+    'PLR_LAYER_GELU_TANH',
+    'PLR_LAYER_RELU2',
+    'PLR_LAYER_SWIGLU',
+    'PLR_LAYER_ADD',
+    'PLR_LAYER_MUL',
+    'PLR_LAYER_SCALE',
+    'PLR_LAYER_MOE',
+    'PLR_SCALING_NONE',
+    'PLR_SCALING_LINEAR',
+    'PLR_SCALING_LLAMA3',
+    'PLR_SCALING_YARN',
+    'PLR_SCHEDULE_CONSTANT',
+    'PLR_SCHEDULE_LINEAR',
+    'PLR_SCHEDULE_COSINE',
+    'PLR_SCHEDULE_WSD',
+    'PLR_OPTIMIZER_ADAMW',
+    'PLR_OPTIMIZER_NADAM',
+    'PLR_OPTIMIZER_MUON',
+    'PLR_OPTIMIZER_SGDM',
+    'PLR_OPTIMIZER_ADAMW_ROW',
+    'PLR_CLIP_BLOCK',
+    'PLR_CLIP_GLOBAL',
+    'PLR_MAX_BLOCKS',
+    'PLR_SPLIT_TRAIN',
+    'PLR_SPLIT_VALIDATION',
+    'PLR_WEIGHTS_DIMS',
+    'PLR_WEIGHTS_F32',
+    'PLR_WEIGHTS_BF16',
+    'PLR_WEIGHTS_Q8',
+    'PLR_WEIGHTS_Q4',
+    'PLR_PARAMETER_WEIGHT',
+    'PLR_PARAMETER_GRADIENT',
     'PLR_ENTRY_MAX',
     'PLR_PROOF_MAX',
     'PLR_NO_EXPIRY',
@@ -781,14 +1116,6 @@ CONSTANTS = [
     'PLR_LINK_FRAME',
     'PLR_LINK_WRITABLE',
     'PLR_LINK_CLOSED',
-    'PLR_BOUNDARY_DENSE',
-    'PLR_BOUNDARY_SUBSPACE',
-    'PLR_SCHEDULE_CONSTANT',
-    'PLR_SCHEDULE_LINEAR',
-    'PLR_SCHEDULE_COSINE',
-    'PLR_MAX_BLOCKS',
-    'PLR_SPLIT_TRAIN',
-    'PLR_SPLIT_VALIDATION',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
     'PLR_SIDE_UPSTREAM',
@@ -810,4 +1137,5 @@ CONSTANTS = [
     'PLR_STAGE_FAILED',
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
+    'PLR_LOG_PATH_MAX',
 ]

@@ -63,6 +63,14 @@ class ModelInfo(NamedTuple):
     boundary_seed: int
     data_seed: int
     parameters: int
+    optimizer: int
+    clip_scope: int
+    decay_steps: int
+    momentum_decay: float
+    muon_lr: float
+    muon_momentum: float
+    format: int
+    z_loss: float
 
     @classmethod
     def of(cls, c):
@@ -100,6 +108,14 @@ class ModelInfo(NamedTuple):
             c.boundary_seed,
             c.data_seed,
             c.parameters,
+            c.optimizer,
+            c.clip_scope,
+            c.decay_steps,
+            c.momentum_decay,
+            c.muon_lr,
+            c.muon_momentum,
+            c.format,
+            c.z_loss,
         )
 
 
@@ -306,4 +322,20 @@ class Balance(NamedTuple):
             c.paid,
             c.units.lo | c.units.hi << 64,
             c.receipts,
+        )
+
+
+class SnapshotInfo(NamedTuple):
+    """plr_snapshot_info of <pluralis/shard.h>, which says what the fields mean."""
+
+    blocks: int
+    steps: int
+    root: bytes
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.blocks,
+            c.steps,
+            bytes(c.root),
         )

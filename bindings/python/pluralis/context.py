@@ -42,7 +42,8 @@ class Context(Handle):
     """One per host is enough; threads may share it.
 
     threads      threads that compute, the caller's included, 1 to 256. Results never depend on it
-    isa          "best", or "avx512", "avx2", "portable": the highest instruction set to use. Results never depend on it
+    isa          "best", or "neon", "avx512", "avx2", "portable": the highest instruction set to use. Results never
+                 depend on it
     logger       a logging.Logger; lines of module m go to its child m. None: the logger "pluralis". False: no log.
                  Its level counts when the context is made
     max_memory   bytes the context may hold at once; 0: no limit

@@ -6,9 +6,10 @@ proofs are 32-byte hashes. Entries are bytes, made by the functions of pluralis.
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
+import os
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Union
 
-from . import _abi
+from . import _abi, log
 from ._buffer import reading
 from ._handle import (Handle, create, hash_in, hashes_out, initialised, need, new_error, octets, sized, text, u32,
                       u64)
@@ -17,7 +18,7 @@ from ._records import Balance, LedgerSummary, ModelTotals
 from .context import Context
 from .errors import PluralisError, failure
 from .identity import Identity, key_in
-from .io import Readable, Writable, reading_from, sink_for
+from .io import Caught, Readable, Writable, reading_from, sink_for
 
 ENTRY_MAX, NO_INDEX = _abi.PLR_ENTRY_MAX, 2 ** 64 - 1
 
@@ -186,6 +187,67 @@ class Ledger(Handle):
         self._checked("Ledger.prove", lambda p, e: function(p, first, second, proof, ctypes.byref(count), e))
         return hashes_out(proof, count.value)
 
+    # ---- publication ----------------------------------------------------------------------------
+
+    def _text(self, where, function, *arguments, cap=1 << 17):
+        out, length = ctypes.create_string_buffer(cap), ctypes.c_size_t()
+        self._checked(where, lambda p, e: function(p, *arguments, out, cap, ctypes.byref(length), e))
+        return out.raw[:length.value]
+
+    def resource(self, path: str) -> bytes:
+        """One file of the published log by its path: "checkpoint", "tile/0/000", "tile/entries/000.p/3"."""
+        name, out, length = text(path, "path"), ctypes.create_string_buffer(8192), ctypes.c_size_t()
+        while True:
+            error = new_error()
+            status = self._call(C.plr_ledger_resource, name, out, len(out), ctypes.byref(length), error)
+            if status == _abi.PLR_ERR_BUFFER_TOO_SMALL:
+                out = ctypes.create_string_buffer(length.value)
+                continue
+            if status:
+                raise failure(status, "Ledger.resource", error)
+            return out.raw[:length.value]
+
+    def publish(self, target: Union[str, os.PathLike, Callable[[str, bytes, bool], None]]) -> int:
+        """Publishes what the recorded checkpoint needs, the checkpoint last: to a folder, or by calling
+        target(path, data, immutable), which makes one file durable or raises. Entries under the checkpoint."""
+        size = ctypes.c_uint64()
+        if not callable(target):
+            folder = _path(target)
+            self._checked("Ledger.publish",
+                          lambda p, e: C.plr_ledger_publish_path(p, folder, ctypes.byref(size), e))
+            return size.value
+        caught, error = Caught(), new_error()
+
+        def put(_user, path, data, length, immutable):
+            return caught.guard(target, ctypes.string_at(path).decode(), ctypes.string_at(data, length),
+                                bool(immutable))
+
+        publisher = _abi.plr_publisher(None, _abi.plr_publisher_put_fn(put))
+        status = self._call(C.plr_ledger_publish, publisher, ctypes.byref(size), error)
+        caught.settle()
+        if status:
+            raise failure(status, "Ledger.publish", error)
+        return size.value
+
+    def witness_request(self, old_size: int = 0) -> bytes:
+        """Body of a POST to a witness's add-checkpoint, for one that has seen old_size entries."""
+        return self._text("Ledger.witness_request", C.plr_ledger_witness_request, u64(old_size, "old_size"))
+
+    def cosign(self, name: str, public_key: bytes, lines: bytes) -> None:
+        """Adds a witness's line from its answer to the recorded checkpoint."""
+        key, raw = log.witness_keys([(name, public_key)]), bytes(memoryview(lines))
+        self._checked("Ledger.cosign", lambda p, e: C.plr_ledger_cosign(p, key, raw, len(raw), e))
+
+    def guard(self, note: bytes) -> None:
+        """Refuses to go on (OutOfSequence, Mismatch) when `note`, a checkpoint seen elsewhere, is of more entries
+        than there are here or of another history."""
+        raw = bytes(memoryview(note))
+        self._checked("Ledger.guard", lambda p, e: C.plr_ledger_guard(p, raw, len(raw), e))
+
+    def proof(self, index: int) -> bytes:
+        """A proof file (c2sp.org/tlog-proof@v1) that entry `index` is under the recorded checkpoint."""
+        return self._text("Ledger.proof", C.plr_ledger_proof, u64(index, "index"))
+
     def export(self, target: Writable) -> None:
         """Writes checkpoint and entries as one file that anyone can verify: to a path, a file object or a Sink."""
         self._owner.pointer  # a closed ledger raises before the sink is taken
@@ -195,8 +257,6 @@ class Ledger(Handle):
 
 
 def _path(path) -> bytes:
-    import os  # pylint: disable=import-outside-toplevel
-
     raw = os.fsencode(path)
     if b"\0" in raw:
         raise ValueError("path: a NUL character")

@@ -4,16 +4,20 @@ from __future__ import annotations
 import ctypes
 import math
 from array import array
-from typing import Any, Optional, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, Optional, Sequence
 
 from . import _abi
-from ._handle import Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, text, u32, u64
+from ._handle import (Handle, create, hash_out, hashes_in, hashes_out, initialised, need, new_error, sized, text, u32,
+                      u64)
 from ._load import C
+from ._records import SnapshotInfo
 from .context import Context
-from .errors import InvalidArgument, ShapeError, failure
+from .errors import InvalidArgument, NotFound, ShapeError, failure
 from .io import Readable, Writable, reading_from, sink_for
 from .model import Model
 from .tensor import Tensor, fit, key_of, row_major
+from .weights import Weights, dtype_number, reading_weights
 
 
 def tokens_of(value: Any, what: str = "tokens") -> Tensor:
@@ -32,6 +36,18 @@ def tokens_of(value: Any, what: str = "tokens") -> Tensor:
     return tensor
 
 
+WEIGHT_FORMATS = ("f32", "bf16", "q8", "q4")  # PLR_WEIGHTS_*
+
+
+class Parameter(NamedTuple):
+    """A matrix that a shard trains: y = x W, W rows x cols; a gain or a bias is 1 x cols."""
+
+    name: str
+    block: int
+    rows: int
+    cols: int
+
+
 class Shard(Handle):
     """Blocks [first_block, end_block) of a model; end_block None: to the end.
 
@@ -40,12 +56,16 @@ class Shard(Handle):
 
     slots           micro-batches in flight
     inference_only  no gradients and optimizer state
+    weights         Weights to start from, at step 0, instead of the seed
+    weight_format   "f32"; with inference_only also "bf16", "q8", "q4": how weights are held
     """
 
-    __slots__ = ("model", "first_block", "end_block", "slots", "is_first", "is_last", "_context", "_wire", "_tokens")
+    __slots__ = ("model", "first_block", "end_block", "slots", "is_first", "is_last", "_context", "_wire", "_tokens",
+                 "_ended")
 
     def __init__(self, context: Context, model: Model, first_block: int = 0, end_block: Optional[int] = None, *,
-                 slots: int = 1, inference_only: bool = False, device: str = "cpu"):
+                 slots: int = 1, inference_only: bool = False, device: str = "cpu",
+                 weights: Optional[Weights] = None, weight_format: str = "f32"):
         need(context, Context, "context")
         need(model, Model, "model")
         info = model.info
@@ -54,14 +74,29 @@ class Shard(Handle):
         options.end_block = info.blocks if end_block is None else u32(end_block, "end_block")
         options.slots, options.inference_only = u32(slots, "slots"), bool(inference_only)
         options.device = text(device, "device")
-        self._make(C.plr_shard_destroy, (context, model),
-                   lambda c, m: create(C.plr_shard_create, "Shard", c, m, options))
+        if weight_format not in WEIGHT_FORMATS:
+            raise InvalidArgument("%r is not one of %s" % (weight_format, ", ".join(WEIGHT_FORMATS)), "weight_format")
+        options.weight_format = WEIGHT_FORMATS.index(weight_format)
+        self._ended = ended = []
+        with reading_weights(weights) as options.weights:
+            self._make(lambda pointer: _destroy(pointer, ended), (context, model),
+                       lambda c, m: create(C.plr_shard_create, "Shard", c, m, options))
         self._context, self.model, self.slots = context, model, slots
         self.first_block, self.end_block = options.first_block, options.end_block
         self.is_first, self.is_last = self.first_block == 0, self.end_block == info.blocks
         wire, tokens = (info.micro_batch * info.seq_len, info.boundary_width), (info.micro_batch, info.seq_len + 1)
         self._wire = key_of("float32", wire, row_major(wire))
         self._tokens = key_of("int32", tokens, row_major(tokens))
+
+    def _end_session(self, pointer):
+        """Ends a session, at once or, when a call on the shard runs (the collector may come then), with a later one."""
+        self._ended.append(pointer)
+        if self._lock.acquire(False):
+            try:
+                while self._ended:
+                    C.plr_session_destroy(self._ended.pop())
+            finally:
+                self._lock.release()
 
     def _ids(self, tokens):
         """micro_batch x (seq_len + 1) ids, in any shape."""
@@ -145,6 +180,23 @@ class Shard(Handle):
         if status:
             raise failure(status, "Shard.step")
 
+    def gradient_sums(self) -> array:
+        """For a model with clip_scope "global": sum of squares of each block's accumulated gradient; infinity when one
+        is not finite."""
+        sums = array("d", bytes(8 * (self.end_block - self.first_block)))
+        address, count = sums.buffer_info()
+        status = self._call(C.plr_shard_gradient_sums, ctypes.cast(address, ctypes.POINTER(ctypes.c_double)), count)
+        if status:
+            raise failure(status, "Shard.gradient_sums")
+        return sums
+
+    def step_global(self, sums: Sequence[float]) -> None:
+        """step, its gradient limited by the sums of all blocks of the model in order (every shard's gradient_sums)."""
+        array_ = (ctypes.c_double * len(sums))(*sums)
+        status = self._call(C.plr_shard_step_global, array_, len(sums))
+        if status:
+            raise failure(status, "Shard.step_global")
+
     @property
     def steps(self) -> int:
         """Optimizer steps done since the seeded start."""
@@ -186,6 +238,50 @@ class Shard(Handle):
             raise failure(status, "Shard.loss")
         return total.value
 
+    @property
+    def parameters(self) -> list:
+        """What the shard trains, in the order of the model."""
+        found, info = [], sized(_abi.plr_parameter_info)
+        for i in range(self._read(C.plr_shard_parameters)):
+            status = self._read(C.plr_shard_parameter, i, info)
+            if status:
+                raise failure(status, "Shard.parameters")
+            found.append(Parameter(info.name.decode("utf-8"), info.block, info.rows, info.cols))
+        return found
+
+    def _shape_of(self, name):
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter.rows, parameter.cols
+        raise NotFound("blocks %d .. %d have no parameter %r" % (self.first_block, self.end_block, name), "Shard")
+
+    def read(self, name: str, gradient: bool = False, out: Any = None) -> Tensor:
+        """A parameter's weights, or its gradient since the last step, rows x cols."""
+        shape, error = self._shape_of(name), new_error()
+        out = Tensor(shape) if out is None else fit(out, "out", "float32", shape, True)
+        what = _abi.PLR_PARAMETER_GRADIENT if gradient else _abi.PLR_PARAMETER_WEIGHT
+        status = self._call(C.plr_shard_read, what, text(name, "name"), out._ref, error)
+        if status:
+            raise failure(status, "Shard.read", error)
+        return out
+
+    def write(self, name: str, values: Any) -> None:
+        """Replaces a parameter's weights by rows x cols float32; optimizer state and step stay."""
+        values, error = fit(values, "values", "float32", self._shape_of(name)), new_error()
+        status = self._call(C.plr_shard_write, text(name, "name"), values._ref, error)
+        if status:
+            raise failure(status, "Shard.write", error)
+
+    def export(self, target: Writable, dtype: str = "float32") -> None:
+        """Writes the weights as safetensors under the names of the model's family: to a path, a binary file object or a
+        Sink. dtype: float32 or bfloat16."""
+        sink, error = sink_for(self._context, target), new_error()
+        self._owner.pointer  # a closed shard raises before the sink is taken
+        with sink:
+            number = dtype_number(dtype)
+            sink.check(self._call(lambda pointer: C.plr_shard_export(pointer, number, sink.take(), error)),
+                       "Shard.export", error)
+
     def save(self, target: Writable) -> None:
         """Writes a snapshot (weights, optimizer state, step) to a path, a binary file object or a Sink."""
         sink, error = sink_for(self._context, target), new_error()
@@ -193,11 +289,18 @@ class Shard(Handle):
         with sink:
             sink.check(self._call(lambda pointer: C.plr_shard_save(pointer, sink.take(), error)), "Shard.save", error)
 
-    def load(self, origin: Readable) -> None:
-        """Restores a snapshot of the same model and blocks from a path, bytes, a binary file object or a Source."""
+    def load(self, *origins: Readable) -> None:
+        """Restores the shard's blocks from a snapshot that holds them, or from several that do together: paths, bytes,
+        binary file objects or Sources. They may have been saved by any split of the same model at one step."""
         error = new_error()
-        with reading_from(self._context, origin) as source:
-            source.check(self._call(C.plr_shard_load, source.struct, error), "Shard.load", error)
+        with _all_of(self._context, origins) as sources:
+            if len(sources) == 1:
+                status = self._call(C.plr_shard_load, sources[0].struct, error)
+            else:
+                status = self._call(C.plr_shard_load_parts, _structs(sources), len(sources), error)
+            for source in sources[1:]:
+                source.caught.settle()
+            sources[0].check(status, "Shard.load", error)
 
     def leaves(self) -> list:
         """Hash of each of the shard's blocks: weights, moments and step."""
@@ -209,9 +312,41 @@ class Shard(Handle):
         return hashes_out(array_, count)
 
 
+def _destroy(pointer, ended):
+    while ended:
+        C.plr_session_destroy(ended.pop())
+    C.plr_shard_destroy(pointer)
+
+
 def _count(tensor, count, what):
     if tensor.size != count:
         raise ShapeError("%d ids are needed, not %d" % (count, tensor.size), what)
+
+
+@contextmanager
+def _all_of(context, origins):
+    if not origins:
+        raise InvalidArgument("no snapshot is given", "origins")
+    with ExitStack() as stack:
+        yield [stack.enter_context(reading_from(context, origin)) for origin in origins]
+
+
+def _structs(sources):
+    return (_abi.plr_source * len(sources))(*[source.struct for source in sources])
+
+
+def snapshot_info(context: Context, model: Model, *origins: Readable) -> SnapshotInfo:
+    """What snapshots of the model hold together: how many blocks, of which step, and, when all blocks are there, the
+    weight root (else zeros). Reads headers only."""
+    need(context, Context, "context")
+    info, error = sized(_abi.plr_snapshot_info), new_error()
+    with _all_of(context, origins) as sources:
+        status = context._read(lambda c: need(model, Model, "model")._read(
+            lambda m: C.plr_snapshot_inspect(c, m, _structs(sources), len(sources), info, error)))
+        for source in sources[1:]:
+            source.caught.settle()
+        sources[0].check(status, "snapshot_info", error)
+    return SnapshotInfo.of(info)
 
 
 def weight_root(leaves: Sequence[bytes]) -> bytes:

@@ -68,6 +68,7 @@ __global__ __launch_bounds__(plr_block, 2) static void attention_kernel(plr_atte
 }
 
 plr_status plr__cuda_attention_check(const plr_attention_args *a) {
+  if (a->window) return PLR_ERR_UNSUPPORTED;
   if (a->batch < 0 || a->seq < 0 || a->heads <= 0 || a->kv_heads <= 0 || a->head_dim <= 0 ||
       a->heads % a->kv_heads)
     return PLR_ERR_INVALID_ARGUMENT;

@@ -59,6 +59,7 @@ __global__ static void rope_table_kernel(plr_rope_table_args a) {
 }
 
 plr_status plr__cuda_rope_table(plr_cuda_device *d, const plr_rope_table_args *a) {
+  if (a->scaling != PLR_ROPE_PLAIN) return PLR_ERR_UNSUPPORTED;
   if (a->positions < 0 || a->first_position < 0 || a->head_dim <= 0 || a->head_dim % 2)
     return PLR_ERR_INVALID_ARGUMENT;
   /* The frequencies are then at most 1 and every angle is one that sincos takes. */

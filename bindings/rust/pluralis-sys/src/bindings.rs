@@ -10,6 +10,7 @@ pub const PLR_LOG_DEBUG: u32 = 4;
 pub const PLR_ISA_PORTABLE: u32 = 0;
 pub const PLR_ISA_AVX2: u32 = 1;
 pub const PLR_ISA_AVX512: u32 = 2;
+pub const PLR_ISA_NEON: u32 = 16;
 pub const PLR_ISA_BEST: u32 = 4294967295;
 pub const PLR_MAX_DIMS: u32 = 4;
 pub const PLR_DTYPE_F32: u32 = 1;
@@ -19,12 +20,51 @@ pub const PLR_DTYPE_I32: u32 = 4;
 pub const PLR_DTYPE_U8: u32 = 5;
 pub const PLR_BOUNDARY_DENSE: u32 = 0;
 pub const PLR_BOUNDARY_SUBSPACE: u32 = 1;
+pub const PLR_BOUNDARY_PROJECTOR: u32 = 2;
+pub const PLR_PART_EMBED: u32 = 1;
+pub const PLR_PART_BLOCK: u32 = 2;
+pub const PLR_PART_HEAD: u32 = 3;
+pub const PLR_LAYER_EMBEDDING: u32 = 1;
+pub const PLR_LAYER_POSITIONS: u32 = 2;
+pub const PLR_LAYER_LINEAR: u32 = 3;
+pub const PLR_LAYER_RMSNORM: u32 = 4;
+pub const PLR_LAYER_LAYERNORM: u32 = 5;
+pub const PLR_LAYER_ROPE: u32 = 6;
+pub const PLR_LAYER_ATTENTION: u32 = 7;
+pub const PLR_LAYER_SILU: u32 = 8;
+pub const PLR_LAYER_GELU: u32 = 9;
+pub const PLR_LAYER_GELU_TANH: u32 = 10;
+pub const PLR_LAYER_RELU2: u32 = 11;
+pub const PLR_LAYER_SWIGLU: u32 = 12;
+pub const PLR_LAYER_ADD: u32 = 13;
+pub const PLR_LAYER_MUL: u32 = 14;
+pub const PLR_LAYER_SCALE: u32 = 15;
+pub const PLR_LAYER_MOE: u32 = 16;
+pub const PLR_SCALING_NONE: u32 = 0;
+pub const PLR_SCALING_LINEAR: u32 = 1;
+pub const PLR_SCALING_LLAMA3: u32 = 2;
+pub const PLR_SCALING_YARN: u32 = 3;
 pub const PLR_SCHEDULE_CONSTANT: u32 = 0;
 pub const PLR_SCHEDULE_LINEAR: u32 = 1;
 pub const PLR_SCHEDULE_COSINE: u32 = 2;
+pub const PLR_SCHEDULE_WSD: u32 = 3;
+pub const PLR_OPTIMIZER_ADAMW: u32 = 1;
+pub const PLR_OPTIMIZER_NADAM: u32 = 2;
+pub const PLR_OPTIMIZER_MUON: u32 = 3;
+pub const PLR_OPTIMIZER_SGDM: u32 = 4;
+pub const PLR_OPTIMIZER_ADAMW_ROW: u32 = 5;
+pub const PLR_CLIP_BLOCK: u32 = 0;
+pub const PLR_CLIP_GLOBAL: u32 = 1;
 pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
+pub const PLR_WEIGHTS_DIMS: u32 = 8;
+pub const PLR_WEIGHTS_F32: u32 = 0;
+pub const PLR_WEIGHTS_BF16: u32 = 1;
+pub const PLR_WEIGHTS_Q8: u32 = 2;
+pub const PLR_WEIGHTS_Q4: u32 = 3;
+pub const PLR_PARAMETER_WEIGHT: u32 = 0;
+pub const PLR_PARAMETER_GRADIENT: u32 = 1;
 pub const PLR_FRAME_HEADER: u32 = 64;
 pub const PLR_ROLE_ACTIVATION: u32 = 1;
 pub const PLR_ROLE_GRADIENT: u32 = 2;
@@ -71,6 +111,7 @@ pub const PLR_STAGE_REFUSED: u32 = 11;
 pub const PLR_STAGE_IDLE: u32 = 12;
 pub const PLR_ENTRY_MAX: u32 = 65535;
 pub const PLR_PROOF_MAX: u32 = 64;
+pub const PLR_LOG_PATH_MAX: u32 = 64;
 pub type __uint8_t = ::std::os::raw::c_uchar;
 pub type __uint16_t = ::std::os::raw::c_ushort;
 pub type __int32_t = ::std::os::raw::c_int;
@@ -383,6 +424,14 @@ pub struct plr_model_info {
     pub boundary_seed: u64,
     pub data_seed: u64,
     pub parameters: u64,
+    pub optimizer: u32,
+    pub clip_scope: u32,
+    pub decay_steps: u32,
+    pub momentum_decay: f32,
+    pub muon_lr: f32,
+    pub muon_momentum: f32,
+    pub format: u32,
+    pub z_loss: f32,
 }
 extern "C" {
     pub fn plr_model_from_json(
@@ -395,6 +444,33 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_model_destroy(model: *mut plr_model);
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_config_options {
+    pub struct_size: u32,
+    pub cut_count: u32,
+    pub cuts: *const u32,
+    pub name: *const ::std::os::raw::c_char,
+    pub boundary: *const ::std::os::raw::c_char,
+    pub train: *const ::std::os::raw::c_char,
+    pub seed: u64,
+}
+extern "C" {
+    pub fn plr_config_options_init(options: *mut plr_config_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_model_from_config(
+        ctx: *mut plr_context,
+        json: *const ::std::os::raw::c_char,
+        len: usize,
+        options: *const plr_config_options,
+        out: *mut *mut plr_model,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_model_config(model: *const plr_model) -> *const ::std::os::raw::c_char;
 }
 extern "C" {
     pub fn plr_model_hash(model: *const plr_model, out: *mut plr_hash);
@@ -413,6 +489,86 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_model_block_cost(model: *const plr_model, block: u32) -> u64;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_builder {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_op_desc {
+    pub struct_size: u32,
+    pub op: u32,
+    pub in_: *const ::std::os::raw::c_char,
+    pub in2: *const ::std::os::raw::c_char,
+    pub in3: *const ::std::os::raw::c_char,
+    pub out: *const ::std::os::raw::c_char,
+    pub name: *const ::std::os::raw::c_char,
+    pub cols: u32,
+    pub bias: u32,
+    pub write: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    pub window: u32,
+    pub count: u32,
+    pub experts: u32,
+    pub top_k: u32,
+    pub act: u32,
+    pub renormalise: u32,
+    pub scaling: u32,
+    pub original: u32,
+    pub reserved: [u32; 2usize],
+    pub std: f64,
+    pub down_std: f64,
+    pub eps: f64,
+    pub theta: f64,
+    pub balance: f64,
+    pub scale: f64,
+    pub factor: f64,
+    pub low_freq: f64,
+    pub high_freq: f64,
+    pub beta_fast: f64,
+    pub beta_slow: f64,
+    pub attention_factor: f64,
+}
+extern "C" {
+    pub fn plr_op_desc_init(desc: *mut plr_op_desc, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_builder_create(
+        ctx: *mut plr_context,
+        text: *const ::std::os::raw::c_char,
+        len: usize,
+        out: *mut *mut plr_builder,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_destroy(builder: *mut plr_builder);
+}
+extern "C" {
+    pub fn plr_builder_begin(
+        builder: *mut plr_builder,
+        part: u32,
+        repeat: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_op(
+        builder: *mut plr_builder,
+        desc: *const plr_op_desc,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_build(
+        builder: *mut plr_builder,
+        out: *mut *mut plr_model,
+        err: *mut plr_error,
+    ) -> plr_status;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -448,6 +604,85 @@ extern "C" {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct plr_weights {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_source_opener {
+    pub user: *mut ::std::os::raw::c_void,
+    pub open: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            name: *const ::std::os::raw::c_char,
+            out: *mut plr_source,
+        ) -> plr_status,
+    >,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_weights_tensor {
+    pub struct_size: u32,
+    pub dtype: u32,
+    pub ndim: u32,
+    pub reserved: u32,
+    pub shape: [i64; 8usize],
+    pub bytes: u64,
+    pub name: *const ::std::os::raw::c_char,
+    pub file: *const ::std::os::raw::c_char,
+}
+extern "C" {
+    pub fn plr_weights_open(
+        ctx: *mut plr_context,
+        source: *const plr_source,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_open_index(
+        ctx: *mut plr_context,
+        json: *const ::std::os::raw::c_char,
+        len: usize,
+        opener: *const plr_source_opener,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_open_path(
+        ctx: *mut plr_context,
+        path: *const ::std::os::raw::c_char,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_destroy(weights: *mut plr_weights);
+}
+extern "C" {
+    pub fn plr_weights_count(weights: *const plr_weights) -> u32;
+}
+extern "C" {
+    pub fn plr_weights_get(
+        weights: *mut plr_weights,
+        i: u32,
+        info: *mut plr_weights_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_write_index(
+        ctx: *mut plr_context,
+        names: *const *const ::std::os::raw::c_char,
+        sources: *const plr_source,
+        count: u32,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct plr_shard {
     _unused: [u8; 0],
 }
@@ -461,6 +696,9 @@ pub struct plr_shard_options {
     pub inference_only: u32,
     pub reserved: u32,
     pub device: *const ::std::os::raw::c_char,
+    pub weights: *mut plr_weights,
+    pub weight_format: u32,
+    pub reserved2: u32,
 }
 extern "C" {
     pub fn plr_shard_options_init(options: *mut plr_shard_options, struct_size: u32);
@@ -499,6 +737,12 @@ extern "C" {
     pub fn plr_shard_step(shard: *mut plr_shard) -> plr_status;
 }
 extern "C" {
+    pub fn plr_shard_gradient_sums(shard: *mut plr_shard, sums: *mut f64, count: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_step_global(shard: *mut plr_shard, sums: *const f64, count: u32) -> plr_status;
+}
+extern "C" {
     pub fn plr_shard_steps(shard: *const plr_shard) -> u64;
 }
 extern "C" {
@@ -530,6 +774,46 @@ extern "C" {
         token: *mut i32,
     ) -> plr_status;
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_parameter_info {
+    pub struct_size: u32,
+    pub block: u32,
+    pub rows: i64,
+    pub cols: i64,
+    pub name: *const ::std::os::raw::c_char,
+}
+extern "C" {
+    pub fn plr_shard_parameters(shard: *const plr_shard) -> u32;
+}
+extern "C" {
+    pub fn plr_shard_parameter(shard: *const plr_shard, i: u32, info: *mut plr_parameter_info) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_read(
+        shard: *mut plr_shard,
+        what: u32,
+        name: *const ::std::os::raw::c_char,
+        out: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_write(
+        shard: *mut plr_shard,
+        name: *const ::std::os::raw::c_char,
+        in_: *const plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_shard_export(
+        shard: *mut plr_shard,
+        dtype: u32,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
 extern "C" {
     pub fn plr_shard_save(shard: *mut plr_shard, sink: *mut plr_sink, err: *mut plr_error) -> plr_status;
 }
@@ -541,10 +825,123 @@ extern "C" {
     ) -> plr_status;
 }
 extern "C" {
+    pub fn plr_shard_load_parts(
+        shard: *mut plr_shard,
+        sources: *const plr_source,
+        count: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_snapshot_info {
+    pub struct_size: u32,
+    pub blocks: u32,
+    pub steps: u64,
+    pub root: plr_hash,
+}
+extern "C" {
+    pub fn plr_snapshot_inspect(
+        ctx: *mut plr_context,
+        model: *const plr_model,
+        sources: *const plr_source,
+        count: u32,
+        info: *mut plr_snapshot_info,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
     pub fn plr_shard_leaves(shard: *mut plr_shard, leaves: *mut plr_hash, count: u32) -> plr_status;
 }
 extern "C" {
     pub fn plr_weight_root(leaves: *const plr_hash, count: u32, out: *mut plr_hash) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session_options {
+    pub struct_size: u32,
+    pub max_tokens: u32,
+}
+extern "C" {
+    pub fn plr_session_options_init(options: *mut plr_session_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_session_create(
+        shard: *mut plr_shard,
+        options: *const plr_session_options,
+        out: *mut *mut plr_session,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_destroy(session: *mut plr_session);
+}
+extern "C" {
+    pub fn plr_session_length(session: *const plr_session) -> u32;
+}
+extern "C" {
+    pub fn plr_session_truncate(session: *mut plr_session, length: u32) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session_rows {
+    pub session: *mut plr_session,
+    pub tokens: *const i32,
+    pub count: u32,
+    pub first_position: u32,
+    pub logits: u32,
+    pub reserved: u32,
+}
+extern "C" {
+    pub fn plr_shard_feed(
+        shard: *mut plr_shard,
+        rows: *const plr_session_rows,
+        count: u32,
+        in_: *const plr_tensor,
+        out: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_save(
+        session: *mut plr_session,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_load(
+        session: *mut plr_session,
+        source: *const plr_source,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_sample_options {
+    pub struct_size: u32,
+    pub temperature: f32,
+    pub top_k: u32,
+    pub top_p: f32,
+    pub seed: u64,
+    pub position: u64,
+}
+extern "C" {
+    pub fn plr_sample_options_init(options: *mut plr_sample_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_sample_logits(
+        ctx: *mut plr_context,
+        logits: *const f32,
+        vocab: u32,
+        options: *const plr_sample_options,
+        token: *mut i32,
+    ) -> plr_status;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -1290,5 +1687,208 @@ extern "C" {
         options: *const plr_verify_options,
         summary: *mut plr_ledger_summary,
         err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_resource(
+        ledger: *mut plr_ledger,
+        path: *const ::std::os::raw::c_char,
+        buf: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_publisher {
+    pub user: *mut ::std::os::raw::c_void,
+    pub put: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            path: *const ::std::os::raw::c_char,
+            data: *const ::std::os::raw::c_void,
+            len: usize,
+            immutable: i32,
+        ) -> plr_status,
+    >,
+}
+extern "C" {
+    pub fn plr_ledger_publish(
+        ledger: *mut plr_ledger,
+        publisher: *const plr_publisher,
+        size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_publish_path(
+        ledger: *mut plr_ledger,
+        folder: *const ::std::os::raw::c_char,
+        size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_witness_key {
+    pub name: *const ::std::os::raw::c_char,
+    pub public_key: [u8; 32usize],
+}
+extern "C" {
+    pub fn plr_log_cosigner_vkey(
+        name: *const ::std::os::raw::c_char,
+        public_key: *const u8,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_witness_request(
+        ledger: *mut plr_ledger,
+        old_size: u64,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_cosign(
+        ledger: *mut plr_ledger,
+        witness: *const plr_witness_key,
+        lines: *const ::std::os::raw::c_char,
+        len: usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_log_count_cosignatures(
+        ctx: *mut plr_context,
+        note: *const ::std::os::raw::c_char,
+        len: usize,
+        witnesses: *const plr_witness_key,
+        witness_count: u32,
+        good: *mut u32,
+        time: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_guard(
+        ledger: *mut plr_ledger,
+        note: *const ::std::os::raw::c_char,
+        len: usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_log_verify_fork(
+        a: *const ::std::os::raw::c_char,
+        a_len: usize,
+        b: *const ::std::os::raw::c_char,
+        b_len: usize,
+        origin: *const ::std::os::raw::c_char,
+        public_key: *const u8,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_proof(
+        ledger: *mut plr_ledger,
+        index: u64,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_proof_policy {
+    pub struct_size: u32,
+    pub quorum: u32,
+    pub origin: *const ::std::os::raw::c_char,
+    pub public_key: *const u8,
+    pub witnesses: *const plr_witness_key,
+    pub witness_count: u32,
+    pub reserved: u32,
+}
+extern "C" {
+    pub fn plr_proof_policy_init(policy: *mut plr_proof_policy, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_log_verify_proof(
+        ctx: *mut plr_context,
+        proof: *const ::std::os::raw::c_char,
+        len: usize,
+        entry: *const ::std::os::raw::c_void,
+        entry_len: usize,
+        policy: *const plr_proof_policy,
+        index: *mut u64,
+        size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_witness {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_witness_store {
+    pub user: *mut ::std::os::raw::c_void,
+    pub load: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            origin: *const plr_hash,
+            size: *mut u64,
+            root: *mut plr_hash,
+        ) -> plr_status,
+    >,
+    pub swap: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            origin: *const plr_hash,
+            old_size: u64,
+            old_root: *const plr_hash,
+            new_size: u64,
+            new_root: *const plr_hash,
+        ) -> plr_status,
+    >,
+}
+extern "C" {
+    pub fn plr_witness_create(
+        ctx: *mut plr_context,
+        name: *const ::std::os::raw::c_char,
+        identity: *const plr_identity,
+        store: *const plr_witness_store,
+        out: *mut *mut plr_witness,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_witness_destroy(witness: *mut plr_witness);
+}
+extern "C" {
+    pub fn plr_witness_add_log(
+        witness: *mut plr_witness,
+        origin: *const ::std::os::raw::c_char,
+        public_key: *const u8,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_witness_add_checkpoint(
+        witness: *mut plr_witness,
+        now_s: u64,
+        body: *const ::std::os::raw::c_char,
+        body_len: usize,
+        http_status: *mut u32,
+        answer: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
     ) -> plr_status;
 }

@@ -33,6 +33,8 @@ codes! {
         AVX2 = PLR_ISA_AVX2,
         /// AVX-512 F, BW, DQ and VL.
         AVX512 = PLR_ISA_AVX512,
+        /// NEON of aarch64.
+        NEON = PLR_ISA_NEON,
         /// The best that the machine has.
         BEST = PLR_ISA_BEST,
     }

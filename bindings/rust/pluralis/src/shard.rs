@@ -2,6 +2,7 @@
 //!
 //! Sizes: N = micro_batch x seq_len token rows, V = vocab, w = boundary_width (see
 //! [`crate::model::ModelInfo`]). Matrices are slices in row-major order.
+use std::ffi::CStr;
 use std::ops::Range;
 use std::ptr::{null, null_mut, NonNull};
 
@@ -9,8 +10,8 @@ use crate::error::{call, check, Error, Result, Status};
 use crate::ffi::{c_text, create, defaults, setters, u32_len};
 use crate::io::{Sink, Source};
 use crate::model::ModelInfo;
-use crate::tensor::{Matrix, MatrixMut};
-use crate::{sys, Context, Hash, Model};
+use crate::tensor::{Dtype, Matrix, MatrixMut};
+use crate::{sys, Context, Hash, Model, Weights};
 
 /// What a [`Shard`] is made with.
 #[derive(Clone, Debug)]
@@ -57,6 +58,13 @@ impl ShardOptions {
         self
     }
 
+    /// How weights are held; other than F32 together with [`ShardOptions::inference_only`].
+    #[must_use]
+    pub fn weight_format(mut self, format: WeightFormat) -> Self {
+        self.raw.weight_format = format as u32;
+        self
+    }
+
     /// Where to compute, by name.
     #[must_use]
     pub fn device(mut self, name: impl Into<String>) -> Self {
@@ -65,12 +73,40 @@ impl ShardOptions {
     }
 }
 
+/// Formats of weights for serving. Every format has the same bits on every machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum WeightFormat {
+    /// 32 bits a weight.
+    F32 = sys::PLR_WEIGHTS_F32,
+    /// 16 bits.
+    Bf16 = sys::PLR_WEIGHTS_BF16,
+    /// 8.5 bits; products round their inputs to 8 bits too.
+    Q8 = sys::PLR_WEIGHTS_Q8,
+    /// 4.5 bits; products round their inputs to 8 bits.
+    Q4 = sys::PLR_WEIGHTS_Q4,
+}
+
+/// A matrix that a shard trains: y = x W, W rows x cols; a gain or a bias is 1 x cols.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Global name, `blocks.3.attn.q.weight`.
+    pub name: String,
+    /// The block it belongs to.
+    pub block: u32,
+    /// Inputs.
+    pub rows: usize,
+    /// Outputs.
+    pub cols: usize,
+}
+
 /// Consecutive blocks of a model on one device. Used by one thread at a time.
 pub struct Shard {
     ptr: NonNull<sys::plr_shard>,
     model: Model,
     blocks: Range<u32>,
     context: Context,
+    pub(crate) sessions: Vec<Option<NonNull<sys::plr_session>>>,
 }
 
 // Safety: <pluralis/base.h>: used by one thread at a time, any of them.
@@ -78,8 +114,13 @@ unsafe impl Send for Shard {}
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        // Safety: a live shard; a stage that borrows one owns it.
-        unsafe { sys::plr_shard_destroy(self.ptr.as_ptr()) }
+        // Safety: a live shard and its sessions; a stage that borrows a shard owns it.
+        unsafe {
+            for session in self.sessions.iter().flatten() {
+                sys::plr_session_destroy(session.as_ptr());
+            }
+            sys::plr_shard_destroy(self.ptr.as_ptr())
+        }
     }
 }
 
@@ -87,7 +128,28 @@ impl Shard {
     /// Makes a shard with its seeded initial weights, which depend on the model and not on the split.
     /// `INVALID_ARGUMENT` (not an allowed cut), `NOT_FOUND` (device).
     pub fn new(context: &Context, model: &Model, options: &ShardOptions) -> Result<Shard> {
+        Shard::make(context, model, options, null_mut())
+    }
+
+    /// The same with the weights of a checkpoint, at step 0. `NOT_FOUND` (a tensor), `MISMATCH` (its
+    /// shape), `UNSUPPORTED` (its type), `NON_FINITE`, and what reading gives.
+    pub fn with_weights(
+        context: &Context,
+        model: &Model,
+        options: &ShardOptions,
+        weights: &mut Weights<'_>,
+    ) -> Result<Shard> {
+        weights.lend(|weights| Shard::make(context, model, options, weights))
+    }
+
+    fn make(
+        context: &Context,
+        model: &Model,
+        options: &ShardOptions,
+        weights: *mut sys::plr_weights,
+    ) -> Result<Shard> {
         let mut raw = options.raw;
+        raw.weights = weights;
         let blocks = options.blocks.clone().unwrap_or(0..model.info().blocks);
         if blocks.is_empty() {
             let text = format!("blocks {blocks:?} are none");
@@ -106,7 +168,7 @@ impl Shard {
         let ptr = create(|out, err| unsafe {
             sys::plr_shard_create(context.as_ptr(), model.as_ptr(), &raw, out, err)
         })?;
-        Ok(Shard { ptr, model: model.clone(), blocks, context: context.clone() })
+        Ok(Shard { ptr, model: model.clone(), blocks, context: context.clone(), sessions: Vec::new() })
     }
 
     /// The model it is a part of.
@@ -124,11 +186,11 @@ impl Shard {
         self.blocks.clone()
     }
 
-    fn info(&self) -> &ModelInfo {
+    pub(crate) fn info(&self) -> &ModelInfo {
         self.model.info()
     }
 
-    fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.blocks.end == self.info().blocks
     }
 
@@ -194,6 +256,23 @@ impl Shard {
         check(unsafe { sys::plr_shard_step(self.as_ptr()) })
     }
 
+    /// For a model that limits the norm of its whole gradient: the sum of squares of the accumulated
+    /// gradient of each of the shard's blocks; infinity when one is not finite. `INVALID_STATE`.
+    pub fn gradient_sums(&mut self) -> Result<Vec<f64>> {
+        let mut sums = vec![0.0; self.blocks.len()];
+        // Safety: a live shard; as many sums as there are blocks.
+        check(unsafe { sys::plr_shard_gradient_sums(self.as_ptr(), sums.as_mut_ptr(), sums.len() as u32) })?;
+        Ok(sums)
+    }
+
+    /// [`Shard::step`] with the sums of all blocks of the model in order. `INVALID_ARGUMENT` (sums that
+    /// are not of all blocks, or not what the shard measured), `INVALID_STATE`, `NON_FINITE`.
+    pub fn step_global(&mut self, sums: &[f64]) -> Result<()> {
+        let count = u32_len("shard.sums", sums.len())?;
+        // Safety: a live shard; `count` sums.
+        check(unsafe { sys::plr_shard_step_global(self.as_ptr(), sums.as_ptr(), count) })
+    }
+
     /// Optimizer steps done since the seeded start.
     #[inline]
     pub fn steps(&self) -> u64 {
@@ -244,17 +323,100 @@ impl Shard {
         Ok(loss)
     }
 
+    /// What it trains, in the order of the model.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        // Safety: a live shard.
+        let count = unsafe { sys::plr_shard_parameters(self.as_ptr()) };
+        (0..count)
+            .map(|i| {
+                let mut raw = sys::plr_parameter_info {
+                    struct_size: std::mem::size_of::<sys::plr_parameter_info>() as u32,
+                    block: 0,
+                    rows: 0,
+                    cols: 0,
+                    name: null(),
+                };
+                // Safety: a live shard, one of its parameters, a struct of the size it says; the name
+                // lives as long as the shard.
+                let name = unsafe {
+                    sys::plr_shard_parameter(self.as_ptr(), i, &mut raw);
+                    CStr::from_ptr(raw.name).to_string_lossy().into_owned()
+                };
+                Parameter { name, block: raw.block, rows: raw.rows as usize, cols: raw.cols as usize }
+            })
+            .collect()
+    }
+
+    fn parameter(&self, name: &str) -> Result<Parameter> {
+        self.parameters().into_iter().find(|p| p.name == name).ok_or_else(|| {
+            let text = format!("blocks {:?} have no parameter {name}", self.blocks);
+            Error::new(Status::NOT_FOUND, "shard parameter", text)
+        })
+    }
+
+    fn copy_out(&mut self, what: u32, name: &str) -> Result<Vec<f32>> {
+        let p = self.parameter(name)?;
+        let mut values = vec![0.0; p.rows * p.cols];
+        let mut out = MatrixMut::new(&mut values, p.rows, p.cols)?;
+        let name = c_text("shard parameter", name)?;
+        // Safety: a live shard; the matrix has the parameter's shape.
+        call(|err| unsafe {
+            sys::plr_shard_read(self.as_ptr(), what, name.as_ptr(), out.as_mut_ptr(), err)
+        })?;
+        Ok(values)
+    }
+
+    /// A parameter's weights, rows x cols. `NOT_FOUND`.
+    pub fn weight(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.copy_out(sys::PLR_PARAMETER_WEIGHT, name)
+    }
+
+    /// A parameter's gradient since the last step. `NOT_FOUND`; `INVALID_STATE` without a backward.
+    pub fn gradient(&mut self, name: &str) -> Result<Vec<f32>> {
+        self.copy_out(sys::PLR_PARAMETER_GRADIENT, name)
+    }
+
+    /// Replaces a parameter's weights; optimizer state and step stay. `NOT_FOUND`, `SHAPE`,
+    /// `NON_FINITE`, `INVALID_STATE` (a slot waits for its backward).
+    pub fn set_weight(&mut self, name: &str, values: &[f32]) -> Result<()> {
+        let p = self.parameter(name)?;
+        if values.len() != p.rows * p.cols {
+            return Err(length("values", values.len(), p.rows * p.cols));
+        }
+        let values = Matrix::new(values, p.rows, p.cols)?;
+        let name = c_text("shard parameter", name)?;
+        // Safety: a live shard; the matrix has the parameter's shape.
+        call(|err| unsafe { sys::plr_shard_write(self.as_ptr(), name.as_ptr(), values.as_ptr(), err) })
+    }
+
+    /// Writes the weights as safetensors under the names of the model's family: `F32`, or `BF16` rounded to
+    /// nearest even. `UNSUPPORTED`: the family has no name for a parameter.
+    pub fn export(&mut self, dtype: Dtype, sink: Sink<'_>) -> Result<()> {
+        // Safety: a live shard; the sink is taken.
+        sink.give(|sink, err| unsafe { sys::plr_shard_export(self.as_ptr(), dtype.0, sink, err) })
+    }
+
     /// Writes a snapshot: weights, optimizer state, step. `INVALID_STATE` while gradients are pending.
     pub fn save(&mut self, sink: Sink<'_>) -> Result<()> {
         // Safety: a live shard; the sink is taken.
         sink.give(|sink, err| unsafe { sys::plr_shard_save(self.as_ptr(), sink, err) })
     }
 
-    /// Restores a snapshot of the same model and blocks; the shard is unchanged on failure.
+    /// Restores the shard's blocks from a snapshot of the same model that holds them; the shard is
+    /// unchanged on failure.
     /// `MALFORMED`, `TRUNCATED`, `CHECKSUM`, `MISMATCH` (another model or other blocks).
     pub fn load(&mut self, source: &mut Source<'_>) -> Result<()> {
         // Safety: a live shard; the source is read during the call.
         source.lend(|source| call(|err| unsafe { sys::plr_shard_load(self.as_ptr(), source, err) }))
+    }
+
+    /// [`Shard::load`] from several snapshots, saved by shards of any split at one step. `MISMATCH` when
+    /// they do not belong together or a block is missing.
+    pub fn load_parts(&mut self, sources: &mut [Source<'_>]) -> Result<()> {
+        Source::lend_all(sources, |sources, count| {
+            // Safety: a live shard; `count` sources, which are read during the call.
+            call(|err| unsafe { sys::plr_shard_load_parts(self.as_ptr(), sources, count, err) })
+        })
     }
 
     /// Leaf hash of each of its blocks: weights, moments and step under global names.
@@ -273,7 +435,7 @@ impl Shard {
         self.ptr.as_ptr()
     }
 
-    fn read<'a>(
+    pub(crate) fn read<'a>(
         &self,
         name: &'static str,
         data: Option<&'a [f32]>,
@@ -289,7 +451,7 @@ impl Shard {
         }
     }
 
-    fn write<'a>(
+    pub(crate) fn write<'a>(
         &self,
         name: &'static str,
         data: Option<&'a mut [f32]>,
@@ -313,12 +475,42 @@ fn length(name: &'static str, len: usize, want: usize) -> Error {
     Error::new(Status::SHAPE, "shard", text)
 }
 
-fn pointer(matrix: &Option<Matrix<'_>>) -> *const sys::plr_tensor {
+pub(crate) fn pointer(matrix: &Option<Matrix<'_>>) -> *const sys::plr_tensor {
     matrix.as_ref().map_or(null(), Matrix::as_ptr)
 }
 
-fn pointer_mut(matrix: &mut Option<MatrixMut<'_>>) -> *mut sys::plr_tensor {
+pub(crate) fn pointer_mut(matrix: &mut Option<MatrixMut<'_>>) -> *mut sys::plr_tensor {
     matrix.as_mut().map_or(null_mut(), MatrixMut::as_mut_ptr)
+}
+
+/// What a set of snapshots holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// How many blocks of the model are there.
+    pub blocks: u32,
+    /// Optimizer steps done.
+    pub steps: u64,
+    /// Weight root of the state; `None` unless all blocks are there.
+    pub root: Option<Hash>,
+}
+
+impl SnapshotInfo {
+    /// Reads the headers of snapshots of `model` and checks that they belong together. Errors as of
+    /// [`Shard::load_parts`].
+    pub fn read(context: &Context, model: &Model, sources: &mut [Source<'_>]) -> Result<SnapshotInfo> {
+        // Safety: all zero is a struct of numbers.
+        let mut raw: sys::plr_snapshot_info = unsafe { std::mem::zeroed() };
+        raw.struct_size = std::mem::size_of::<sys::plr_snapshot_info>() as u32;
+        Source::lend_all(sources, |sources, count| {
+            // Safety: live handles; `count` sources, which are read during the call; `raw` is written.
+            call(|err| unsafe {
+                let (context, model) = (context.as_ptr(), model.as_ptr());
+                sys::plr_snapshot_inspect(context, model, sources, count, &mut raw, err)
+            })
+        })?;
+        let root = (raw.blocks == model.info().blocks).then(|| Hash(raw.root.bytes));
+        Ok(SnapshotInfo { blocks: raw.blocks, steps: raw.steps, root })
+    }
 }
 
 /// How [`sample`] draws.
