@@ -88,20 +88,29 @@ static void count_channels(plr__plan *p) {
     p->channel_bins[clamped(p->has_channels ? p->channel[c] : 0, MIDDLE - 1) + MIDDLE]++;
 }
 
+/* The bins between the first and the last that are not empty. */
+static void used(const uint32_t *bins, uint32_t *low, uint32_t *high) {
+  *low = 0, *high = PLR_PLAN_BINS;
+  while (*low < *high && !bins[*low]) ++*low;
+  while (*low < *high && !bins[*high - 1]) --*high;
+}
+
 void plr__plan_rows(plr__plan *p, uint32_t first, uint32_t rows) {
+  uint32_t low, high, from, to;
   count_tokens(p, first, rows);
-  memset(p->bins, 0, 2 * PLR_PLAN_BINS * sizeof *p->bins);
-  for (uint32_t t = 0; t < PLR_PLAN_BINS; t++) {
-    if (!p->token_bins[t]) continue;
-    for (uint32_t c = 0; c < PLR_PLAN_BINS; c++)
-      if (p->channel_bins[c]) p->bins[t + c] += (uint64_t)p->token_bins[t] * p->channel_bins[c];
-  }
+  used(p->token_bins, &low, &high);
+  used(p->channel_bins, &from, &to);
+  p->low = (int32_t)(low + from), p->high = (int32_t)(high + to);
+  memset(p->bins + p->low, 0, (size_t)(p->high - p->low) * sizeof *p->bins);
+  for (uint32_t t = low; t < high; t++)
+    for (uint32_t c = from; p->token_bins[t] && c < to; c++)
+      p->bins[t + c] += (uint64_t)p->token_bins[t] * p->channel_bins[c];
   p->values = (uint64_t)rows * p->cols;
 }
 
 double plr__plan_bits(const plr__plan *p, int32_t step) {
   double sum = 0;
-  for (int32_t i = 0; i < 2 * PLR_PLAN_BINS; i++)
+  for (int32_t i = p->low; i < p->high; i++)
     if (p->bins[i])
       sum += (double)p->bins[i] * bits_of(p->kind, p->ref - step - p->unit + 8 * (i - 2 * MIDDLE));
   return sum * (1.0 / 1024);
@@ -109,7 +118,7 @@ double plr__plan_bits(const plr__plan *p, int32_t step) {
 
 double plr__plan_noise(const plr__plan *p, int32_t step) {
   double sum = 0;
-  for (int32_t i = 0; i < 2 * PLR_PLAN_BINS; i++)
+  for (int32_t i = p->low; i < p->high; i++)
     if (p->bins[i])
       sum += (double)p->bins[i] * error_of(p->kind, p->ref - step - p->unit + 8 * (i - 2 * MIDDLE));
   const double unit = (double)plr__model_step(step);

@@ -24,7 +24,8 @@ typedef struct plr__plan {
   int16_t *channel; /* [max_cols] 1/8 octave */
   uint32_t *channel_bins;
   uint32_t *token_bins;
-  uint64_t *bins; /* of token and channel together */
+  uint64_t *bins;    /* of token and channel together */
+  int32_t low, high; /* of them that are in use */
   uint64_t values;
 } plr__plan;
 
