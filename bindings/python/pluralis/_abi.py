@@ -430,7 +430,7 @@ class plr_shard_options(Structure):
         ('end_block', c_uint32),
         ('slots', c_uint32),
         ('inference_only', c_uint32),
-        ('reserved', c_uint32),
+        ('recompute', c_uint32),
         ('device', c_char_p),
         ('weights', c_void_p),
         ('weight_format', c_uint32),

@@ -688,7 +688,7 @@ pub struct plr_shard_options {
     pub end_block: u32,
     pub slots: u32,
     pub inference_only: u32,
-    pub reserved: u32,
+    pub recompute: u32,
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
     pub weight_format: u32,

@@ -305,7 +305,7 @@ structs! {
         end_block = "end_block",
         slots = "slots",
         inference_only = "inference_only",
-        reserved = "reserved",
+        recompute = "recompute",
         device = "device",
         weights = "weights",
         weight_format = "weight_format",

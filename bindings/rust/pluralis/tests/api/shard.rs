@@ -8,14 +8,18 @@ fn shard_of(context: &Context, model: &Model, blocks: std::ops::Range<u32>) -> S
     Shard::new(context, model, &ShardOptions::new().blocks(blocks)).unwrap()
 }
 
-/// The same training as `train_whole`, cut at these blocks.
+fn less(context: &Context, model: &Model, blocks: std::ops::Range<u32>) -> Shard {
+    Shard::new(context, model, &ShardOptions::new().blocks(blocks).recompute()).unwrap()
+}
+
+/// The same training as `train_whole`, cut at these blocks, with less memory.
 fn train_split(steps: u64, cuts: &[u32]) -> (Vec<f64>, Hash) {
     let context = context();
     let (model, corpus) = (model(&context), corpus(&context));
     let info = model.info();
     let ends = [&[0], cuts, &[4]].concat();
     let mut shards: Vec<Shard> =
-        ends.windows(2).map(|pair| shard_of(&context, &model, pair[0]..pair[1])).collect();
+        ends.windows(2).map(|pair| less(&context, &model, pair[0]..pair[1])).collect();
     let last = shards.len() - 1;
     let mut wires = vec![vec![0.0; info.rows() * info.boundary_width as usize]; last];
     let mut losses = Vec::new();
