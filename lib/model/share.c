@@ -72,7 +72,7 @@ static void count_uses(plr_graph *g) {
   g->values[g->output].uses += g->loss == PLR_NO_VALUE; /* the host reads it */
 }
 
-/* Nobody but the one consumer reads the value again, in forward or in backward, nor when its block is computed again. */
+/* Nobody but the one consumer reads the value again: in forward, in backward, or when its block is computed again. */
 static int free_to_take(const plr_graph *g, plr_ref ref, uint32_t block) {
   if (ref.kind != PLR_REF_VALUE) return 0;
   const plr_value *v = &g->values[ref.index];
