@@ -15,25 +15,17 @@ static plr_ref value(uint32_t v) {
 /* A forward value that a rule reads: cheap ones are computed again, once, before that rule. */
 static void need(plr_graph *g, uint32_t v) {
   if (g->failed != PLR_OK || !g->values[v].cheap || g->values[v].redone) return;
-  g->values[v].redone = 1;
   plr_node source = g->forward[g->values[v].producer];
-  uint32_t results = plr__op_results(source.op), args = plr__op_args(source.op);
-  for (uint32_t i = 0; i < args; i++) {
+  uint32_t results = plr__op_results(source.op);
+  for (uint32_t i = 0; i < plr__op_args(source.op); i++) {
     if (source.arg[i].kind != PLR_REF_VALUE) continue;
-    plr_value *x = &g->values[source.arg[i].index];
-    if (!(results >> i & 1))
+    if (results >> i & 1)
+      g->values[source.arg[i].index].redone = 1;
+    else
       need(g, source.arg[i].index);
-    else if (x->cheap && !x->taken) /* memory that was taken over may hold what is kept */
-      x->redone = 1;
   }
   plr_node *n = plr__graph_push(g, 1, (plr_op_id)source.op);
   *n = source;
-}
-
-/* Operands of a node that are values, by the bits of a mask. */
-static void need_args(plr_graph *g, const plr_node *f, uint32_t mask) {
-  for (uint32_t i = 0; i < PLR_NODE_ARGS; i++)
-    if (mask >> i & 1 && f->arg[i].kind == PLR_REF_VALUE) need(g, f->arg[i].index);
 }
 
 /* A node with the numbers of forward node f. */
@@ -85,7 +77,8 @@ static void matmul_rule(plr_graph *g, const plr_node *f) {
 /* The same for each expert's rows. */
 static void expert_matmul_rule(plr_graph *g, const plr_node *f) {
   uint32_t a = value_arg(f, 0), dc = plr__grad_incoming(g, value_arg(f, 2));
-  need_args(g, f, 1u << 0 | 1u << 3);
+  need(g, a);
+  need(g, value_arg(f, 3));
   plr_node *n = push_like(g, PLR_OP_EXPERT_MATMUL, f);
   n->layout = PLR_MATMUL_TN, n->accumulate = 1;
   n->arg[0] = value(a);
@@ -112,7 +105,8 @@ static void bias_rule(plr_graph *g, const plr_node *f) {
 
 static void rmsnorm_rule(plr_graph *g, const plr_node *f) {
   uint32_t x = value_arg(f, 0), dy = plr__grad_incoming(g, value_arg(f, 2)), exists = 0;
-  need_args(g, f, 1u << 0 | 1u << 3);
+  need(g, x);
+  need(g, value_arg(f, 3));
   uint32_t dx = plr__grad_into(g, x, &exists);
   plr_node *n = push_like(g, PLR_OP_RMSNORM_BWD, f);
   n->accumulate = exists;
@@ -126,7 +120,8 @@ static void rmsnorm_rule(plr_graph *g, const plr_node *f) {
 
 static void layernorm_rule(plr_graph *g, const plr_node *f) {
   uint32_t x = value_arg(f, 0), dy = plr__grad_incoming(g, value_arg(f, 3)), exists = 0;
-  need_args(g, f, 1u << 0 | 1u << 4 | 1u << 5);
+  need(g, x);
+  need(g, value_arg(f, 4));
   uint32_t dx = plr__grad_into(g, x, &exists);
   plr_node *n = push_like(g, PLR_OP_LAYERNORM_BWD, f);
   n->accumulate = exists;
@@ -155,8 +150,11 @@ static void rope_rule(plr_graph *g, const plr_node *f) {
 
 static void attention_rule(plr_graph *g, const plr_node *f) {
   uint32_t dout = plr__grad_incoming(g, value_arg(f, 3)), d[3];
-  need_args(g, f, 63);
-  for (int i = 0; i < 3; i++) d[i] = part_of(g, value_arg(f, i));
+  for (int i = 0; i < 3; i++) {
+    need(g, value_arg(f, i));
+    d[i] = part_of(g, value_arg(f, i));
+  }
+  need(g, value_arg(f, 3));
   plr_node *n = push_like(g, PLR_OP_ATTENTION_BWD, f);
   for (int i = 0; i < 6; i++) n->arg[i] = f->arg[i];
   n->arg[6] = value(dout);
@@ -167,7 +165,7 @@ static void attention_rule(plr_graph *g, const plr_node *f) {
 /* Nobody reads v but node f, so that its memory is free for its gradient. */
 static int replaceable(const plr_graph *g, uint32_t v) {
   const plr_value *x = &g->values[v];
-  return x->uses == 1 && (!x->cheap || x->redone) && x->producer != PLR_NO_NODE &&
+  return x->uses == 1 && !x->cheap && x->producer != PLR_NO_NODE &&
          !plr__op_keeps_result(g->forward[x->producer].op);
 }
 
@@ -239,7 +237,7 @@ static void row_add_rule(plr_graph *g, const plr_node *f) {
 
 static void route_rule(plr_graph *g, const plr_node *f) {
   uint32_t dgates = plr__grad_incoming(g, value_arg(f, 5));
-  need_args(g, f, 63);
+  need(g, value_arg(f, 5));
   uint32_t d = part_of(g, value_arg(f, 0));
   plr_node *n = push_like(g, PLR_OP_ROUTE_BWD, f);
   for (int i = 0; i < 6; i++) n->arg[i] = f->arg[i];
@@ -251,7 +249,7 @@ static void route_rule(plr_graph *g, const plr_node *f) {
 static void dispatch_rule(plr_graph *g, const plr_node *f) {
   uint32_t dy = plr__grad_incoming(g, value_arg(f, 3));
   uint32_t d = part_of(g, value_arg(f, 0));
-  need_args(g, f, 1u << 1 | 1u << 2);
+  need(g, value_arg(f, 1));
   plr_node *n = push_like(g, PLR_OP_DISPATCH_BWD, f);
   n->arg[0] = value(dy);
   n->arg[1] = f->arg[1];
@@ -262,7 +260,7 @@ static void dispatch_rule(plr_graph *g, const plr_node *f) {
 
 static void combine_rule(plr_graph *g, const plr_node *f) {
   uint32_t dy = plr__grad_incoming(g, value_arg(f, 3)), d[2];
-  need_args(g, f, 7);
+  for (int i = 0; i < 3; i++) need(g, value_arg(f, i));
   for (int i = 0; i < 2; i++) d[i] = part_of(g, value_arg(f, i));
   plr_node *n = push_like(g, PLR_OP_COMBINE_BWD, f);
   for (int i = 0; i < 3; i++) n->arg[i] = f->arg[i];
@@ -317,23 +315,8 @@ static void derive(plr_graph *g, const plr_node *f) {
   plr__grad_release(g, value_arg(f, (int)rules[i].result));
 }
 
-/* Everything is computed again but what a later block reads: its input. */
-static void forget_blocks(plr_graph *g) {
-  for (uint32_t i = 0; i < g->value_count; i++)
-    g->values[i].cheap = g->values[i].producer != PLR_NO_NODE;
-  for (uint32_t i = 0; i < g->forward_count; i++) {
-    const plr_node *n = &g->forward[i];
-    for (uint32_t j = 0; j < plr__op_args(n->op); j++) {
-      plr_value *v = n->arg[j].kind == PLR_REF_VALUE ? &g->values[n->arg[j].index] : NULL;
-      if (v && v->producer != PLR_NO_NODE && g->forward[v->producer].block != n->block)
-        v->cheap = 0;
-    }
-  }
-}
-
-void plr__graph_derive_backward(plr_graph *g, int recompute) {
+void plr__graph_derive_backward(plr_graph *g) {
   if (g->failed != PLR_OK) return;
-  if (recompute) forget_blocks(g);
   uint32_t d = g->output; /* logits: XENT leaves their gradient in them */
   if (g->loss == PLR_NO_VALUE) d = plr__graph_like(g, g->output);
   if (g->failed != PLR_OK) return;

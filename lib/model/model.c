@@ -61,7 +61,7 @@ static plr_status fill_work(plr_model *model, plr_error *err) {
   model->cost = plr__calloc(model->ctx, model->info.blocks, sizeof *model->cost);
   if (!model->cost) return plr__no_memory(err, "manifest");
   plr_graph g;
-  PLR_TRY(plr__graph_build(model->ctx, model, 0, model->info.blocks, 1, &g, err));
+  PLR_TRY(plr__graph_build(model->ctx, model, 0, model->info.blocks, PLR_GRAPH_TRAIN, &g, err));
   plr__graph_cost(&g, model->cost);
   for (uint32_t i = 0; i < g.param_count; i++)
     model->info.parameters += (uint64_t)g.params[i].rows * (uint64_t)g.params[i].cols;

@@ -59,7 +59,6 @@ typedef struct plr_value {
   uint32_t redone;    /* the backward list already computes it again */
   uint32_t uses;      /* operands of the forward list, and the host, that read it */
   uint32_t root;      /* while building: the value whose memory it takes over */
-  uint32_t taken;     /* while building: another one takes over its memory */
   uint32_t holders;   /* while deriving: values whose gradient this is and that still need it */
 } plr_value;
 
@@ -167,15 +166,16 @@ typedef struct plr_graph {
   plr_node scrap;    /* while building: where writes go after a failure */
 } plr_graph;
 
-/* How a graph is built, besides its forward list. */
-#define PLR_GRAPH_BACKWARD  1u /* with the backward list */
-#define PLR_GRAPH_RECOMPUTE 2u /* that keeps the inputs of blocks only and computes all else again: the same bits */
+/* What a graph is built for. RECOMPUTE: backward computes again all but what crosses from block to block. */
+#define PLR_GRAPH_FORWARD   0
+#define PLR_GRAPH_TRAIN     1
+#define PLR_GRAPH_RECOMPUTE 2
 
-/* Builds the graph of blocks [first, end), which must be allowed cuts. how: PLR_GRAPH_*.
+/* Builds the graph of blocks [first, end), which must be allowed cuts. purpose: PLR_GRAPH_*.
  * The model must outlive the graph. Errors: NO_MEMORY, INTERNAL (a family broke a rule of the boundary or of the
  * derivation). */
 plr_status plr__graph_build(plr_context *ctx, const plr_model *model, uint32_t first, uint32_t end,
-                            uint32_t how, plr_graph *out, plr_error *err);
+                            int purpose, plr_graph *out, plr_error *err);
 void plr__graph_release(plr_graph *g);
 
 /* Rows and columns of an operand that is a matrix with its own shape (weight, gradient, constant). */

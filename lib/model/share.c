@@ -72,11 +72,11 @@ static void count_uses(plr_graph *g) {
   g->values[g->output].uses += g->loss == PLR_NO_VALUE; /* the host reads it */
 }
 
-/* Nobody but the one consumer reads the value again: in forward, in backward, or when its block is computed again. */
-static int free_to_take(const plr_graph *g, plr_ref ref, uint32_t block) {
+/* Nobody but the one consumer reads the value again, in forward or in backward. */
+static int free_to_take(const plr_graph *g, plr_ref ref) {
   if (ref.kind != PLR_REF_VALUE) return 0;
   const plr_value *v = &g->values[ref.index];
-  return v->producer != PLR_NO_NODE && v->uses == 1 && g->forward[v->producer].block == block &&
+  return v->producer != PLR_NO_NODE && v->uses == 1 &&
          !plr__op_keeps_result(g->forward[v->producer].op);
 }
 
@@ -90,9 +90,8 @@ void plr__graph_share(plr_graph *g) {
     if (!r || !r->in_place) continue;
     uint32_t y = n->arg[r->args - 1].index;
     for (uint32_t j = r->args; j-- > 0;) { /* the second operand of a sum first: it is the branch */
-      if (!(r->in_place >> j & 1) || !free_to_take(g, n->arg[j], n->block)) continue;
+      if (!(r->in_place >> j & 1) || !free_to_take(g, n->arg[j])) continue;
       g->values[y].root = g->values[n->arg[j].index].root;
-      g->values[n->arg[j].index].taken = 1;
       break;
     }
   }

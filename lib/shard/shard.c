@@ -280,9 +280,10 @@ static plr_status check_weights(const plr_shard *s, plr_error *err) {
 }
 
 static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
-  uint32_t how = s->inference_only ? 0 : PLR_GRAPH_BACKWARD;
-  if (s->recompute) how |= PLR_GRAPH_RECOMPUTE;
-  PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, how, &s->graph, err));
+  int purpose = s->recompute ? PLR_GRAPH_RECOMPUTE : PLR_GRAPH_TRAIN;
+  if (s->inference_only) purpose = PLR_GRAPH_FORWARD;
+  PLR_TRY(
+      plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, purpose, &s->graph, err));
   PLR_TRY(plr__optimizer_check(s, err));
   PLR_TRY(check_device(s, err));
   s->rows = (int64_t)s->info->micro_batch * s->info->seq_len;

@@ -30,7 +30,7 @@ typedef struct row {
 
 /* Where new shards go: the name of a device; NULL: the CPU. */
 static const char *shard_device;
-/* Whether new shards compute activations again for backward. */
+/* Whether new shards compute again in backward what they could keep. */
 static uint32_t shard_recompute;
 
 static inline plr_context *context_with(uint32_t threads, uint32_t isa) {

@@ -56,7 +56,7 @@ class Shard(Handle):
 
     slots           micro-batches in flight
     inference_only  no gradients and optimizer state
-    recompute       keep the inputs of blocks only and compute the rest again: less memory, the same bits
+    recompute       keep of a micro-batch what crosses from block to block, compute the rest again: the same bits
     weights         Weights to start from, at step 0, instead of the seed
     weight_format   "f32"; with inference_only also "bf16", "q8", "q4": how weights are held
     """

@@ -58,8 +58,8 @@ impl ShardOptions {
         self
     }
 
-    /// Keeps the inputs of blocks only and computes the rest again for backward: less memory, a third more work,
-    /// the same bits.
+    /// Of a micro-batch in flight only what crosses from block to block is kept, and backward computes
+    /// the rest again: less memory, more work, the same bits.
     #[must_use]
     pub fn recompute(mut self) -> Self {
         self.raw.recompute = 1;
