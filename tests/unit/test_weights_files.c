@@ -64,6 +64,7 @@ static void test_list(void **state) {
   fixture x;
   plr_error err;
   set_up(&x);
+  plr_error_init(&err, sizeof err);
   plr_weights *w = open_file(x.ctx, &x.one);
   int found = 0;
   for (uint32_t i = 0; i < plr_weights_count(w); i++) {
