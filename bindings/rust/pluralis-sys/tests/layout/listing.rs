@@ -77,8 +77,14 @@ constants! {
     PLR_TRANSFORM_IDENTITY: u32,
     PLR_QUANT_RAW: u32,
     PLR_QUANT_BLOCK_INT: u32,
+    PLR_QUANT_UNIFORM: u32,
+    PLR_QUANT_DITHER: u32,
+    PLR_QUANT_TRELLIS: u32,
     PLR_ENTROPY_PACK: u32,
+    PLR_ENTROPY_PARAMETRIC: u32,
     PLR_ENTROPY_ZSTD: u32,
+    PLR_STEP_GLOBAL: u32,
+    PLR_STEP_TOKEN: u32,
     PLR_LINK_READY: u32,
     PLR_LINK_FRAME: u32,
     PLR_LINK_WRITABLE: u32,
@@ -368,6 +374,15 @@ structs! {
         payload_len = "payload_len",
         codec = "codec",
         reserved = "reserved",
+    }
+    plr_encoder_stats {
+        struct_size = "struct_size",
+        reserved = "reserved",
+        frames = "frames",
+        values = "values",
+        bytes = "bytes",
+        signal_power = "signal_power",
+        noise_power = "noise_power",
     }
     plr_link_options {
         struct_size = "struct_size",
