@@ -22,8 +22,8 @@
  *
  * "vocab" may also be a whole number: then the tokens are the host's. Format 2 ("pluralis-model/2") replaces family,
  * heads .. embed_std by "embed", "blocks" and "head", lists of operations (lib/model/BLOCKS.md), for blocks that no
- * family has; its `train` has "z_loss" besides, a weight of the squared log of the softmax sum (PaLM, arXiv
- * 2204.02311).
+ * family has; its `train` has "z_loss" besides, a weight of the squared log of the softmax's sum (PaLM, Chowdhery et
+ * al. 2022).
  *
  * Boundary operations run at every cut whether or not the model is split there, so one shard and four shards give
  * the same bits. `dense` sends the residual stream as it is and may be cut at any block. `subspace` (Subspace

@@ -60,6 +60,10 @@ class ShardTest(unittest.TestCase):
         self.assertEqual(whole, split)
         self.assertLess(whole[0][1], whole[0][0] * 1.05)
 
+    def test_recompute(self):
+        kept, again = self.train([self.shard()]), self.train([self.shard(recompute=True)])
+        self.assertEqual(kept, again)
+
     def test_attributes(self):
         shard = self.shard(1, 3, slots=2)
         self.assertEqual((shard.first_block, shard.end_block, shard.slots, shard.is_first, shard.is_last),

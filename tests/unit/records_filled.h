@@ -20,6 +20,10 @@ static plr_status ask_frame(kit *k, void *p) {
   return plr_frame_parse(k->ctx, k->frame, k->frame_len, p, NULL);
 }
 
+static plr_status ask_encoder(kit *k, void *p) {
+  return plr_encoder_get_stats(k->encoder, p);
+}
+
 static plr_status ask_link(kit *k, void *p) {
   return plr_link_get_stats(k->link, p);
 }
@@ -149,6 +153,7 @@ static const struct filled {
     {"plr_error", 320, sizeof(plr_error), 1, ask_error},
     {"plr_model_info", 160, sizeof(plr_model_info), 0, ask_model},
     {"plr_frame_info", 64, sizeof(plr_frame_info), 1, ask_frame},
+    {"plr_encoder_stats", 48, sizeof(plr_encoder_stats), 1, ask_encoder},
     {"plr_link_stats", 48, sizeof(plr_link_stats), 1, ask_link},
     {"plr_job_info", 24, sizeof(plr_job_info), 1, ask_job},
     {"plr_stage_event", 96, sizeof(plr_stage_event), 1, ask_event},

@@ -89,8 +89,14 @@ PLR_PREDICT_NONE = 0
 PLR_TRANSFORM_IDENTITY = 0
 PLR_QUANT_RAW = 0
 PLR_QUANT_BLOCK_INT = 1
+PLR_QUANT_UNIFORM = 2
+PLR_QUANT_DITHER = 3
+PLR_QUANT_TRELLIS = 4
 PLR_ENTROPY_PACK = 0
+PLR_ENTROPY_PARAMETRIC = 1
 PLR_ENTROPY_ZSTD = 5
+PLR_STEP_GLOBAL = 0
+PLR_STEP_TOKEN = 1
 PLR_BOUNDARY_DENSE = 0
 PLR_BOUNDARY_SUBSPACE = 1
 PLR_BOUNDARY_PROJECTOR = 2
@@ -273,6 +279,18 @@ class plr_frame_info(Structure):
         ('reserved', c_uint32),
     ]
 
+
+class plr_encoder_stats(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('frames', c_uint64),
+        ('values', c_uint64),
+        ('bytes', c_uint64),
+        ('signal_power', c_double),
+        ('noise_power', c_double),
+    ]
+
 plr_source_read_at_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t)
 
 plr_source_close_fn = CFUNCTYPE(None, c_void_p)
@@ -430,7 +448,7 @@ class plr_shard_options(Structure):
         ('end_block', c_uint32),
         ('slots', c_uint32),
         ('inference_only', c_uint32),
-        ('reserved', c_uint32),
+        ('recompute', c_uint32),
         ('device', c_char_p),
         ('weights', c_void_p),
         ('weight_format', c_uint32),
@@ -772,6 +790,9 @@ FUNCTIONS = {
     'plr_encoder_bound': (c_size_t, [c_void_p]),
     'plr_encoder_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_encoder_set_budget': (c_int32, [c_void_p, c_uint64]),
+    'plr_encoder_set_snr': (c_int32, [c_void_p, c_double, c_double]),
+    'plr_encoder_get_stats': (c_int32, [c_void_p, POINTER(plr_encoder_stats)]),
     'plr_decoder_create': (c_int32, [c_void_p, c_uint32, c_uint32, POINTER(c_void_p), POINTER(plr_error)]),
     'plr_decoder_destroy': (None, [c_void_p]),
     'plr_decoder_decode': (c_int32, [
@@ -967,6 +988,7 @@ STRUCTS = {
     'plr_tensor': plr_tensor,
     'plr_codec': plr_codec,
     'plr_frame_info': plr_frame_info,
+    'plr_encoder_stats': plr_encoder_stats,
     'plr_source': plr_source,
     'plr_sink': plr_sink,
     'plr_model_info': plr_model_info,
@@ -1031,8 +1053,14 @@ CONSTANTS = [
     'PLR_TRANSFORM_IDENTITY',
     'PLR_QUANT_RAW',
     'PLR_QUANT_BLOCK_INT',
+    'PLR_QUANT_UNIFORM',
+    'PLR_QUANT_DITHER',
+    'PLR_QUANT_TRELLIS',
     'PLR_ENTROPY_PACK',
+    'PLR_ENTROPY_PARAMETRIC',
     'PLR_ENTROPY_ZSTD',
+    'PLR_STEP_GLOBAL',
+    'PLR_STEP_TOKEN',
     'PLR_BOUNDARY_DENSE',
     'PLR_BOUNDARY_SUBSPACE',
     'PLR_BOUNDARY_PROJECTOR',

@@ -173,6 +173,26 @@ class LinkStats(NamedTuple):
         )
 
 
+class EncoderStats(NamedTuple):
+    """plr_encoder_stats of <pluralis/exchange.h>, which says what the fields mean."""
+
+    frames: int
+    values: int
+    bytes: int
+    signal_power: float
+    noise_power: float
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.frames,
+            c.values,
+            c.bytes,
+            c.signal_power,
+            c.noise_power,
+        )
+
+
 class JobInfo(NamedTuple):
     """plr_job_info of <pluralis/stage.h>, which says what the fields mean."""
 

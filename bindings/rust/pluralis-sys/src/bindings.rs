@@ -76,8 +76,14 @@ pub const PLR_PREDICT_NONE: u32 = 0;
 pub const PLR_TRANSFORM_IDENTITY: u32 = 0;
 pub const PLR_QUANT_RAW: u32 = 0;
 pub const PLR_QUANT_BLOCK_INT: u32 = 1;
+pub const PLR_QUANT_UNIFORM: u32 = 2;
+pub const PLR_QUANT_DITHER: u32 = 3;
+pub const PLR_QUANT_TRELLIS: u32 = 4;
 pub const PLR_ENTROPY_PACK: u32 = 0;
+pub const PLR_ENTROPY_PARAMETRIC: u32 = 1;
 pub const PLR_ENTROPY_ZSTD: u32 = 5;
+pub const PLR_STEP_GLOBAL: u32 = 0;
+pub const PLR_STEP_TOKEN: u32 = 1;
 pub const PLR_LINK_READY: u32 = 1;
 pub const PLR_LINK_FRAME: u32 = 2;
 pub const PLR_LINK_WRITABLE: u32 = 3;
@@ -688,7 +694,7 @@ pub struct plr_shard_options {
     pub end_block: u32,
     pub slots: u32,
     pub inference_only: u32,
-    pub reserved: u32,
+    pub recompute: u32,
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
     pub weight_format: u32,
@@ -1013,6 +1019,26 @@ extern "C" {
         cap: usize,
         len: *mut usize,
     ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_budget(encoder: *mut plr_encoder, bytes: u64) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_snr(encoder: *mut plr_encoder, target_db: f64, floor_db: f64) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_encoder_stats {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub frames: u64,
+    pub values: u64,
+    pub bytes: u64,
+    pub signal_power: f64,
+    pub noise_power: f64,
+}
+extern "C" {
+    pub fn plr_encoder_get_stats(encoder: *const plr_encoder, out: *mut plr_encoder_stats) -> plr_status;
 }
 extern "C" {
     pub fn plr_decoder_create(

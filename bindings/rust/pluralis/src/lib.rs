@@ -31,6 +31,7 @@
 
 pub use pluralis_sys as sys;
 
+mod builder;
 mod context;
 mod error;
 pub mod exchange;
@@ -47,9 +48,10 @@ pub mod stage;
 pub mod tensor;
 pub mod weights;
 
+pub use builder::{Builder, Layer, Op, Part, Scaling};
 pub use context::{Context, ContextOptions, Isa, Level, Memory, Tasks};
 pub use error::{Error, Result, Status, StatusClass};
-pub use exchange::{Codec, Decoder, Encoder, FrameInfo, Role};
+pub use exchange::{Codec, Decoder, Encoder, EncoderStats, FrameInfo, Role};
 pub use hash::Hash;
 pub use identity::{account_id, verify, Identity, PublicKey, Signature};
 pub use io::{Sink, Source};
