@@ -1,8 +1,8 @@
 /* Packed weights: packing, the quantisation of activations, and how products are shared among threads.
  *
  * The panels of all matrices that share an input are one list, cut into runs that the threads take: each streams its
- * part of the weights from memory once. With many rows a panel stays in the cache while tiles of rows pass over it; with bf16
- * and many rows blocks of weights are widened for the ordinary product instead, which packs them better. */
+ * part of the weights from memory once. With many rows a panel stays in the cache while tiles of rows pass over it;
+ * with bf16 and many rows blocks of weights are widened for the ordinary product instead, which packs them better. */
 #include "kernels/packed_int.h"
 #include "kernels/vec_kernels.h"
 
