@@ -40,6 +40,7 @@ extern "C" {
 #define PLR_QUANT_TRELLIS 4u   /* eight-state dependent quantiser; PARAMETRIC */
 #define PLR_ENTROPY_PACK 0u
 #define PLR_ENTROPY_PARAMETRIC 1u /* range coder with Gaussian models scaled by token and channel */
+#define PLR_ENTROPY_SPLIT 4u /* of RAW: exponents range-coded, sign and mantissa as they are; lossless */
 #define PLR_ENTROPY_ZSTD 5u /* byte-shuffled, then zstd */
 
 /* What the step of the quantisers of PARAMETRIC codecs is relative to. */
@@ -58,7 +59,7 @@ typedef struct plr_codec {
  *   raw, bf16            all bits, or rounded to bf16
  *   int4, int8           block integers, in groups of 32
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
- * and the others, each at most once: zstd (raw, bf16, int); g32, g64, g128 (int); token (a step for each row's rms).
+ * and the others, each at most once: zstd (raw, bf16, int) or split (raw, bf16); g32, g64, g128 (int); token (a step for each row's rms).
  * NOT_FOUND for anything else. Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 

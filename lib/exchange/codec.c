@@ -44,6 +44,7 @@ plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *er
   if (c->transform != PLR_TRANSFORM_IDENTITY)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
   if (plr__codec_parametric(c)) return check_parametric(c, where, err);
+  if (c->entropy == PLR_ENTROPY_SPLIT && c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
   if (c->entropy != PLR_ENTROPY_PACK && c->entropy != PLR_ENTROPY_ZSTD)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "entropy coder %u", c->entropy);
   if (c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);

@@ -1,5 +1,6 @@
 /* Frame to tensor. A chunk that is stored is read where it lies; one in zstd goes through two buffers. */
 #include "exchange/parametric.h"
+#include "exchange/split.h"
 #include "exchange/view.h"
 
 #include "base/guard.h"
@@ -60,7 +61,14 @@ void plr_decoder_destroy(plr_decoder *d) {
 static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
                                size_t n, const uint8_t **payload, const char **why) {
   *payload = chunk->payload;
-  if (!(chunk->flags & PLR_CHUNK_ZSTD)) return PLR_OK;
+  if (!chunk->flags) return PLR_OK;
+  if (chunk->flags == PLR_CHUNK_SPLIT) {
+    plr__parametric_decoder *p = d->parametric;
+    *payload = d->b;
+    p->quant = 0; /* its tables are lent */
+    return plr__split_decode(p->ops, p->tables, p->index, p->symbol, chunk->payload,
+                             chunk->payload_len, n, plr_dtype_size(c->dtype), d->b, why);
+  }
   const size_t packed = (size_t)plr__packed_len(c, n), front = (size_t)plr__planes_len(c, n);
   const uint32_t size = plr__plane_size(c);
   *why = "not one zstd frame of the right length";

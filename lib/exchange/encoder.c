@@ -36,8 +36,12 @@ static plr_status take_memory(plr_encoder *e) {
   if (plr__codec_parametric(&e->codec))
     return plr__parametric_encoder_create(&e->parametric, e->ctx, &e->codec, e->max_rows,
                                           e->max_cols, values);
-  if (e->codec.entropy != PLR_ENTROPY_ZSTD) return PLR_OK;
   const size_t packed = (size_t)plr__packed_len(&e->codec, values);
+  if (e->codec.entropy == PLR_ENTROPY_PACK) return PLR_OK;
+  if (e->codec.entropy == PLR_ENTROPY_SPLIT) {
+    e->packed = plr__alloc(e->ctx, packed);
+    return e->packed ? plr__split_create(&e->split, e->ctx, values) : PLR_ERR_NO_MEMORY;
+  }
   const size_t zstd = plr__zstd_encoder_size(plr__zstd_window_log(SIZE_MAX / 2));
   e->packed = plr__alloc(e->ctx, packed);
   e->shuffled = plr__alloc(e->ctx, packed);
@@ -83,6 +87,7 @@ void plr_encoder_destroy(plr_encoder *e) {
   plr__free(ctx, e->packed);
   plr__free(ctx, e->shuffled);
   plr__free(ctx, e->zstd_memory);
+  plr__split_destroy(e->split, ctx);
   plr__parametric_encoder_destroy(e->parametric, ctx);
   plr__free(ctx, e);
   plr__context_unref(ctx);
@@ -112,6 +117,19 @@ static plr_status compress(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *c
   return PLR_OK;
 }
 
+/* The same through split.h. */
+static void split(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *chunk) {
+  const uint32_t size = plr_dtype_size(e->codec.dtype);
+  size_t written;
+  plr__split_encode(e->split, e->packed, n, size, out, &written);
+  if (written) {
+    chunk->flags = PLR_CHUNK_SPLIT;
+    chunk->payload_len = (uint32_t)written;
+  } else {
+    memcpy(out, e->packed, n * size);
+  }
+}
+
 static plr_status encode_chunk(plr_encoder *e, const plr__view *x, uint32_t first, uint32_t rows,
                                uint8_t *at, uint32_t *len) {
   const size_t n = (size_t)rows * x->cols;
@@ -122,6 +140,9 @@ static plr_status encode_chunk(plr_encoder *e, const plr__view *x, uint32_t firs
   if (e->codec.entropy == PLR_ENTROPY_ZSTD) {
     PLR_TRY(plr__pack(isa, &e->codec, values, n, e->packed));
     PLR_TRY(compress(e, n, payload, &chunk));
+  } else if (e->split) {
+    PLR_TRY(plr__pack(isa, &e->codec, values, n, e->packed));
+    split(e, n, payload, &chunk);
   } else {
     PLR_TRY(plr__pack(isa, &e->codec, values, n, payload));
   }

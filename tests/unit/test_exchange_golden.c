@@ -29,6 +29,8 @@ static const golden goldens[] = {
     {"int8-zstd", "int8+zstd", PLR_ROLE_GRADIENT, 16, 64, 32},
     {"int4-zstd", "int4+zstd", PLR_ROLE_GRADIENT, 16, 64, 32},
     {"int8-zstd-chunks", "int8+zstd", PLR_ROLE_DELTA, 5, 40000, 64},
+    {"raw-split", "raw+split", PLR_ROLE_STATE, 40, 33, 0},
+    {"bf16-split", "bf16+split", PLR_ROLE_STATE, 40, 33, 0},
     {"uniform", "uniform4", PLR_ROLE_GRADIENT, 70, 31, 0},
     {"uniform-token", "uniform3+token", PLR_ROLE_ACTIVATION, 64, 96, 0},
     {"uniform-small", "uniform6", PLR_ROLE_ACTIVATION, 3, 17, 0},
