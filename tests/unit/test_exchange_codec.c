@@ -42,6 +42,9 @@ static void test_names(void **state) {
                          "uniform+zstd",
                          "raw+token",
                          "raw4",
+                         "int1",
+                         "int9",
+                         "int12",
                          "int4+zstd+zstd",
                          "int4+split",
                          "raw+split+zstd",
@@ -167,8 +170,10 @@ static void test_error_is_what_theory_says(void **state) {
     const char *name;
     uint16_t group;
     double db;
-  } cases[] = {{"int4", 32, 21.33}, {"int4", 64, 20.44},  {"int4", 128, 19.75}, {"int8", 32, 45.43},
-               {"int8", 64, 44.56}, {"int8", 128, 43.83}, {"bf16", 0, 55.6}};
+  } cases[] = {{"int4", 32, 21.33}, {"int4", 64, 20.44}, {"int4", 128, 19.75},
+               {"int8", 32, 45.43}, {"int8", 64, 44.56}, {"int8", 128, 43.83},
+               {"bf16", 0, 55.6},   {"int2", 32, 8.86},  {"int3", 32, 15.21},
+               {"int5", 32, 27.39}, {"int6", 32, 33.44}, {"int7", 32, 39.45}};
   enum { ROWS = 4096, COLS = 16, N = ROWS * COLS };
   plr_context *ctx = context(PLR_ISA_BEST, NULL);
   float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
@@ -386,9 +391,9 @@ static void test_bad_calls(void **state) {
   assert_null(e);
   assert_int_equal(plr_encoder_create(ctx, &c, 1000, 1000, &e, &err), PLR_ERR_LIMIT);
   assert_int_equal(plr_encoder_create(ctx, &c, UINT32_MAX, UINT32_MAX, &e, &err), PLR_ERR_LIMIT);
-  c.bits = 5;
+  c.bits = 9;
   assert_int_equal(plr_encoder_create(ctx, &c, 4, 4, &e, &err), PLR_ERR_UNSUPPORTED);
-  assert_string_equal(err.message, "5 bits; 4 and 8 exist");
+  assert_string_equal(err.message, "9 bits; 2 to 8 exist");
   c = test_codec("raw", 0);
   c.bits = 8;
   assert_int_equal(plr_encoder_create(ctx, &c, 4, 4, &e, &err), PLR_ERR_INVALID_ARGUMENT);
