@@ -33,6 +33,7 @@ extern "C" {
 /* Ids of a codec's parts, as in frames; never reused. */
 #define PLR_PREDICT_NONE 0u
 #define PLR_TRANSFORM_IDENTITY 0u
+#define PLR_TRANSFORM_HADAMARD 1u /* of each row, with signs from the seed; not of RAW */
 #define PLR_QUANT_RAW 0u       /* dtype says F32 or BF16 */
 #define PLR_QUANT_BLOCK_INT 1u /* bits 2 to 8, one scale a group */
 #define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
@@ -59,7 +60,8 @@ typedef struct plr_codec {
  *   raw, bf16            all bits, or rounded to bf16
  *   int2 to int8         block integers, in groups of 32
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
- * and the others, each at most once: zstd (raw, bf16, int) or split (raw, bf16); g32, g64, g128 (int); token (a step for each row's rms).
+ * and the others, each at most once: zstd (raw, bf16, int) or split (raw, bf16); g32, g64, g128 (int); token (a step for each row's rms);
+ * hadamard (all but raw and bf16).
  * NOT_FOUND for anything else. Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 

@@ -41,7 +41,8 @@ static plr_status check_parametric(const plr_codec *c, const char *where, plr_er
 plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *err) {
   if (c->predict != PLR_PREDICT_NONE)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "predictor %u", c->predict);
-  if (c->transform != PLR_TRANSFORM_IDENTITY)
+  if (c->transform != PLR_TRANSFORM_IDENTITY &&
+      (c->transform != PLR_TRANSFORM_HADAMARD || c->quant == PLR_QUANT_RAW))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
   if (plr__codec_parametric(c)) return check_parametric(c, where, err);
   if (c->entropy == PLR_ENTROPY_SPLIT && c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);

@@ -1,4 +1,5 @@
 /* Frame to tensor. A chunk that is stored is read where it lies; one in zstd goes through two buffers. */
+#include "exchange/hadamard.h"
 #include "exchange/parametric.h"
 #include "exchange/split.h"
 #include "exchange/view.h"
@@ -97,6 +98,12 @@ static plr_status decode_chunk(plr_decoder *d, const plr_frame_info *info, const
   float *values = (float *)(void *)d->a;
   if (direct) values = (float *)(void *)x->data + (int64_t)chunk->first_row * x->row_stride;
   PLR_TRY(chunk_values(d, info, chunk, n, values, why));
+  if (info->codec.transform == PLR_TRANSFORM_HADAMARD) {
+    *why = "a value is not finite";
+    if (!plr__hadamard_inverse(d->parametric->ops, info, chunk->first_row, chunk->rows,
+                               d->parametric->u, values))
+      return PLR_ERR_NON_FINITE;
+  }
   for (uint32_t r = 0; !direct && r < chunk->rows; r++)
     plr__view_store(x, chunk->first_row + r, values + (size_t)r * x->cols);
   return PLR_OK;

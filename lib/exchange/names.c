@@ -57,11 +57,11 @@ static int take_first(const char *text, size_t len, plr_codec *c) {
 }
 
 static int take_option(const char *text, size_t len, plr_codec *c, uint32_t *seen) {
-  static const char *const options[] = {"zstd", "split", "token", "g32", "g64", "g128"};
+  static const char *const options[] = {"zstd", "split", "token", "g32", "g64", "g128", "hadamard"};
   uint32_t i = 0;
   while (i < PLR_COUNT_OF(options) && !is(text, len, options[i])) i++;
   if (i == PLR_COUNT_OF(options)) return 0;
-  const uint32_t kind = i < 2 ? 1u : i == 2 ? 2u : 4u; /* one of each */
+  const uint32_t kind = i < 2 ? 1u : i == 2 ? 2u : i < 6 ? 4u : 8u; /* one of each */
   if (*seen & kind) return 0;
   *seen |= kind;
   if (i < 2) {
@@ -70,6 +70,9 @@ static int take_option(const char *text, size_t len, plr_codec *c, uint32_t *see
   } else if (i == 2) {
     if (!plr__codec_parametric(c)) return 0;
     c->group = PLR_STEP_TOKEN;
+  } else if (i == 6) {
+    if (c->quant == PLR_QUANT_RAW) return 0;
+    c->transform = PLR_TRANSFORM_HADAMARD;
   } else {
     if (c->quant != PLR_QUANT_BLOCK_INT) return 0;
     c->group = (uint16_t)(4u << i);

@@ -133,6 +133,7 @@ static const must_fail_case must_fail_cases[] = {
     {"zstd-two-frames", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_TWICE, 0},
     {"token-past-vocabulary", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 1, 0xff},
     {"token-spare-bits", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 8, 0x80},
+    {"hadamard-of-raw", PLR_ERR_UNSUPPORTED, RAW, SET8, 9, 1},
     {"split-lanes-4", PLR_ERR_MALFORMED, SPLIT, CHUNK8, 20, 4},
     {"split-range-turned", PLR_ERR_MALFORMED, SPLIT, CHUNK8, 21, 0xff},
     {"split-frequencies", PLR_ERR_MALFORMED, SPLIT, CHUNK8, 23, 0x55},

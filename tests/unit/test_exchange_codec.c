@@ -43,6 +43,7 @@ static void test_names(void **state) {
                          "raw+token",
                          "raw4",
                          "int1",
+                         "raw+hadamard",
                          "int9",
                          "int12",
                          "int4+zstd+zstd",
@@ -243,7 +244,8 @@ static void test_isa_equal(void **state) {
     static const uint16_t groups[] = {32, 64, 128};
     plr_codec c =
         test_codec(test_codec_names[round / 6 % PLR_COUNT_OF(test_codec_names)], groups[round % 3]);
-    for (size_t i = 0; i < n && c.quant >= PLR_QUANT_UNIFORM; i++) x[i] *= 0x1p-32f;
+    for (size_t i = 0; i < n && (c.quant >= PLR_QUANT_UNIFORM || c.transform); i++)
+      x[i] *= 0x1p-32f;
     if (c.dtype == PLR_DTYPE_BF16)
       for (size_t i = 0; i < n; i++) /* nothing that rounds to infinity */
         if (fabsf(x[i]) > plr__f32_from_bits(0x7f7f7fffu)) x[i] = 1.0f;

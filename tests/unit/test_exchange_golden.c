@@ -33,6 +33,8 @@ static const golden goldens[] = {
     {"int3-g64", "int3", PLR_ROLE_ACTIVATION, 9, 19, 64},
     {"int5", "int5", PLR_ROLE_ACTIVATION, 5, 13, 32},
     {"int7-g128", "int7", PLR_ROLE_ACTIVATION, 9, 19, 128},
+    {"int4-hadamard", "int4+hadamard", PLR_ROLE_DELTA, 9, 48, 32},
+    {"uniform-hadamard", "uniform4+hadamard", PLR_ROLE_DELTA, 70, 24, 0},
     {"raw-split", "raw+split", PLR_ROLE_STATE, 40, 33, 0},
     {"bf16-split", "bf16+split", PLR_ROLE_STATE, 40, 33, 0},
     {"uniform", "uniform4", PLR_ROLE_GRADIENT, 70, 31, 0},

@@ -418,6 +418,29 @@ static void test_hostile_chunks(void **state) {
   plr_context_destroy(plain);
 }
 
+/* A loud value in a block costs a fixed-rate code all its levels; turned, it costs little. */
+static void test_hadamard(void **state) {
+  (void)state;
+  enum { ROWS = 64, COLS = 384, N = ROWS * COLS };
+  plr_context *ctx = context(PLR_ISA_BEST);
+  float *x = normals(13, N), *y = malloc(N * sizeof *y);
+  for (size_t i = 7; i < N; i += 128) x[i] = 60.0f;
+  double db[2];
+  for (int turned = 0; turned < 2; turned++) {
+    plr_codec c = test_codec(turned ? "int4+hadamard" : "int4", 128);
+    test_frame f = test_encode(ctx, &c, PLR_ROLE_DELTA, x, ROWS, COLS);
+    assert_int_equal(test_decode(ctx, f.data, f.len, y, ROWS, COLS, NULL), PLR_OK);
+    double error = 0, power = 0; /* of the quiet ones */
+    for (size_t i = 0; i < N; i++)
+      if (i % 128 != 7) error += pow((double)(x[i] - y[i]), 2), power += pow((double)x[i], 2);
+    db[turned] = 10 * log10(power / error);
+    free(f.data);
+  }
+  if (db[0] > 3 || db[1] < 4) fail_msg("%.2f dB, turned %.2f", db[0], db[1]);
+  free(x), free(y);
+  plr_context_destroy(ctx);
+}
+
 /* Lossless: near the order-0 entropy of the exponents (2.55 bits for a Gaussian), whatever the scale; degenerate planes. */
 static void test_split(void **state) {
   (void)state;
@@ -456,6 +479,7 @@ int main(void) {
       cmocka_unit_test(test_channels),       cmocka_unit_test(test_dither_is_unbiased),
       cmocka_unit_test(test_isa_equal),      cmocka_unit_test(test_views),
       cmocka_unit_test(test_budget),         cmocka_unit_test(test_snr_and_stats),
-      cmocka_unit_test(test_hostile_chunks), cmocka_unit_test(test_split)};
+      cmocka_unit_test(test_hostile_chunks), cmocka_unit_test(test_split),
+      cmocka_unit_test(test_hadamard)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
