@@ -22,7 +22,8 @@
  *
  * "vocab" may also be a whole number: then the tokens are the host's. Format 2 ("pluralis-model/2") replaces family,
  * heads .. embed_std by "embed", "blocks" and "head", lists of operations (lib/model/BLOCKS.md), for blocks that no
- * family has; its `train` has "z_loss" besides, a weight of the squared log of the softmax sum (PaLM, arXiv 2204.02311).
+ * family has; its `train` has "z_loss" besides, a weight of the squared log of the softmax's sum (PaLM, Chowdhery et
+ * al. 2022).
  *
  * Boundary operations run at every cut whether or not the model is split there, so one shard and four shards give
  * the same bits. `dense` sends the residual stream as it is and may be cut at any block. `subspace` (Subspace
@@ -32,8 +33,8 @@
  * `projector` ({"kind": "projector", "rank": 8, "seed": 7, "anchor_std": 0.02, "tied": false}) asks nothing of the
  * blocks: the sender's D (d_model x rank) makes c = x D, the receiver makes c E + A[token] with its own E and anchor
  * table, all three trained; D starts as U, E as its transpose, the tables of all receivers alike from the seed. With
- * "tied": true (after MAPL, arXiv 2606.05484) D = U and E = U^T stay as they are, and so does the one anchor table, which
- * is subtracted before: nothing of the boundary is trained, so nothing has to be kept equal between stages.
+ * "tied": true (after MAPL, arXiv 2606.05484) D = U and E = U^T stay as they are, and so does the one anchor table,
+ * which is subtracted before: nothing of the boundary is trained, so nothing has to be kept equal between stages.
  */
 #ifndef PLURALIS_MODEL_H
 #define PLURALIS_MODEL_H
@@ -101,13 +102,14 @@ typedef struct plr_model plr_model;
 /* Most blocks a model can have. */
 #define PLR_MAX_BLOCKS 1024u
 
-/* The manifest's fields as numbers. Set struct_size before the call that fills it. */
+/* The manifest's fields as numbers. Set struct_size before the call that fills it. In format 2 heads, kv_heads and
+ * head_dim are those of all attention, 0 when they differ; d_ff, norm_eps, init_std, embed_std and rope_theta are 0. */
 typedef struct plr_model_info {
   uint32_t struct_size;
   uint32_t blocks, d_model, heads, kv_heads, head_dim, d_ff, vocab; /* as in the manifest */
   uint32_t cut_count;      /* see plr_model_cut */
   uint32_t boundary;       /* PLR_BOUNDARY_* */
-  uint32_t boundary_width; /* values a token on the wire: d_model or rank */
+  uint32_t boundary_width; /* values a token on the wire: d_model, or rank */
   uint32_t first_full_rank; /* first block that is not held in the subspace; 0 for dense */
   uint32_t seq_len, micro_batch, micro_batches, steps, warmup_steps; /* as in the manifest */
   uint32_t schedule; /* PLR_SCHEDULE_* */
@@ -202,7 +204,7 @@ typedef struct plr_builder plr_builder;
 typedef struct plr_op_desc {
   uint32_t struct_size; /* set by plr_op_desc_init */
   uint32_t op;          /* PLR_LAYER_* */
-  const char *in, *in2, *in3; /* operands in order: in; q, k, v; gate, up; a, b */
+  const char *in1, *in2, *in3; /* operands in order: in; q, k, v; gate, up; a, b */
   const char *out;            /* name of the result */
   const char *name;           /* of the parameters */
   uint32_t cols, bias, write; /* linear, layernorm (bias), moe (cols) */

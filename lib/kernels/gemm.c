@@ -30,7 +30,7 @@
 /* So many tasks a thread at most, and what one task a thread would cost in per cent when a thread loses its processor
  * now and then: weighed against what a finer cut packs twice. */
 #define TASKS_PER_THREAD 4
-#define UNEVEN_PERCENT   10
+#define UNEVEN_PERCENT   20
 
 /* Rows of A this many elements apart, or a multiple of it, fall on so few cache sets that a tile of them does not
  * stay in the first-level cache: they are copied together. */
@@ -70,15 +70,15 @@ static int64_t part_begin(int64_t total, int64_t unit, int64_t parts, int64_t in
 
 /* ---- plan ------------------------------------------------------------------------------------- */
 
-/* Cycles per step of k of the largest part, about: what the grid is chosen by. */
+/* Cycles per step of k of the largest part, about: what the grid is chosen by. A panel of B that is packed, and a row
+ * tile of A that comes from further away than the caches of the core, cost extra once a block. */
 static int64_t part_cost(const plan *p, int64_t row_parts, int64_t col_parts) {
   const plr_matmul_args *a = p->args;
   const int64_t mr = p->kernels->mr, nr = p->kernels->nr;
-  const int64_t rows = ceil_div(ceil_div(a->m, mr), row_parts);
+  const int64_t rows = ceil_div(ceil_div(a->m, mr), row_parts) * mr;
   const int64_t panels = ceil_div(ceil_div(a->n, nr), col_parts);
-  const int64_t packs_of_a = a->layout == PLR_MATMUL_TN ? ceil_div(panels * nr, BLOCK_N) : 0;
-  const int64_t pack_of_b = panels * (a->layout == PLR_MATMUL_NT ? nr : nr / 4);
-  return rows * panels * mr + pack_of_b + rows * mr * packs_of_a;
+  const int64_t fetch_a = a->layout == PLR_MATMUL_TN ? rows : rows / 2;
+  return rows * panels + panels * nr + fetch_a * ceil_div(panels * nr, BLOCK_N);
 }
 
 /* How long the whole takes: the rounds of the threads, and what is lost when they are not even. */

@@ -15,11 +15,15 @@ static plr_ref value(uint32_t v) {
 /* A forward value that a rule reads: cheap ones are computed again, once, before that rule. */
 static void need(plr_graph *g, uint32_t v) {
   if (g->failed != PLR_OK || !g->values[v].cheap || g->values[v].redone) return;
-  g->values[v].redone = 1;
   plr_node source = g->forward[g->values[v].producer];
   uint32_t results = plr__op_results(source.op);
-  for (uint32_t i = 0; i < plr__op_args(source.op); i++)
-    if (source.arg[i].kind == PLR_REF_VALUE && !(results >> i & 1)) need(g, source.arg[i].index);
+  for (uint32_t i = 0; i < plr__op_args(source.op); i++) {
+    if (source.arg[i].kind != PLR_REF_VALUE) continue;
+    if (results >> i & 1)
+      g->values[source.arg[i].index].redone = 1;
+    else
+      need(g, source.arg[i].index);
+  }
   plr_node *n = plr__graph_push(g, 1, (plr_op_id)source.op);
   *n = source;
 }
@@ -74,6 +78,7 @@ static void matmul_rule(plr_graph *g, const plr_node *f) {
 static void expert_matmul_rule(plr_graph *g, const plr_node *f) {
   uint32_t a = value_arg(f, 0), dc = plr__grad_incoming(g, value_arg(f, 2));
   need(g, a);
+  need(g, value_arg(f, 3));
   plr_node *n = push_like(g, PLR_OP_EXPERT_MATMUL, f);
   n->layout = PLR_MATMUL_TN, n->accumulate = 1;
   n->arg[0] = value(a);
@@ -101,6 +106,7 @@ static void bias_rule(plr_graph *g, const plr_node *f) {
 static void rmsnorm_rule(plr_graph *g, const plr_node *f) {
   uint32_t x = value_arg(f, 0), dy = plr__grad_incoming(g, value_arg(f, 2)), exists = 0;
   need(g, x);
+  need(g, value_arg(f, 3));
   uint32_t dx = plr__grad_into(g, x, &exists);
   plr_node *n = push_like(g, PLR_OP_RMSNORM_BWD, f);
   n->accumulate = exists;
@@ -115,6 +121,7 @@ static void rmsnorm_rule(plr_graph *g, const plr_node *f) {
 static void layernorm_rule(plr_graph *g, const plr_node *f) {
   uint32_t x = value_arg(f, 0), dy = plr__grad_incoming(g, value_arg(f, 3)), exists = 0;
   need(g, x);
+  need(g, value_arg(f, 4));
   uint32_t dx = plr__grad_into(g, x, &exists);
   plr_node *n = push_like(g, PLR_OP_LAYERNORM_BWD, f);
   n->accumulate = exists;
@@ -147,6 +154,7 @@ static void attention_rule(plr_graph *g, const plr_node *f) {
     need(g, value_arg(f, i));
     d[i] = part_of(g, value_arg(f, i));
   }
+  need(g, value_arg(f, 3));
   plr_node *n = push_like(g, PLR_OP_ATTENTION_BWD, f);
   for (int i = 0; i < 6; i++) n->arg[i] = f->arg[i];
   n->arg[6] = value(dout);
@@ -229,6 +237,7 @@ static void row_add_rule(plr_graph *g, const plr_node *f) {
 
 static void route_rule(plr_graph *g, const plr_node *f) {
   uint32_t dgates = plr__grad_incoming(g, value_arg(f, 5));
+  need(g, value_arg(f, 5));
   uint32_t d = part_of(g, value_arg(f, 0));
   plr_node *n = push_like(g, PLR_OP_ROUTE_BWD, f);
   for (int i = 0; i < 6; i++) n->arg[i] = f->arg[i];
@@ -240,6 +249,7 @@ static void route_rule(plr_graph *g, const plr_node *f) {
 static void dispatch_rule(plr_graph *g, const plr_node *f) {
   uint32_t dy = plr__grad_incoming(g, value_arg(f, 3));
   uint32_t d = part_of(g, value_arg(f, 0));
+  need(g, value_arg(f, 1));
   plr_node *n = push_like(g, PLR_OP_DISPATCH_BWD, f);
   n->arg[0] = value(dy);
   n->arg[1] = f->arg[1];
@@ -250,7 +260,7 @@ static void dispatch_rule(plr_graph *g, const plr_node *f) {
 
 static void combine_rule(plr_graph *g, const plr_node *f) {
   uint32_t dy = plr__grad_incoming(g, value_arg(f, 3)), d[2];
-  need(g, value_arg(f, 0));
+  for (int i = 0; i < 3; i++) need(g, value_arg(f, i));
   for (int i = 0; i < 2; i++) d[i] = part_of(g, value_arg(f, i));
   plr_node *n = push_like(g, PLR_OP_COMBINE_BWD, f);
   for (int i = 0; i < 3; i++) n->arg[i] = f->arg[i];

@@ -220,7 +220,7 @@ static plr_status lint(const plr_graph *g, plr_error *err) {
 }
 
 plr_status plr__graph_build(plr_context *ctx, const plr_model *model, uint32_t first, uint32_t end,
-                            int with_backward, plr_graph *out, plr_error *err) {
+                            int purpose, plr_graph *out, plr_error *err) {
   plr_graph *g = out;
   memset(g, 0, sizeof *g);
   g->ctx = ctx, g->model = model, g->info = &model->info;
@@ -232,7 +232,8 @@ plr_status plr__graph_build(plr_context *ctx, const plr_model *model, uint32_t f
   if (g->failed == PLR_OK) plr__graph_fail(g, lint(g, err));
   if (g->failed == PLR_OK) plr__graph_roles(g);
   plr__graph_share(g);
-  if (with_backward) plr__graph_derive_backward(g);
+  if (purpose == PLR_GRAPH_RECOMPUTE) plr__graph_recompute(g);
+  if (purpose != PLR_GRAPH_FORWARD) plr__graph_derive_backward(g);
   plr__graph_resolve(g);
   plr_status st = g->failed;
   if (st == PLR_OK) return PLR_OK;

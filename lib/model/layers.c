@@ -25,24 +25,24 @@
 #define LARGE    1e6
 
 static const plr_layer_key embedding[] = {OUT, NAME, REAL(std, 0, LARGE)};
-static const plr_layer_key positions[] = {IN("in", in), OUT, NAME, REAL(std, 0, LARGE),
+static const plr_layer_key positions[] = {IN("in", in1), OUT, NAME, REAL(std, 0, LARGE),
                                           WHOLE(count, 1, 16777216)};
 static const plr_layer_key linear[] = {
-    IN("in", in),        OUT,           NAME,          WHOLE(cols, 1, COLS),
+    IN("in", in1),        OUT,           NAME,          WHOLE(cols, 1, COLS),
     REAL(std, 0, LARGE), FLAG(bias, 0), FLAG(write, 1)};
-static const plr_layer_key rmsnorm[] = {IN("in", in), OUT, NAME, REAL(eps, POSITIVE, 1),
+static const plr_layer_key rmsnorm[] = {IN("in", in1), OUT, NAME, REAL(eps, POSITIVE, 1),
                                         MAYBE(heads, 1, DIM)};
-static const plr_layer_key layernorm[] = {IN("in", in), OUT, NAME, REAL(eps, POSITIVE, 1),
+static const plr_layer_key layernorm[] = {IN("in", in1), OUT, NAME, REAL(eps, POSITIVE, 1),
                                           FLAG(bias, 0)};
 static const plr_layer_key rope[] = {
-    IN("in", in),
+    IN("in", in1),
     OUT,
     WHOLE(head_dim, 2, DIM),
     REAL(theta, 1, 1e12),
     {"scaling", PLR_KEY_SCALING, 1, AT(scaling), 0, 0},
 };
 static const plr_layer_key attention[] = {
-    IN("q", in),
+    IN("q", in1),
     IN("k", in2),
     IN("v", in3),
     OUT,
@@ -52,13 +52,13 @@ static const plr_layer_key attention[] = {
     MAYBE(window, 1, 2147483647.0),
     {"scale", PLR_KEY_REAL, 1, AT(scale), POSITIVE, LARGE},
 };
-static const plr_layer_key element[] = {IN("in", in), OUT};
-static const plr_layer_key swiglu[] = {IN("gate", in), IN("up", in2), OUT};
-static const plr_layer_key pair[] = {IN("a", in), IN("b", in2), OUT};
+static const plr_layer_key element[] = {IN("in", in1), OUT};
+static const plr_layer_key swiglu[] = {IN("gate", in1), IN("up", in2), OUT};
+static const plr_layer_key pair[] = {IN("a", in1), IN("b", in2), OUT};
 static const plr_layer_key scale[] = {
-    IN("in", in), OUT, {"by", PLR_KEY_REAL, 0, AT(scale), -LARGE, LARGE}};
+    IN("in", in1), OUT, {"by", PLR_KEY_REAL, 0, AT(scale), -LARGE, LARGE}};
 static const plr_layer_key moe[] = {
-    IN("in", in),
+    IN("in", in1),
     OUT,
     NAME,
     WHOLE(experts, 1, 4096),

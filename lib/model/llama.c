@@ -31,29 +31,29 @@ static void begin(writer *w, uint32_t part, uint32_t repeat) {
 }
 
 static void linear(writer *w, const char *in, const char *out, const char *name, uint32_t cols) {
-  plr_op_desc d = {.op = PLR_LAYER_LINEAR, .in = in, .out = out, .name = name, .cols = cols};
+  plr_op_desc d = {.op = PLR_LAYER_LINEAR, .in1 = in, .out = out, .name = name, .cols = cols};
   d.std = w->m->init_std;
   add(w, &d);
 }
 
 /* x += in W, W held in the subspace where the block is. */
 static void write_stream(writer *w, const char *in, const char *name) {
-  plr_op_desc d = {.op = PLR_LAYER_LINEAR, .in = in, .out = "o", .name = name, .write = 1};
+  plr_op_desc d = {.op = PLR_LAYER_LINEAR, .in1 = in, .out = "o", .name = name, .write = 1};
   d.cols = w->m->d_model;
   d.std = (double)(float)w->m->init_std / sqrt(2.0 * w->m->blocks);
   add(w, &d);
-  plr_op_desc sum = {.op = PLR_LAYER_ADD, .in = "x", .in2 = "o", .out = "x"};
+  plr_op_desc sum = {.op = PLR_LAYER_ADD, .in1 = "x", .in2 = "o", .out = "x"};
   add(w, &sum);
 }
 
 static void norm(writer *w, const char *name) {
-  plr_op_desc d = {.op = PLR_LAYER_RMSNORM, .in = "x", .out = "n", .name = name};
+  plr_op_desc d = {.op = PLR_LAYER_RMSNORM, .in1 = "x", .out = "n", .name = name};
   d.eps = w->m->norm_eps;
   add(w, &d);
 }
 
 static void rope(writer *w, const char *x) {
-  plr_op_desc d = {.op = PLR_LAYER_ROPE, .in = x, .out = x, .head_dim = w->m->head_dim};
+  plr_op_desc d = {.op = PLR_LAYER_ROPE, .in1 = x, .out = x, .head_dim = w->m->head_dim};
   d.theta = w->m->rope_theta;
   add(w, &d);
 }
@@ -66,7 +66,7 @@ static void block(writer *w) {
   linear(w, "n", "v", "attn.v", m->kv_heads * m->head_dim);
   rope(w, "q");
   rope(w, "k");
-  plr_op_desc attention = {.op = PLR_LAYER_ATTENTION, .in = "q", .in2 = "k", .in3 = "v"};
+  plr_op_desc attention = {.op = PLR_LAYER_ATTENTION, .in1 = "q", .in2 = "k", .in3 = "v"};
   attention.out = "a";
   attention.heads = m->heads, attention.kv_heads = m->kv_heads, attention.head_dim = m->head_dim;
   add(w, &attention);
@@ -74,7 +74,7 @@ static void block(writer *w) {
   norm(w, "mlp_norm");
   linear(w, "n", "gate", "mlp.gate", m->d_ff);
   linear(w, "n", "up", "mlp.up", m->d_ff);
-  plr_op_desc h = {.op = PLR_LAYER_SWIGLU, .in = "gate", .in2 = "up", .out = "h"};
+  plr_op_desc h = {.op = PLR_LAYER_SWIGLU, .in1 = "gate", .in2 = "up", .out = "h"};
   add(w, &h);
   write_stream(w, "h", "mlp.down");
 }

@@ -3,6 +3,19 @@
 
 #include <string.h>
 
+/* What all attention of a model has in common; 0 where it differs or there is none. */
+static uint32_t common(const plr_program *p, size_t offset) {
+  uint32_t value = 0, seen = 0;
+  for (uint32_t i = 0; i < p->op_count; i++) {
+    uint32_t here;
+    if (p->ops[i].d.op != PLR_LAYER_ATTENTION) continue;
+    memcpy(&here, (const char *)&p->ops[i].d + offset, sizeof here);
+    if (seen++ > 0 && here != value) return 0;
+    value = here;
+  }
+  return value;
+}
+
 static void fill_info(plr_model *model) {
   const plr_manifest *m = &model->manifest;
   plr_model_info *i = &model->info;
@@ -24,6 +37,11 @@ static void fill_info(plr_model *model) {
   i->momentum_decay = (float)m->momentum_decay;
   i->muon_lr = (float)m->muon_lr, i->muon_momentum = (float)m->muon_momentum;
   i->rope_theta = m->rope_theta;
+  if (m->format == 2) {
+    i->heads = common(&m->program, offsetof(plr_op_desc, heads));
+    i->kv_heads = common(&m->program, offsetof(plr_op_desc, kv_heads));
+    i->head_dim = common(&m->program, offsetof(plr_op_desc, head_dim));
+  }
   i->format = m->format, i->z_loss = (float)m->z_loss;
   i->seed = m->seed, i->boundary_seed = m->boundary_seed, i->data_seed = m->data_seed;
 }
@@ -43,7 +61,7 @@ static plr_status fill_work(plr_model *model, plr_error *err) {
   model->cost = plr__calloc(model->ctx, model->info.blocks, sizeof *model->cost);
   if (!model->cost) return plr__no_memory(err, "manifest");
   plr_graph g;
-  PLR_TRY(plr__graph_build(model->ctx, model, 0, model->info.blocks, 1, &g, err));
+  PLR_TRY(plr__graph_build(model->ctx, model, 0, model->info.blocks, PLR_GRAPH_TRAIN, &g, err));
   plr__graph_cost(&g, model->cost);
   for (uint32_t i = 0; i < g.param_count; i++)
     model->info.parameters += (uint64_t)g.params[i].rows * (uint64_t)g.params[i].cols;

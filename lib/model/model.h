@@ -166,11 +166,16 @@ typedef struct plr_graph {
   plr_node scrap;    /* while building: where writes go after a failure */
 } plr_graph;
 
-/* Builds the graph of blocks [first, end), which must be allowed cuts. with_backward 0: no backward list.
+/* What a graph is built for. RECOMPUTE: backward computes again all but what crosses from block to block. */
+#define PLR_GRAPH_FORWARD   0
+#define PLR_GRAPH_TRAIN     1
+#define PLR_GRAPH_RECOMPUTE 2
+
+/* Builds the graph of blocks [first, end), which must be allowed cuts. purpose: PLR_GRAPH_*.
  * The model must outlive the graph. Errors: NO_MEMORY, INTERNAL (a family broke a rule of the boundary or of the
  * derivation). */
 plr_status plr__graph_build(plr_context *ctx, const plr_model *model, uint32_t first, uint32_t end,
-                            int with_backward, plr_graph *out, plr_error *err);
+                            int purpose, plr_graph *out, plr_error *err);
 void plr__graph_release(plr_graph *g);
 
 /* Rows and columns of an operand that is a matrix with its own shape (weight, gradient, constant). */

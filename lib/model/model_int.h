@@ -161,6 +161,9 @@ plr_status plr__llama_program(plr_manifest *m, plr_error *err);
 /* Derives the backward list of a graph whose forward list is complete. */
 void plr__graph_derive_backward(plr_graph *g);
 
+/* Marks as computed again all values but those that cross from block to block. After sharing, before backward. */
+void plr__graph_recompute(plr_graph *g);
+
 /* Fills in `along` and `hidden` of every parameter; the forward list must be complete. */
 void plr__graph_roles(plr_graph *g);
 

@@ -70,7 +70,7 @@ static const size_t wholes[] = {
 static const size_t reals[] = {AT(std),       AT(down_std),  AT(eps),       AT(theta),
                                AT(balance),   AT(scale),     AT(factor),    AT(low_freq),
                                AT(high_freq), AT(beta_fast), AT(beta_slow), AT(attention_factor)};
-static const size_t texts[] = {AT(in), AT(in2), AT(in3), AT(out), AT(name)};
+static const size_t texts[] = {AT(in1), AT(in2), AT(in3), AT(out), AT(name)};
 
 static uint32_t whole_at(const plr_op_desc *d, size_t offset) {
   uint32_t x;
@@ -329,7 +329,7 @@ static plr_status check_params(const plr_program *p, const plr_op *op, plr_error
 static void copy_numbers(plr_op_desc *to, const plr_op_desc *from) {
   *to = *from;
   to->struct_size = 0;
-  to->in = to->in2 = to->in3 = to->out = to->name = NULL;
+  to->in1 = to->in2 = to->in3 = to->out = to->name = NULL;
   for (size_t i = 0; i < PLR_COUNT_OF(reals); i++)
     if (real_at(to, reals[i]) == 0.0) memset((char *)to + reals[i], 0, sizeof(double)); /* no -0 */
 }
@@ -468,7 +468,7 @@ static plr_status begin(plr_program *p, uint32_t part, uint32_t repeat, plr_erro
   p->params = 0;
   memset(&p->list, 0, sizeof p->list);
   p->list.first = p->op_count, p->list.repeat = part == PLR_PART_BLOCK ? repeat : 1;
-  if (p->list.repeat == 0 || p->list.repeat > PLR_MAX_BLOCKS - p->block_count)
+  if (part == PLR_PART_BLOCK && (repeat == 0 || repeat > PLR_MAX_BLOCKS - p->block_count))
     return refuse(p, -1, "repeat", err, "is %u; a model has 1 .. %u blocks", repeat,
                   PLR_MAX_BLOCKS);
   return PLR_OK;

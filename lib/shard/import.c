@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #define BAND_BYTES                                                                                 \
   ((size_t)1 << 21)  /* of a checkpoint's rows that are turned at once; stays in a cache */
@@ -59,12 +60,14 @@ static plr_status grow(importer *m, void **buffer, size_t *size, size_t want) {
 
 static uint32_t read_values(uint32_t dtype, const uint8_t *from, float *to, int64_t n) {
   uint32_t bad = 0;
-  if (dtype == PLR_DTYPE_F32)
-    for (int64_t i = 0; i < n; i++) to[i] = plr__read_f32(from + 4 * i);
-  else if (dtype == PLR_DTYPE_BF16)
+  if (dtype == PLR_DTYPE_F32) {
+    memcpy(to, from, (size_t)n * sizeof *to);
+    plr__floats_le(to, (size_t)n);
+  } else if (dtype == PLR_DTYPE_BF16) {
     for (int64_t i = 0; i < n; i++) to[i] = plr__read_bf16(from + 2 * i);
-  else
+  } else {
     for (int64_t i = 0; i < n; i++) to[i] = plr__read_f16(from + 2 * i);
+  }
   for (int64_t i = 0; i < n; i++) bad |= plr__not_finite(to[i]);
   return bad;
 }

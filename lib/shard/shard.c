@@ -280,8 +280,10 @@ static plr_status check_weights(const plr_shard *s, plr_error *err) {
 }
 
 static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
-  PLR_TRY(plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, !s->inference_only,
-                           &s->graph, err));
+  int purpose = s->recompute ? PLR_GRAPH_RECOMPUTE : PLR_GRAPH_TRAIN;
+  if (s->inference_only) purpose = PLR_GRAPH_FORWARD;
+  PLR_TRY(
+      plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, purpose, &s->graph, err));
   PLR_TRY(plr__optimizer_check(s, err));
   PLR_TRY(check_device(s, err));
   s->rows = (int64_t)s->info->micro_batch * s->info->seq_len;
@@ -302,6 +304,7 @@ static plr_status set_up(plr_shard *s, const plr_shard_options *o, plr_error *er
   s->first_block = o->first_block;
   s->end_block = o->end_block ? o->end_block : s->info->blocks;
   s->slot_count = o->slots, s->inference_only = o->inference_only != 0;
+  s->recompute = o->recompute != 0;
   s->weight_format = o->weight_format;
   PLR_TRY(check_options(s, err));
   PLR_TRY(plr__device_open(s->ctx, o->device ? o->device : "cpu", &s->device, err));

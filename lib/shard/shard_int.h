@@ -59,7 +59,7 @@ struct plr_shard {
   plr_model *model;
   const plr_model_info *info;
   plr_device *device;
-  uint32_t first_block, end_block, slot_count, inference_only;
+  uint32_t first_block, end_block, slot_count, inference_only, recompute;
 
   plr_graph graph;
   plr_place *places[PLR_LIST_COUNT];

@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-double bench_seconds(void); /* monotonic */
+double bench_seconds(void);     /* monotonic */
+double bench_cpu_seconds(void); /* of all threads of this process */
 
 /* fp32 multiply-adds in registers, with the instruction set that the contexts measured here use: GFLOP/s of
  * `threads` threads together. per_cpu, when not NULL: GFLOP a processor second, which does not depend on what else

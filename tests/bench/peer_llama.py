@@ -1,5 +1,5 @@
-"""The peer of bench_decode: llama-cpp-python on a model of the same shape, whose GGUF file with random weights it writes
-itself. Run by the Python that PLR_PEERS_PYTHON names; speaks lines on stdin and stdout:
+"""The peer of bench_decode: llama-cpp-python on a model of the same shape, whose GGUF file with random weights it
+writes itself. Run by the Python that PLR_PEERS_PYTHON names; speaks lines on stdin and stdout:
 
     peer_llama.py FORMAT THREADS VOCAB D BLOCKS HEADS HEAD_DIM FF CONTEXT
     -> ready VERSION        <- prefill N   -> seconds of N tokens into an empty cache

@@ -60,6 +60,10 @@ class ShardTest(unittest.TestCase):
         self.assertEqual(whole, split)
         self.assertLess(whole[0][1], whole[0][0] * 1.05)
 
+    def test_recompute(self):
+        kept, again = self.train([self.shard()]), self.train([self.shard(recompute=True)])
+        self.assertEqual(kept, again)
+
     def test_attributes(self):
         shard = self.shard(1, 3, slots=2)
         self.assertEqual((shard.first_block, shard.end_block, shard.slots, shard.is_first, shard.is_last),
@@ -125,7 +129,7 @@ class ShardTest(unittest.TestCase):
     def test_wrong_tokens(self):
         shard = self.shard()
         for bad, kind in (([1] * 17, errors.ShapeError), ([1] * 19, errors.ShapeError), ([256] * 18, ValueError),
-                          ([-1] * 18, ValueError), ([2 ** 31] * 18, ValueError), (array("f", [1] * 18), ValueError),
+                          ([-257] * 18, ValueError), ([2 ** 31] * 18, ValueError), (array("f", [1] * 18), ValueError),
                           (array("l", [1] * 18), errors.ShapeError), (["a"] * 18, TypeError), (None, TypeError),
                           (5, TypeError)):
             with self.assertRaises(kind, msg=repr(bad)[:40]):

@@ -1,6 +1,7 @@
 /* Format 2 beside format 1: the same model said in both trains to the same bits, and costs the same. */
 #include "ops_reference.h"
 
+/* clang-format off */
 #define NORM(name)                                                                                 \
   "{\"op\": \"rmsnorm\", \"in\": \"x\", \"out\": \"n\", \"name\": \"" name "\", \"eps\": 1e-5}"
 #define LINEAR(in, out, name, cols, more)                                                          \
@@ -38,6 +39,7 @@
 #define PROJECTOR(tied)                                                                            \
   "\"boundary\": {\"kind\": \"projector\", \"rank\": 8, \"seed\": 7, \"anchor_std\": 0.5, "        \
   "\"tied\": " tied "}, "
+/* clang-format on */
 
 static const uint32_t cuts[3] = {2, 4, 6};
 

@@ -2,6 +2,7 @@
  * differ; and the boundaries that are trained. */
 #include "ops_reference.h"
 
+/* clang-format off */
 #define CASE(name, ops)                                                                            \
   static void name(void **state) {                                                                 \
     (void)state;                                                                                   \
@@ -46,8 +47,8 @@ CASE(test_attention_result_kept, OPS_LINEAR("x", "q", "q", 12) ", "
 /* gate and up are the same value, or read by others too: their gradients cannot take their place. */
 CASE(test_swiglu_shared, OPS_LINEAR("x", "g", "g", 12) ", " UNARY("silu", "g", "u") ", "
      "{\"op\": \"swiglu\", \"gate\": \"g\", \"up\": \"u\", \"out\": \"h\"}, "
-     "{\"op\": \"swiglu\", \"gate\": \"h\", \"up\": \"h\", \"out\": \"m\"}, " SCALE(
-         "m", "m", "0.01") ", " OPS_ADD("m", "g", "m")
+     "{\"op\": \"swiglu\", \"gate\": \"h\", \"up\": \"h\", \"out\": \"m\"}, " SCALE("m", "m", "0.01")
+     ", " OPS_ADD("m", "g", "m")
      ", " OPS_ADD("x", "m", "x"))
 /* Branches that cross: what waits for a gradient shares it with what is written in between. */
 CASE(test_crossed_branches, OPS_LINEAR("x", "a", "a", 12) ", " OPS_LINEAR("x", "b", "b", 12) ", "
@@ -76,6 +77,7 @@ static void test_kinds_and_head(void **state) {
 #define MLP                                                                                        \
   NORM("x", "n", "norm") ", " OPS_LINEAR("n", "h", "up", 9) ", " UNARY("silu", "h", "h") ", "      \
       OPS_LINEAR("h", "o", "down", 12) ", " OPS_ADD("x", "o", "x")
+/* clang-format on */
 
 /* D, E and the anchors learn, and every cut has its own. */
 static void test_projector(void **state) {

@@ -182,6 +182,9 @@ static void test_limits(void **state) {
     if (count == 256) plr_model_destroy(new_model(ctx, text));
   }
   char *more = malloc(65536);
+  replace(OPS_MODEL(OPS_LINEAR("x", "x", "w", 12)), "\"repeat\": 3", "\"repeat\": 1024", more,
+          65536);
+  plr_model_destroy(new_model(ctx, more));
   static const bad deep = {"repeat", "1024", PLR_ERR_MALFORMED, BLOCK, "65536"};
   replace(OPS_MODEL("@"), "\"repeat\": 3", "\"repeat\": 1024", more, 65536);
   replace(more, "@", ops + strlen("{\"op\":\"silu\",\"in\":\"x\",\"out\":\"x\"}, ") * 2, text,
@@ -262,7 +265,7 @@ static const char rest[] =
 static plr_op_desc desc_of(uint32_t op, const char *in, const char *out) {
   plr_op_desc d;
   plr_op_desc_init(&d, sizeof d);
-  d.op = op, d.in = in, d.out = out;
+  d.op = op, d.in1 = in, d.out = out;
   return d;
 }
 

@@ -17,6 +17,7 @@ from ._abi import PLR_VERSION_MAJOR, PLR_VERSION_MINOR, PLR_VERSION_PATCH
 from ._load import LibraryError, path as library_path
 from ._records import (Balance, Codec, EncoderStats, FrameInfo, JobInfo, LedgerSummary, LinkStats, ModelInfo,
                        ModelTotals, StageStats)
+from .builder import Builder
 from .context import Context, profile_hash, sha256, status_message, status_name, version
 from .errors import (CallerError, Closed, DataError, EnvironmentFault, FatalError, InUse, PluralisError, ShapeError,
                      TryAgain)

@@ -386,7 +386,7 @@ class plr_op_desc(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
         ('op', c_uint32),
-        ('in', c_char_p),
+        ('in1', c_char_p),
         ('in2', c_char_p),
         ('in3', c_char_p),
         ('out', c_char_p),
@@ -450,7 +450,7 @@ class plr_shard_options(Structure):
         ('end_block', c_uint32),
         ('slots', c_uint32),
         ('inference_only', c_uint32),
-        ('reserved', c_uint32),
+        ('recompute', c_uint32),
         ('device', c_char_p),
         ('weights', c_void_p),
         ('weight_format', c_uint32),

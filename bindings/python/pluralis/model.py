@@ -14,7 +14,8 @@ from .context import Context
 from .errors import failure
 from .tensor import Tensor, fit
 
-BOUNDARIES = {"dense": _abi.PLR_BOUNDARY_DENSE, "subspace": _abi.PLR_BOUNDARY_SUBSPACE}
+BOUNDARIES = {"dense": _abi.PLR_BOUNDARY_DENSE, "subspace": _abi.PLR_BOUNDARY_SUBSPACE,
+              "projector": _abi.PLR_BOUNDARY_PROJECTOR}
 SPLITS = {"train": _abi.PLR_SPLIT_TRAIN, "validation": _abi.PLR_SPLIT_VALIDATION}
 
 

@@ -56,6 +56,7 @@ class Shard(Handle):
 
     slots           micro-batches in flight
     inference_only  no gradients and optimizer state
+    recompute       keep of a micro-batch what crosses from block to block, compute the rest again: the same bits
     weights         Weights to start from, at step 0, instead of the seed
     weight_format   "f32"; with inference_only also "bf16", "q8", "q4": how weights are held
     """
@@ -64,7 +65,7 @@ class Shard(Handle):
                  "_ended")
 
     def __init__(self, context: Context, model: Model, first_block: int = 0, end_block: Optional[int] = None, *,
-                 slots: int = 1, inference_only: bool = False, device: str = "cpu",
+                 slots: int = 1, inference_only: bool = False, recompute: bool = False, device: str = "cpu",
                  weights: Optional[Weights] = None, weight_format: str = "f32"):
         need(context, Context, "context")
         need(model, Model, "model")
@@ -73,6 +74,7 @@ class Shard(Handle):
         options.first_block = u32(first_block, "first_block")
         options.end_block = info.blocks if end_block is None else u32(end_block, "end_block")
         options.slots, options.inference_only = u32(slots, "slots"), bool(inference_only)
+        options.recompute = bool(recompute)
         options.device = text(device, "device")
         if weight_format not in WEIGHT_FORMATS:
             raise InvalidArgument("%r is not one of %s" % (weight_format, ", ".join(WEIGHT_FORMATS)), "weight_format")

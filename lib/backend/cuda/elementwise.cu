@@ -167,7 +167,7 @@ __global__ static void rope_kernel(plr_rope_args a) {
     if (pair >= a.rows * per_row) return;
     int64_t row = pair / per_row, head = pair % per_row / half, i = pair % half;
     float *low = a.x + row * a.ldx + head * a.head_dim + i, *high = low + half;
-    int64_t position = row % a.seq;
+    int64_t position = a.positions ? a.positions[row] : row % a.seq;
     float c = a.cos[position * half + i], s = a.sign * a.sin[position * half + i];
     float x = *low, y = *high;
     *low = fmaf(-y, s, x * c);
@@ -176,7 +176,6 @@ __global__ static void rope_kernel(plr_rope_args a) {
 }
 
 plr_status plr__cuda_rope(plr_cuda_device *d, const plr_rope_args *a) {
-  if (a->positions) return PLR_ERR_UNSUPPORTED;
   if (a->rows < 0 || a->seq <= 0 || a->heads < 0 || a->head_dim <= 0 || a->head_dim % 2 ||
       a->ldx < a->heads * a->head_dim)
     return PLR_ERR_INVALID_ARGUMENT;

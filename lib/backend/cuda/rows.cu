@@ -165,6 +165,7 @@ __global__ static void xent_kernel(plr_xent_args a, unsigned *bad_input) {
   if (row < a.rows && label < 0 && lane == 0) a.loss[row] = 0.0f;
   if (row >= a.rows || !a.with_grad) return;
   float inv = 1.0f / sum;
+  if (a.z_loss != 0.0f) inv *= fmaf(2.0f * a.z_loss, top + plr_exact_logf(sum), 1.0f);
   for (int64_t i = lane; i < a.vocab; i += plr_lanes) {
     float p = label >= 0 ? x[i] * inv : 0.0f;
     x[i] = label < 0 ? 0.0f : (i == label ? p - 1.0f : p) * a.scale;
@@ -172,7 +173,6 @@ __global__ static void xent_kernel(plr_xent_args a, unsigned *bad_input) {
 }
 
 plr_status plr__cuda_xent(plr_cuda_device *d, const plr_xent_args *a) {
-  if (a->z_loss != 0.0f) return PLR_ERR_UNSUPPORTED;
   if (a->rows < 0 || a->vocab <= 0) return PLR_ERR_INVALID_ARGUMENT;
   return plr_launch(d, plr_blocks_for(a->rows, plr_rows_per_block), plr_row_block, xent_kernel, *a,
                     d->bad_input);

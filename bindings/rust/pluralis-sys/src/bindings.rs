@@ -502,7 +502,7 @@ pub struct plr_builder {
 pub struct plr_op_desc {
     pub struct_size: u32,
     pub op: u32,
-    pub in_: *const ::std::os::raw::c_char,
+    pub in1: *const ::std::os::raw::c_char,
     pub in2: *const ::std::os::raw::c_char,
     pub in3: *const ::std::os::raw::c_char,
     pub out: *const ::std::os::raw::c_char,
@@ -696,7 +696,7 @@ pub struct plr_shard_options {
     pub end_block: u32,
     pub slots: u32,
     pub inference_only: u32,
-    pub reserved: u32,
+    pub recompute: u32,
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
     pub weight_format: u32,

@@ -31,6 +31,7 @@
 
 pub use pluralis_sys as sys;
 
+mod builder;
 mod context;
 mod error;
 pub mod exchange;
@@ -47,6 +48,7 @@ pub mod stage;
 pub mod tensor;
 pub mod weights;
 
+pub use builder::{Builder, Layer, Op, Part, Scaling};
 pub use context::{Context, ContextOptions, Isa, Level, Memory, Tasks};
 pub use error::{Error, Result, Status, StatusClass};
 pub use exchange::{Codec, Decoder, Encoder, EncoderStats, FrameInfo, Role};

@@ -15,6 +15,8 @@ codes! {
         DENSE = PLR_BOUNDARY_DENSE,
         /// Coordinates in a fixed subspace: `rank` values a token.
         SUBSPACE = PLR_BOUNDARY_SUBSPACE,
+        /// Coordinates that both sides learn: `rank` values a token.
+        PROJECTOR = PLR_BOUNDARY_PROJECTOR,
     }
 }
 
@@ -139,6 +141,10 @@ record! {
         muon_lr: f32,
         /// Of Muon, else 0.
         muon_momentum: f32,
+        /// Of the manifest: 1 or 2.
+        format: u32,
+        /// Weight of the squared logarithm of the softmax's sum; 0 in format 1.
+        z_loss: f32,
     }
 }
 
@@ -227,7 +233,7 @@ impl Model {
         Model::of(context, ptr)
     }
 
-    fn of(context: &Context, ptr: NonNull<sys::plr_model>) -> Result<Model> {
+    pub(crate) fn of(context: &Context, ptr: NonNull<sys::plr_model>) -> Result<Model> {
         // Safety: a struct with a struct_size.
         let mut info: sys::plr_model_info = unsafe { sized() };
         // Safety: a live model; `info` is written.

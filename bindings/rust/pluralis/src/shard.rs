@@ -58,6 +58,14 @@ impl ShardOptions {
         self
     }
 
+    /// Of a micro-batch in flight only what crosses from block to block is kept, and backward computes
+    /// the rest again: less memory, more work, the same bits.
+    #[must_use]
+    pub fn recompute(mut self) -> Self {
+        self.raw.recompute = 1;
+        self
+    }
+
     /// How weights are held; other than F32 together with [`ShardOptions::inference_only`].
     #[must_use]
     pub fn weight_format(mut self, format: WeightFormat) -> Self {

@@ -260,7 +260,7 @@ structs! {
     plr_op_desc {
         struct_size = "struct_size",
         op = "op",
-        in_ = "in",
+        in1 = "in1",
         in2 = "in2",
         in3 = "in3",
         out = "out",
@@ -313,7 +313,7 @@ structs! {
         end_block = "end_block",
         slots = "slots",
         inference_only = "inference_only",
-        reserved = "reserved",
+        recompute = "recompute",
         device = "device",
         weights = "weights",
         weight_format = "weight_format",
