@@ -60,8 +60,8 @@ typedef struct plr_codec {
  *   raw, bf16            all bits, or rounded to bf16
  *   int2 to int8         block integers, in groups of 32
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
- * and the others, each at most once: zstd (raw, bf16, int) or split (raw, bf16); g32, g64, g128 (int); token (a step for each row's rms);
- * hadamard (all but raw and bf16).
+ * and the others, each at most once: zstd (raw, bf16, int) or split (raw, bf16); g32, g64, g128 (int); token (a step
+ * for each row's rms; uniform, dither, trellis); hadamard (all but raw and bf16).
  * NOT_FOUND for anything else. Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 

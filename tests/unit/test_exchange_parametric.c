@@ -441,7 +441,7 @@ static void test_hadamard(void **state) {
   plr_context_destroy(ctx);
 }
 
-/* Lossless: near the order-0 entropy of the exponents (2.55 bits for a Gaussian), whatever the scale; degenerate planes. */
+/* Lossless: near the order-0 entropy of the exponents (2.55 bits for a Gaussian); degenerate planes. */
 static void test_split(void **state) {
   (void)state;
   enum { ROWS = 256, COLS = 512, N = ROWS * COLS };
