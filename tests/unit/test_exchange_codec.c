@@ -467,15 +467,14 @@ static void test_steady_state_allocates_nothing(void **state) {
 }
 
 /* Each allocation fails once; nothing leaks, nothing crashes, the status is NO_MEMORY. */
-static void test_out_of_memory(void **state) {
-  (void)state;
+static void run_out_of_memory(const char *name) {
   int32_t ids[300], back[300];
   uint8_t frame[1024];
   for (size_t i = 0; i < 300; i++) ids[i] = (int32_t)(i % 7);
   for (int64_t at = 1;; at++) {
     test_allocator a;
     plr_context *ctx = context(PLR_ISA_BEST, &a);
-    plr_codec c = test_codec("int4+zstd", 32);
+    plr_codec c = test_codec(name, 32);
     plr_encoder *e = NULL;
     plr_decoder *d = NULL;
     plr_frame_info info = test_info(PLR_ROLE_TOKENS);
@@ -493,8 +492,55 @@ static void test_out_of_memory(void **state) {
     assert_int_equal(a.live, 0);
     assert_false(a.bad_free);
     if (done) break;
-    assert_true(at < 50);
+    assert_true(at < 100);
   }
+}
+
+static void test_out_of_memory(void **state) {
+  (void)state;
+  static const char *const names[] = {"int4+zstd", "uniform4", "trellis4+hadamard", "raw+split"};
+  for (size_t i = 0; i < PLR_COUNT_OF(names); i++) run_out_of_memory(names[i]);
+}
+
+/* A context of little memory: a decoder is refused at create, and what it decodes, whatever the bytes, takes none. */
+static void test_memory_limit(void **state) {
+  (void)state;
+  plr_context_options o = test_options(NULL);
+  o.max_memory = 4 << 20;
+  plr_context *ctx = test_context(&o);
+  plr_decoder *d = NULL;
+  uint64_t before, after, seed = 17;
+  assert_int_equal(plr_decoder_create(ctx, 4096, 1024, &d, NULL), PLR_OK);
+  plr_decoder *more[8] = {0};
+  plr_status st = PLR_OK;
+  for (size_t i = 0; i < 8 && st == PLR_OK; i++)
+    st = plr_decoder_create(ctx, 4096, 1024, &more[i], NULL);
+  assert_int_equal(st, PLR_ERR_NO_MEMORY);
+  for (size_t i = 0; i < 8; i++) plr_decoder_destroy(more[i]);
+  plr_context *large = context(PLR_ISA_BEST, NULL);
+  float *x = test_floats(2, 40 * 64), *y = malloc(sizeof(float) * 40 * 64);
+  plr_context_memory(ctx, NULL, NULL, &before);
+  for (size_t i = 0; i < PLR_COUNT_OF(test_codec_names); i++) {
+    plr_codec c = test_codec(test_codec_names[i], 32);
+    test_frame f = test_encode(large, &c, PLR_ROLE_STATE, x, 40, 64);
+    for (uint32_t round = 0; round < 200; round++) {
+      const size_t at = PLR_FRAME_HEADER + test_random(&seed) % (f.len - PLR_FRAME_HEADER);
+      const uint8_t old = f.data[at];
+      plr_tensor t;
+      plr_tensor_matrix(&t, y, PLR_DTYPE_F32, 40, 64);
+      f.data[at] = (uint8_t)test_random(&seed);
+      test_fix_frame(f.data, f.len);
+      plr_decoder_decode(d, f.data, f.len, &t, NULL, NULL);
+      f.data[at] = old;
+    }
+    free(f.data);
+  }
+  plr_context_memory(ctx, NULL, NULL, &after);
+  assert_int_equal(before, after);
+  free(x), free(y);
+  plr_decoder_destroy(d);
+  plr_context_destroy(ctx);
+  plr_context_destroy(large);
 }
 
 int main(void) {
@@ -512,6 +558,7 @@ int main(void) {
       cmocka_unit_test(test_bad_calls),
       cmocka_unit_test(test_steady_state_allocates_nothing),
       cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_memory_limit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
