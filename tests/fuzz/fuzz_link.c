@@ -153,8 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (link->rx.used > WINDOW || link->tx.queued_cost > WINDOW || link->tx.unacked > WINDOW)
       abort();
     if (stats.queued_bytes > 2 * WINDOW || after - before > 24 * WINDOW) abort();
-    if ((link->state == LINK_CLOSED) != (plr_link_next_deadline_ns(link) == PLR_NEVER) &&
-        !(link->dg && link->dg->want_hello))
+    if ((link->state == LINK_CLOSED) != (plr_link_next_deadline_ns(link) == PLR_NEVER))
       abort();
   }
   plr_link_destroy(peer);

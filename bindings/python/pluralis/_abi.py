@@ -91,14 +91,6 @@ PLR_QUANT_RAW = 0
 PLR_QUANT_BLOCK_INT = 1
 PLR_ENTROPY_PACK = 0
 PLR_ENTROPY_ZSTD = 5
-PLR_ENTRY_MAX = 65535
-PLR_PROOF_MAX = 64
-PLR_NO_EXPIRY = 18446744073709551615
-PLR_NEVER = 18446744073709551615
-PLR_LINK_READY = 1
-PLR_LINK_FRAME = 2
-PLR_LINK_WRITABLE = 3
-PLR_LINK_CLOSED = 4
 PLR_BOUNDARY_DENSE = 0
 PLR_BOUNDARY_SUBSPACE = 1
 PLR_SCHEDULE_CONSTANT = 0
@@ -115,8 +107,18 @@ PLR_CLIP_GLOBAL = 1
 PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
+PLR_WEIGHTS_DIMS = 8
 PLR_PARAMETER_WEIGHT = 0
 PLR_PARAMETER_GRADIENT = 1
+PLR_ENTRY_MAX = 65535
+PLR_PROOF_MAX = 64
+PLR_NO_EXPIRY = 18446744073709551615
+PLR_NEVER = 18446744073709551615
+PLR_LINK_READY = 1
+PLR_LINK_FRAME = 2
+PLR_LINK_WRITABLE = 3
+PLR_LINK_CLOSED = 4
+PLR_LINK_RESUMED = 5
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
 PLR_SIDE_UPSTREAM = 0
@@ -273,6 +275,147 @@ class plr_sink(Structure):
     ]
 
 
+class plr_model_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('blocks', c_uint32),
+        ('d_model', c_uint32),
+        ('heads', c_uint32),
+        ('kv_heads', c_uint32),
+        ('head_dim', c_uint32),
+        ('d_ff', c_uint32),
+        ('vocab', c_uint32),
+        ('cut_count', c_uint32),
+        ('boundary', c_uint32),
+        ('boundary_width', c_uint32),
+        ('first_full_rank', c_uint32),
+        ('seq_len', c_uint32),
+        ('micro_batch', c_uint32),
+        ('micro_batches', c_uint32),
+        ('steps', c_uint32),
+        ('warmup_steps', c_uint32),
+        ('schedule', c_uint32),
+        ('norm_eps', c_float),
+        ('init_std', c_float),
+        ('embed_std', c_float),
+        ('anchor_std', c_float),
+        ('lr', c_float),
+        ('min_lr_ratio', c_float),
+        ('beta1', c_float),
+        ('beta2', c_float),
+        ('eps', c_float),
+        ('weight_decay', c_float),
+        ('clip', c_float),
+        ('reserved', c_uint32),
+        ('rope_theta', c_double),
+        ('seed', c_uint64),
+        ('boundary_seed', c_uint64),
+        ('data_seed', c_uint64),
+        ('parameters', c_uint64),
+        ('optimizer', c_uint32),
+        ('clip_scope', c_uint32),
+        ('decay_steps', c_uint32),
+        ('momentum_decay', c_float),
+        ('muon_lr', c_float),
+        ('muon_momentum', c_float),
+    ]
+
+
+class plr_config_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('cut_count', c_uint32),
+        ('cuts', c_void_p),
+        ('name', c_char_p),
+        ('boundary', c_char_p),
+        ('train', c_char_p),
+        ('seed', c_uint64),
+    ]
+
+plr_source_opener_open_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
+
+
+class plr_source_opener(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('open', plr_source_opener_open_fn),
+    ]
+
+
+class plr_weights_tensor(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('dtype', c_uint32),
+        ('ndim', c_uint32),
+        ('reserved', c_uint32),
+        ('shape', c_int64 * 8),
+        ('bytes', c_uint64),
+        ('name', c_char_p),
+        ('file', c_char_p),
+    ]
+
+
+class plr_shard_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('first_block', c_uint32),
+        ('end_block', c_uint32),
+        ('slots', c_uint32),
+        ('inference_only', c_uint32),
+        ('reserved', c_uint32),
+        ('device', c_char_p),
+        ('weights', c_void_p),
+    ]
+
+
+class plr_parameter_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('block', c_uint32),
+        ('rows', c_int64),
+        ('cols', c_int64),
+        ('name', c_char_p),
+    ]
+
+
+class plr_snapshot_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('blocks', c_uint32),
+        ('steps', c_uint64),
+        ('root', plr_hash),
+    ]
+
+
+class plr_session_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('max_tokens', c_uint32),
+    ]
+
+
+class plr_session_rows(Structure):
+    _fields_ = [
+        ('session', c_void_p),
+        ('tokens', c_void_p),
+        ('count', c_uint32),
+        ('first_position', c_uint32),
+        ('logits', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+
+class plr_sample_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('temperature', c_float),
+        ('top_k', c_uint32),
+        ('top_p', c_float),
+        ('seed', c_uint64),
+        ('position', c_uint64),
+    ]
+
+
 class plr_units(Structure):
     _fields_ = [
         ('lo', c_uint64),
@@ -407,6 +550,8 @@ class plr_link_options(Structure):
         ('window', c_uint64),
         ('keep_alive_ns', c_uint64),
         ('timeout_ns', c_uint64),
+        ('seal', c_uint32),
+        ('datagram', c_uint32),
     ]
 
 
@@ -429,83 +574,13 @@ class plr_link_stats(Structure):
         ('frames_sent', c_uint64),
         ('frames_received', c_uint64),
         ('queued_bytes', c_uint64),
-    ]
-
-
-class plr_model_info(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('blocks', c_uint32),
-        ('d_model', c_uint32),
-        ('heads', c_uint32),
-        ('kv_heads', c_uint32),
-        ('head_dim', c_uint32),
-        ('d_ff', c_uint32),
-        ('vocab', c_uint32),
-        ('cut_count', c_uint32),
-        ('boundary', c_uint32),
-        ('boundary_width', c_uint32),
-        ('first_full_rank', c_uint32),
-        ('seq_len', c_uint32),
-        ('micro_batch', c_uint32),
-        ('micro_batches', c_uint32),
-        ('steps', c_uint32),
-        ('warmup_steps', c_uint32),
-        ('schedule', c_uint32),
-        ('norm_eps', c_float),
-        ('init_std', c_float),
-        ('embed_std', c_float),
-        ('anchor_std', c_float),
-        ('lr', c_float),
-        ('min_lr_ratio', c_float),
-        ('beta1', c_float),
-        ('beta2', c_float),
-        ('eps', c_float),
-        ('weight_decay', c_float),
-        ('clip', c_float),
-        ('reserved', c_uint32),
-        ('rope_theta', c_double),
-        ('seed', c_uint64),
-        ('boundary_seed', c_uint64),
-        ('data_seed', c_uint64),
-        ('parameters', c_uint64),
-        ('optimizer', c_uint32),
-        ('clip_scope', c_uint32),
-        ('decay_steps', c_uint32),
-        ('momentum_decay', c_float),
-        ('muon_lr', c_float),
-        ('muon_momentum', c_float),
-    ]
-
-
-class plr_shard_options(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('first_block', c_uint32),
-        ('end_block', c_uint32),
-        ('slots', c_uint32),
-        ('inference_only', c_uint32),
-        ('reserved', c_uint32),
-        ('device', c_char_p),
-    ]
-
-
-class plr_parameter_info(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('block', c_uint32),
-        ('rows', c_int64),
-        ('cols', c_int64),
-        ('name', c_char_p),
-    ]
-
-
-class plr_snapshot_info(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('blocks', c_uint32),
-        ('steps', c_uint64),
-        ('root', plr_hash),
+        ('unacked_bytes', c_uint64),
+        ('retransmits', c_uint64),
+        ('duplicates', c_uint64),
+        ('rejected', c_uint64),
+        ('resumes', c_uint64),
+        ('rtt_ns', c_uint64),
+        ('bytes_per_s', c_uint64),
     ]
 
 
@@ -647,14 +722,77 @@ FUNCTIONS = {
     'plr_control_encode': (c_int32, [POINTER(plr_frame_info), c_void_p, c_uint32, c_void_p, c_void_p]),
     'plr_control_decode': (c_int32, [
         c_void_p, c_void_p, c_size_t, POINTER(c_void_p), c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_source_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_sink_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_model_from_json': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_model_destroy': (None, [c_void_p]),
+    'plr_config_options_init': (None, [POINTER(plr_config_options), c_uint32]),
+    'plr_model_from_config': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_config_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_model_config': (c_char_p, [c_void_p]),
+    'plr_model_hash': (None, [c_void_p, POINTER(plr_hash)]),
+    'plr_model_get_info': (c_int32, [c_void_p, POINTER(plr_model_info)]),
+    'plr_model_name': (c_char_p, [c_void_p]),
+    'plr_model_cut': (c_uint32, [c_void_p, c_uint32]),
+    'plr_model_can_cut': (c_int32, [c_void_p, c_uint32]),
+    'plr_model_block_cost': (c_uint64, [c_void_p, c_uint32]),
+    'plr_corpus_create': (c_int32, [c_void_p, c_void_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_corpus_destroy': (None, [c_void_p]),
+    'plr_corpus_root': (None, [c_void_p, POINTER(plr_hash)]),
+    'plr_corpus_batch': (c_int32, [
+        c_void_p, c_uint32, c_uint64, c_uint64, c_uint32, c_uint32, c_void_p, POINTER(plr_error)]),
+    'plr_weights_open': (c_int32, [c_void_p, POINTER(plr_source), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_open_index': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_source_opener), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_open_path': (c_int32, [c_void_p, c_char_p, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_weights_destroy': (None, [c_void_p]),
+    'plr_weights_count': (c_uint32, [c_void_p]),
+    'plr_weights_get': (c_int32, [c_void_p, c_uint32, POINTER(plr_weights_tensor), POINTER(plr_error)]),
+    'plr_weights_write_index': (c_int32, [
+        c_void_p, POINTER(c_void_p), POINTER(plr_source), c_uint32, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_shard_options_init': (None, [POINTER(plr_shard_options), c_uint32]),
+    'plr_shard_create': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_shard_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_shard_destroy': (None, [c_void_p]),
+    'plr_shard_forward': (c_int32, [
+        c_void_p, c_uint32, c_void_p, POINTER(plr_tensor), POINTER(plr_tensor), c_void_p]),
+    'plr_shard_backward': (c_int32, [c_void_p, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_shard_step': (c_int32, [c_void_p]),
+    'plr_shard_gradient_sums': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_shard_step_global': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_shard_steps': (c_uint64, [c_void_p]),
+    'plr_shard_infer': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_shard_loss': (c_int32, [c_void_p, POINTER(plr_tensor), c_void_p, c_void_p]),
+    'plr_sample': (c_int32, [c_void_p, c_uint32, c_float, c_uint32, c_uint64, c_uint64, c_void_p]),
+    'plr_shard_parameters': (c_uint32, [c_void_p]),
+    'plr_shard_parameter': (c_int32, [c_void_p, c_uint32, POINTER(plr_parameter_info)]),
+    'plr_shard_read': (c_int32, [c_void_p, c_uint32, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_shard_write': (c_int32, [c_void_p, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_shard_export': (c_int32, [c_void_p, c_uint32, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_shard_load_parts': (c_int32, [c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_error)]),
+    'plr_snapshot_inspect': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_snapshot_info), POINTER(plr_error)]),
+    'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
+    'plr_weight_root': (c_int32, [POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
+    'plr_session_options_init': (None, [POINTER(plr_session_options), c_uint32]),
+    'plr_session_create': (c_int32, [c_void_p, POINTER(plr_session_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_session_destroy': (None, [c_void_p]),
+    'plr_session_length': (c_uint32, [c_void_p]),
+    'plr_session_truncate': (c_int32, [c_void_p, c_uint32]),
+    'plr_shard_feed': (c_int32, [
+        c_void_p, POINTER(plr_session_rows), c_uint32, POINTER(plr_tensor), POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_session_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_session_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_sample_options_init': (None, [POINTER(plr_sample_options), c_uint32]),
+    'plr_sample_logits': (c_int32, [c_void_p, c_void_p, c_uint32, POINTER(plr_sample_options), c_void_p]),
     'plr_identity_create': (c_int32, [c_void_p, c_void_p, POINTER(c_void_p), POINTER(plr_error)]),
     'plr_identity_destroy': (None, [c_void_p]),
     'plr_identity_public_key': (None, [c_void_p, c_void_p]),
     'plr_account_id': (None, [c_void_p, POINTER(plr_hash)]),
     'plr_identity_sign': (None, [c_void_p, c_void_p, c_size_t, c_void_p]),
     'plr_verify': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
-    'plr_source_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_source), POINTER(plr_error)]),
-    'plr_sink_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_ledger_options_init': (None, [POINTER(plr_ledger_options), c_uint32]),
     'plr_ledger_open': (c_int32, [c_void_p, POINTER(plr_ledger_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_ledger_destroy': (None, [c_void_p]),
@@ -705,48 +843,12 @@ FUNCTIONS = {
     'plr_link_send': (c_int32, [c_void_p, c_void_p, c_size_t, c_uint32]),
     'plr_link_next_deadline_ns': (c_uint64, [c_void_p]),
     'plr_link_advance': (c_int32, [c_void_p, c_uint64]),
+    'plr_link_resume': (c_int32, [c_void_p, c_uint64, c_void_p]),
     'plr_link_next_event': (c_int32, [c_void_p, POINTER(plr_link_event)]),
     'plr_link_close': (None, [c_void_p, c_int32]),
     'plr_link_get_stats': (c_int32, [c_void_p, POINTER(plr_link_stats)]),
+    'plr_link_budget': (c_int32, [c_void_p, c_uint64, c_void_p]),
     'plr_link_peer_key': (None, [c_void_p, c_void_p]),
-    'plr_model_from_json': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_model_destroy': (None, [c_void_p]),
-    'plr_model_hash': (None, [c_void_p, POINTER(plr_hash)]),
-    'plr_model_get_info': (c_int32, [c_void_p, POINTER(plr_model_info)]),
-    'plr_model_name': (c_char_p, [c_void_p]),
-    'plr_model_cut': (c_uint32, [c_void_p, c_uint32]),
-    'plr_model_can_cut': (c_int32, [c_void_p, c_uint32]),
-    'plr_model_block_cost': (c_uint64, [c_void_p, c_uint32]),
-    'plr_corpus_create': (c_int32, [c_void_p, c_void_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_corpus_destroy': (None, [c_void_p]),
-    'plr_corpus_root': (None, [c_void_p, POINTER(plr_hash)]),
-    'plr_corpus_batch': (c_int32, [
-        c_void_p, c_uint32, c_uint64, c_uint64, c_uint32, c_uint32, c_void_p, POINTER(plr_error)]),
-    'plr_shard_options_init': (None, [POINTER(plr_shard_options), c_uint32]),
-    'plr_shard_create': (c_int32, [
-        c_void_p, c_void_p, POINTER(plr_shard_options), POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_shard_destroy': (None, [c_void_p]),
-    'plr_shard_forward': (c_int32, [
-        c_void_p, c_uint32, c_void_p, POINTER(plr_tensor), POINTER(plr_tensor), c_void_p]),
-    'plr_shard_backward': (c_int32, [c_void_p, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
-    'plr_shard_step': (c_int32, [c_void_p]),
-    'plr_shard_gradient_sums': (c_int32, [c_void_p, c_void_p, c_uint32]),
-    'plr_shard_step_global': (c_int32, [c_void_p, c_void_p, c_uint32]),
-    'plr_shard_steps': (c_uint64, [c_void_p]),
-    'plr_shard_infer': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, POINTER(plr_tensor), POINTER(plr_tensor)]),
-    'plr_shard_loss': (c_int32, [c_void_p, POINTER(plr_tensor), c_void_p, c_void_p]),
-    'plr_sample': (c_int32, [c_void_p, c_uint32, c_float, c_uint32, c_uint64, c_uint64, c_void_p]),
-    'plr_shard_parameters': (c_uint32, [c_void_p]),
-    'plr_shard_parameter': (c_int32, [c_void_p, c_uint32, POINTER(plr_parameter_info)]),
-    'plr_shard_read': (c_int32, [c_void_p, c_uint32, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
-    'plr_shard_write': (c_int32, [c_void_p, c_char_p, POINTER(plr_tensor), POINTER(plr_error)]),
-    'plr_shard_save': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
-    'plr_shard_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
-    'plr_shard_load_parts': (c_int32, [c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_error)]),
-    'plr_snapshot_inspect': (c_int32, [
-        c_void_p, c_void_p, POINTER(plr_source), c_uint32, POINTER(plr_snapshot_info), POINTER(plr_error)]),
-    'plr_shard_leaves': (c_int32, [c_void_p, POINTER(plr_hash), c_uint32]),
-    'plr_weight_root': (c_int32, [POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_stage_destroy': (None, [c_void_p]),
@@ -802,6 +904,16 @@ STRUCTS = {
     'plr_frame_info': plr_frame_info,
     'plr_source': plr_source,
     'plr_sink': plr_sink,
+    'plr_model_info': plr_model_info,
+    'plr_config_options': plr_config_options,
+    'plr_source_opener': plr_source_opener,
+    'plr_weights_tensor': plr_weights_tensor,
+    'plr_shard_options': plr_shard_options,
+    'plr_parameter_info': plr_parameter_info,
+    'plr_snapshot_info': plr_snapshot_info,
+    'plr_session_options': plr_session_options,
+    'plr_session_rows': plr_session_rows,
+    'plr_sample_options': plr_sample_options,
     'plr_units': plr_units,
     'plr_ledger_options': plr_ledger_options,
     'plr_append_item': plr_append_item,
@@ -814,10 +926,6 @@ STRUCTS = {
     'plr_link_options': plr_link_options,
     'plr_link_event': plr_link_event,
     'plr_link_stats': plr_link_stats,
-    'plr_model_info': plr_model_info,
-    'plr_shard_options': plr_shard_options,
-    'plr_parameter_info': plr_parameter_info,
-    'plr_snapshot_info': plr_snapshot_info,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
@@ -859,14 +967,6 @@ CONSTANTS = [
     'PLR_QUANT_BLOCK_INT',
     'PLR_ENTROPY_PACK',
     'PLR_ENTROPY_ZSTD',
-    'PLR_ENTRY_MAX',
-    'PLR_PROOF_MAX',
-    'PLR_NO_EXPIRY',
-    'PLR_NEVER',
-    'PLR_LINK_READY',
-    'PLR_LINK_FRAME',
-    'PLR_LINK_WRITABLE',
-    'PLR_LINK_CLOSED',
     'PLR_BOUNDARY_DENSE',
     'PLR_BOUNDARY_SUBSPACE',
     'PLR_SCHEDULE_CONSTANT',
@@ -883,8 +983,18 @@ CONSTANTS = [
     'PLR_MAX_BLOCKS',
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',
+    'PLR_WEIGHTS_DIMS',
     'PLR_PARAMETER_WEIGHT',
     'PLR_PARAMETER_GRADIENT',
+    'PLR_ENTRY_MAX',
+    'PLR_PROOF_MAX',
+    'PLR_NO_EXPIRY',
+    'PLR_NEVER',
+    'PLR_LINK_READY',
+    'PLR_LINK_FRAME',
+    'PLR_LINK_WRITABLE',
+    'PLR_LINK_CLOSED',
+    'PLR_LINK_RESUMED',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
     'PLR_SIDE_UPSTREAM',

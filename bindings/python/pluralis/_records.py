@@ -157,6 +157,13 @@ class LinkStats(NamedTuple):
     frames_sent: int
     frames_received: int
     queued_bytes: int
+    unacked_bytes: int
+    retransmits: int
+    duplicates: int
+    rejected: int
+    resumes: int
+    rtt_ns: int
+    bytes_per_s: int
 
     @classmethod
     def of(cls, c):
@@ -166,6 +173,13 @@ class LinkStats(NamedTuple):
             c.frames_sent,
             c.frames_received,
             c.queued_bytes,
+            c.unacked_bytes,
+            c.retransmits,
+            c.duplicates,
+            c.rejected,
+            c.resumes,
+            c.rtt_ns,
+            c.bytes_per_s,
         )
 
 
@@ -298,4 +312,20 @@ class Balance(NamedTuple):
             c.paid,
             c.units.lo | c.units.hi << 64,
             c.receipts,
+        )
+
+
+class SnapshotInfo(NamedTuple):
+    """plr_snapshot_info of <pluralis/shard.h>, which says what the fields mean."""
+
+    blocks: int
+    steps: int
+    root: bytes
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.blocks,
+            c.steps,
+            bytes(c.root),
         )

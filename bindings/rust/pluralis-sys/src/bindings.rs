@@ -34,6 +34,7 @@ pub const PLR_CLIP_GLOBAL: u32 = 1;
 pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
+pub const PLR_WEIGHTS_DIMS: u32 = 8;
 pub const PLR_PARAMETER_WEIGHT: u32 = 0;
 pub const PLR_PARAMETER_GRADIENT: u32 = 1;
 pub const PLR_FRAME_HEADER: u32 = 64;
@@ -53,6 +54,7 @@ pub const PLR_LINK_READY: u32 = 1;
 pub const PLR_LINK_FRAME: u32 = 2;
 pub const PLR_LINK_WRITABLE: u32 = 3;
 pub const PLR_LINK_CLOSED: u32 = 4;
+pub const PLR_LINK_RESUMED: u32 = 5;
 pub const PLR_STAGE_WORKER: u32 = 0;
 pub const PLR_STAGE_FEEDER: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
@@ -408,6 +410,33 @@ extern "C" {
 extern "C" {
     pub fn plr_model_destroy(model: *mut plr_model);
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_config_options {
+    pub struct_size: u32,
+    pub cut_count: u32,
+    pub cuts: *const u32,
+    pub name: *const ::std::os::raw::c_char,
+    pub boundary: *const ::std::os::raw::c_char,
+    pub train: *const ::std::os::raw::c_char,
+    pub seed: u64,
+}
+extern "C" {
+    pub fn plr_config_options_init(options: *mut plr_config_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_model_from_config(
+        ctx: *mut plr_context,
+        json: *const ::std::os::raw::c_char,
+        len: usize,
+        options: *const plr_config_options,
+        out: *mut *mut plr_model,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_model_config(model: *const plr_model) -> *const ::std::os::raw::c_char;
+}
 extern "C" {
     pub fn plr_model_hash(model: *const plr_model, out: *mut plr_hash);
 }
@@ -460,6 +489,85 @@ extern "C" {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct plr_weights {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_source_opener {
+    pub user: *mut ::std::os::raw::c_void,
+    pub open: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            name: *const ::std::os::raw::c_char,
+            out: *mut plr_source,
+        ) -> plr_status,
+    >,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_weights_tensor {
+    pub struct_size: u32,
+    pub dtype: u32,
+    pub ndim: u32,
+    pub reserved: u32,
+    pub shape: [i64; 8usize],
+    pub bytes: u64,
+    pub name: *const ::std::os::raw::c_char,
+    pub file: *const ::std::os::raw::c_char,
+}
+extern "C" {
+    pub fn plr_weights_open(
+        ctx: *mut plr_context,
+        source: *const plr_source,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_open_index(
+        ctx: *mut plr_context,
+        json: *const ::std::os::raw::c_char,
+        len: usize,
+        opener: *const plr_source_opener,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_open_path(
+        ctx: *mut plr_context,
+        path: *const ::std::os::raw::c_char,
+        out: *mut *mut plr_weights,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_destroy(weights: *mut plr_weights);
+}
+extern "C" {
+    pub fn plr_weights_count(weights: *const plr_weights) -> u32;
+}
+extern "C" {
+    pub fn plr_weights_get(
+        weights: *mut plr_weights,
+        i: u32,
+        info: *mut plr_weights_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_weights_write_index(
+        ctx: *mut plr_context,
+        names: *const *const ::std::os::raw::c_char,
+        sources: *const plr_source,
+        count: u32,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct plr_shard {
     _unused: [u8; 0],
 }
@@ -473,6 +581,7 @@ pub struct plr_shard_options {
     pub inference_only: u32,
     pub reserved: u32,
     pub device: *const ::std::os::raw::c_char,
+    pub weights: *mut plr_weights,
 }
 extern "C" {
     pub fn plr_shard_options_init(options: *mut plr_shard_options, struct_size: u32);
@@ -581,6 +690,14 @@ extern "C" {
     ) -> plr_status;
 }
 extern "C" {
+    pub fn plr_shard_export(
+        shard: *mut plr_shard,
+        dtype: u32,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
     pub fn plr_shard_save(shard: *mut plr_shard, sink: *mut plr_sink, err: *mut plr_error) -> plr_status;
 }
 extern "C" {
@@ -621,6 +738,93 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_weight_root(leaves: *const plr_hash, count: u32, out: *mut plr_hash) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session_options {
+    pub struct_size: u32,
+    pub max_tokens: u32,
+}
+extern "C" {
+    pub fn plr_session_options_init(options: *mut plr_session_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_session_create(
+        shard: *mut plr_shard,
+        options: *const plr_session_options,
+        out: *mut *mut plr_session,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_destroy(session: *mut plr_session);
+}
+extern "C" {
+    pub fn plr_session_length(session: *const plr_session) -> u32;
+}
+extern "C" {
+    pub fn plr_session_truncate(session: *mut plr_session, length: u32) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_session_rows {
+    pub session: *mut plr_session,
+    pub tokens: *const i32,
+    pub count: u32,
+    pub first_position: u32,
+    pub logits: u32,
+    pub reserved: u32,
+}
+extern "C" {
+    pub fn plr_shard_feed(
+        shard: *mut plr_shard,
+        rows: *const plr_session_rows,
+        count: u32,
+        in_: *const plr_tensor,
+        out: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_save(
+        session: *mut plr_session,
+        sink: *mut plr_sink,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_session_load(
+        session: *mut plr_session,
+        source: *const plr_source,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_sample_options {
+    pub struct_size: u32,
+    pub temperature: f32,
+    pub top_k: u32,
+    pub top_p: f32,
+    pub seed: u64,
+    pub position: u64,
+}
+extern "C" {
+    pub fn plr_sample_options_init(options: *mut plr_sample_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_sample_logits(
+        ctx: *mut plr_context,
+        logits: *const f32,
+        vocab: u32,
+        options: *const plr_sample_options,
+        token: *mut i32,
+    ) -> plr_status;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -781,6 +985,8 @@ pub struct plr_link_options {
     pub window: u64,
     pub keep_alive_ns: u64,
     pub timeout_ns: u64,
+    pub seal: u32,
+    pub datagram: u32,
 }
 extern "C" {
     pub fn plr_link_options_init(options: *mut plr_link_options, struct_size: u32);
@@ -828,6 +1034,9 @@ extern "C" {
 extern "C" {
     pub fn plr_link_advance(link: *mut plr_link, now_ns: u64) -> plr_status;
 }
+extern "C" {
+    pub fn plr_link_resume(link: *mut plr_link, now_ns: u64, nonce: *const u8) -> plr_status;
+}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct plr_link_event {
@@ -853,9 +1062,19 @@ pub struct plr_link_stats {
     pub frames_sent: u64,
     pub frames_received: u64,
     pub queued_bytes: u64,
+    pub unacked_bytes: u64,
+    pub retransmits: u64,
+    pub duplicates: u64,
+    pub rejected: u64,
+    pub resumes: u64,
+    pub rtt_ns: u64,
+    pub bytes_per_s: u64,
 }
 extern "C" {
     pub fn plr_link_get_stats(link: *const plr_link, stats: *mut plr_link_stats) -> plr_status;
+}
+extern "C" {
+    pub fn plr_link_budget(link: *const plr_link, interval_ns: u64, bytes: *mut u64) -> plr_status;
 }
 extern "C" {
     pub fn plr_link_peer_key(link: *const plr_link, out: *mut u8);

@@ -35,6 +35,7 @@ constants! {
     PLR_MAX_BLOCKS: u32,
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
+    PLR_WEIGHTS_DIMS: u32,
     PLR_PARAMETER_WEIGHT: u32,
     PLR_PARAMETER_GRADIENT: u32,
     PLR_FRAME_HEADER: u32,
@@ -54,6 +55,7 @@ constants! {
     PLR_LINK_FRAME: u32,
     PLR_LINK_WRITABLE: u32,
     PLR_LINK_CLOSED: u32,
+    PLR_LINK_RESUMED: u32,
     PLR_STAGE_WORKER: u32,
     PLR_STAGE_FEEDER: u32,
     PLR_SIDE_UPSTREAM: u32,
@@ -209,6 +211,29 @@ structs! {
         muon_lr = "muon_lr",
         muon_momentum = "muon_momentum",
     }
+    plr_config_options {
+        struct_size = "struct_size",
+        cut_count = "cut_count",
+        cuts = "cuts",
+        name = "name",
+        boundary = "boundary",
+        train = "train",
+        seed = "seed",
+    }
+    plr_source_opener {
+        user = "user",
+        open = "open",
+    }
+    plr_weights_tensor {
+        struct_size = "struct_size",
+        dtype = "dtype",
+        ndim = "ndim",
+        reserved = "reserved",
+        shape = "shape",
+        bytes = "bytes",
+        name = "name",
+        file = "file",
+    }
     plr_shard_options {
         struct_size = "struct_size",
         first_block = "first_block",
@@ -217,6 +242,7 @@ structs! {
         inference_only = "inference_only",
         reserved = "reserved",
         device = "device",
+        weights = "weights",
     }
     plr_parameter_info {
         struct_size = "struct_size",
@@ -230,6 +256,26 @@ structs! {
         blocks = "blocks",
         steps = "steps",
         root = "root",
+    }
+    plr_session_options {
+        struct_size = "struct_size",
+        max_tokens = "max_tokens",
+    }
+    plr_session_rows {
+        session = "session",
+        tokens = "tokens",
+        count = "count",
+        first_position = "first_position",
+        logits = "logits",
+        reserved = "reserved",
+    }
+    plr_sample_options {
+        struct_size = "struct_size",
+        temperature = "temperature",
+        top_k = "top_k",
+        top_p = "top_p",
+        seed = "seed",
+        position = "position",
     }
     plr_codec {
         predict = "predict",
@@ -266,6 +312,8 @@ structs! {
         window = "window",
         keep_alive_ns = "keep_alive_ns",
         timeout_ns = "timeout_ns",
+        seal = "seal",
+        datagram = "datagram",
     }
     plr_link_event {
         type_ = "type",
@@ -282,6 +330,13 @@ structs! {
         frames_sent = "frames_sent",
         frames_received = "frames_received",
         queued_bytes = "queued_bytes",
+        unacked_bytes = "unacked_bytes",
+        retransmits = "retransmits",
+        duplicates = "duplicates",
+        rejected = "rejected",
+        resumes = "resumes",
+        rtt_ns = "rtt_ns",
+        bytes_per_s = "bytes_per_s",
     }
     plr_stage_options {
         struct_size = "struct_size",
