@@ -150,7 +150,7 @@ static void measure(plr_context *ctx, const char *name, uint32_t seal, uint32_t 
   else
     bench_print(name, bytes / b.ours * 1e-9, "GB/s", peer_name, bytes / b.peer * 1e-9, b.ratio,
                 "both ends in one thread, frames of %zu KiB; best %.2f; FMA %.0f GFLOP/s",
-                len >> 10, bytes / b.ours_best * 1e-9, b.fma);
+                len >> 10, bytes / b.ours_best * 1e-9, bytes / b.peer_best * 1e-9, b.fma);
   stop(&r);
 }
 

@@ -165,7 +165,7 @@ fn options_are_checked() {
 
 #[test]
 fn a_lost_stream_loses_nothing() {
-    let (mut a, mut b) = ready_pair(options(1).initiator(), options(2));
+    let (mut a, mut b) = ready_pair(options(1), options(2));
     let mut lost = [0; 4096];
     a.send(b"first", 1).unwrap();
     carry(&mut a, &mut b, 5).unwrap();
@@ -188,7 +188,7 @@ fn a_lost_stream_loses_nothing() {
 #[test]
 fn datagrams_in_any_order() {
     let (mut a, mut b) =
-        ready_pair(options(1).initiator().unsealed().datagram(600), options(2).unsealed().datagram(600));
+        ready_pair(options(1).unsealed().datagram(600), options(2).unsealed().datagram(600));
     a.send(&[9; 3000], 2).unwrap();
     let mut pieces = Vec::new();
     let mut buffer = [0; 600];
