@@ -204,7 +204,9 @@ SUITES = {
     # By topic, for one who works on it: part of `unit`, `python` and so on, so not in the default run.
     "exact": (False, suite_exact),
     "ops": (False, topic("ops|graph")),
-    "families": (False, topic("families|weights")),
+    "families": (False, topic("families|weights|safetensors|config")),
+    # Against PyTorch and transformers, which are not in Debian at a version of use.
+    "torch": (False, built_script("tests/torch/check.py")),
     "snapshot": (False, topic("shard_snapshot|snapshot")),
     "generate": (False, topic("generate|shard_sample")),
     "codec": (False, topic("exchange|codec")),

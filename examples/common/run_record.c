@@ -208,12 +208,23 @@ static int rewrite(struct run_record *r, const char *path, char *message, size_t
   return -1;
 }
 
+/* What an earlier session counted with another number of links: as one between the first two stages, and the feeder's.
+ * Its spans are of other stages. */
+static void fold_links(struct run_record *r, uint32_t stages) {
+  struct run_traffic between = run_record_between_stages(r), last = r->traffic[r->stages];
+  memset(r->traffic + 1, 0, sizeof r->traffic - sizeof r->traffic[0]);
+  r->traffic[1] = between;
+  r->traffic[stages] = last;
+  r->span_count = 0;
+}
+
 int run_record_open(struct run_record *r, const char *dir, uint64_t step, char *message,
                     size_t message_cap) {
   char path[1024];
   struct run_record plain = *r;
   if (record_path(path, sizeof path, dir, message, message_cap) != 0) return -1;
   if (load(r, path, step, message, message_cap) < 0) return -1;
+  if (r->stages && r->stages != plain.stages) fold_links(r, plain.stages);
   memcpy(r->name, plain.name, sizeof r->name);
   memcpy(r->boundary, plain.boundary, sizeof r->boundary);
   r->stages = plain.stages;

@@ -23,10 +23,13 @@ static const struct arg_spec specs[] = {
     {"delay", "TIME", ARG_DURATION, AT(delay), 0, 0, "of each direction of each link (25ms)"},
     {"compress", "R", ARG_NUMBER, AT(compress), 1, 1e6,
      "dense bf16 bytes per byte sent, at least; 1 = dense (100)"},
+    {"boundary", "KIND", ARG_TEXT, AT(boundary), 0, 0,
+     "what is compressed: projector, or subspace (projector)"},
     {"baseline", NULL, ARG_FLAG, AT(baseline), 0, 0,
      "train the dense, uncompressed model as well, at the same tokens"},
     {"steps", "N", ARG_COUNT, AT(steps), 1, 1e9, "training steps (120)"},
-    {"resume", NULL, ARG_FLAG, AT(resume), 0, 0, "go on with what is in --out, with its options"},
+    {"resume", NULL, ARG_FLAG, AT(resume), 0, 0,
+     "go on with what is in --out, with its options; --stages may be another number"},
     {"blocks", "N", ARG_COUNT, AT(blocks), 1, 1024, "blocks of the model (8)"},
     {"width", "N", ARG_COUNT, AT(width), 64, 65536, "width of the model, a multiple of 64 (256)"},
     {"seq", "N", ARG_COUNT, AT(seq_len), 8, 65536, "bytes of a sequence (128)"},
@@ -65,6 +68,7 @@ static void set_defaults(struct options *o) {
   *o = (struct options){.out = "out",
                         .prompt = "And the ",
                         .device = "cpu",
+                        .boundary = "projector",
                         .stages = 4,
                         .threads = 1,
                         .seed = 1,
@@ -90,9 +94,12 @@ static int say(char *message, size_t cap, const char *text) {
 }
 
 static int check(struct options *o, char *message, size_t cap) {
+  o->cut_stages = o->stages;
   if (o->help || o->verify || o->is_worker) return 0;
   if (!o->text && !o->resume) return say(message, cap, "--text FILE is missing; see --help");
   if (o->width % 64) return say(message, cap, "--width: must be a multiple of 64");
+  if (strcmp(o->boundary, "projector") != 0 && strcmp(o->boundary, "subspace") != 0)
+    return say(message, cap, "--boundary: must be projector or subspace");
   if (!o->manifest && o->blocks < o->stages)
     return say(message, cap, "--stages: more stages than the model has blocks (--blocks)");
   if (o->manifest && o->baseline)
@@ -147,14 +154,17 @@ int options_load(struct options *o, int argc, char **argv, char *message, size_t
   char path[1024];
   struct text saved;
   const char *out = o->out;
+  uint64_t stages = 0;
   int given = argc - 1 - (o->resume ? 1 : 0);
   for (int i = 1; i < argc; i++) {
     if (strcmp(argv[i], "--out") == 0) given -= 2;
     if (strncmp(argv[i], "--out=", 6) == 0) given -= 1;
+    if (strcmp(argv[i], "--stages") == 0) given -= 2, stages = o->stages;
+    if (strncmp(argv[i], "--stages=", 9) == 0) given -= 1, stages = o->stages;
   }
   if (given > 0)
     return say(message, message_cap,
-               "--resume: only --out may come with it; the rest is in the folder");
+               "--resume: only --out and --stages may come with it; the rest is in the folder");
   if (options_path(o, path, sizeof path, message, message_cap) != 0) return -1;
   if (text_load(path, &saved, message, message_cap) != 0) {
     size_t n = strlen(message);
@@ -174,6 +184,7 @@ int options_load(struct options *o, int argc, char **argv, char *message, size_t
   o->saved = (char *)saved.bytes;
   o->out = out;
   o->resume = 1;
+  if (stages) o->stages = stages; /* snapshots load into any split */
   return result;
 }
 

@@ -8,8 +8,9 @@
 
 struct options {
   /* the job */
-  const char *text, *out, *manifest, *prompt, *device;
+  const char *text, *out, *manifest, *prompt, *device, *boundary;
   uint64_t stages, threads, seed, steps;
+  uint64_t cut_stages; /* what the model was cut for: stages, unless a resume says other ones */
   uint64_t rate, delay; /* bits a second, nanoseconds */
   double compress;
   int32_t baseline, resume, help;

@@ -36,14 +36,15 @@ static void write_manifest(struct strbuf *b, const struct options *o, uint64_t r
       " \"norm_eps\": 1e-5, \"rope_theta\": 10000, \"init_std\": 0.02, \"embed_std\": 1.0,\n"
       " \"seed\": %" PRIu64 ",\n \"cuts\": [",
       o->seed);
-  for (uint64_t s = 1; s < o->stages; s++)
-    strbuf_printf(b, "%s%" PRIu64, s > 1 ? ", " : "", s * o->blocks / o->stages);
+  for (uint64_t s = 1; s < o->cut_stages; s++)
+    strbuf_printf(b, "%s%" PRIu64, s > 1 ? ", " : "", s * o->blocks / o->cut_stages);
   strbuf_puts(b, "],\n");
   if (rank) {
+    int projector = strcmp(o->boundary, "projector") == 0;
     strbuf_printf(b,
-                  " \"boundary\": {\"kind\": \"subspace\", \"rank\": %" PRIu64
-                  ", \"seed\": %" PRIu64 ", \"anchor_std\": 1.0},\n",
-                  rank, o->seed + 6);
+                  " \"boundary\": {\"kind\": \"%s\", \"rank\": %" PRIu64 ", \"seed\": %" PRIu64
+                  ", \"anchor_std\": 1.0%s},\n",
+                  o->boundary, rank, o->seed + 6, projector ? ", \"tied\": false" : "");
   } else {
     strbuf_puts(b, " \"boundary\": {\"kind\": \"dense\"},\n");
   }
@@ -105,7 +106,7 @@ static int expect(plr_context *ctx, const struct options *o, const plr_corpus *c
                   const plr_model_info *info, uint32_t width, double *ratio, char *message,
                   size_t cap) {
   struct traffic_shape shape = {
-      .stages = (uint32_t)o->stages,
+      .stages = (uint32_t)o->cut_stages, /* the rank does not change in a resume */
       .rows = info->micro_batch,
       .seq_len = info->seq_len,
       .micro_batches = info->micro_batches,
@@ -153,7 +154,7 @@ int plan_compressed(plr_context *ctx, const struct options *o, const plr_corpus 
   memset(out, 0, sizeof *out);
   snprintf(out->name, sizeof out->name, "ours");
   out->codec = CODEC_COMPRESSED;
-  if (o->stages == 1) {
+  if (o->cut_stages == 1) {
     snprintf(message, message_cap, "--compress: with one stage nothing is sent; use --compress 1");
     return -1;
   }
@@ -171,7 +172,7 @@ int plan_compressed(plr_context *ctx, const struct options *o, const plr_corpus 
   write_manifest(&json, o, rank);
   out->json = json.text;
   if (make_model(ctx, "model", out, message, message_cap) != 0) return -1;
-  snprintf(out->boundary, sizeof out->boundary, "subspace of rank %u of %u, %s", rank,
+  snprintf(out->boundary, sizeof out->boundary, "%s of rank %u of %u, %s", o->boundary, rank,
            out->info.d_model, out->codec);
   return check_stages(o, out, message, message_cap);
 }
@@ -191,6 +192,11 @@ int plan_dense(plr_context *ctx, const struct options *o, struct plan *out, char
   return check_stages(o, out, message, message_cap);
 }
 
+static const char *kind_name(uint32_t boundary) {
+  if (boundary == PLR_BOUNDARY_DENSE) return "dense";
+  return boundary == PLR_BOUNDARY_SUBSPACE ? "subspace" : "projector";
+}
+
 int plan_manifest(plr_context *ctx, const struct options *o, const plr_corpus *corpus,
                   struct plan *out, char *message, size_t message_cap) {
   struct text text;
@@ -205,8 +211,8 @@ int plan_manifest(plr_context *ctx, const struct options *o, const plr_corpus *c
   out->codec = out->dense ? CODEC_DENSE : CODEC_COMPRESSED;
   snprintf(out->name, sizeof out->name, "%s", out->dense ? "dense" : "ours");
   snprintf(out->boundary, sizeof out->boundary, "%s, %u values a token, %s",
-           out->dense ? "dense" : "subspace", out->info.boundary_width, out->codec);
-  if (!out->dense && o->stages > 1 &&
+           kind_name(out->info.boundary), out->info.boundary_width, out->codec);
+  if (!out->dense && o->cut_stages > 1 &&
       expect(ctx, o, corpus, &out->info, out->info.boundary_width, &out->ratio, message,
              message_cap) != 0)
     return -1;

@@ -232,7 +232,7 @@ static void say_result(const struct run *r) {
            (unsigned long long)r->step, (unsigned long long)r->steps, r->job->o->out);
   if (r->result != RUN_FAILED) return;
   tell(r);
-  uint64_t newest = snapshot_newest(r->dir, r->stages);
+  uint64_t newest = snapshot_newest(r->job->ctx, r->job->plan->model, r->dir);
   if (newest)
     fprintf(stderr,
             "the newest snapshot that all stages have is of step %llu. Go on from there with: "
@@ -251,7 +251,7 @@ int run_train(const struct run_job *job, struct run_record *record) {
   r->valid_loss = NAN;
   snprintf(r->dir, sizeof r->dir, "%s/%s", job->o->out, job->plan->name);
   mkdir(r->dir, 0777);
-  r->start_step = r->step = snapshot_newest(r->dir, r->stages);
+  r->start_step = r->step = snapshot_newest(job->ctx, job->plan->model, r->dir);
   panel_init(&r->panel, stdout);
   init_loop(r);
   if (start(r, message, sizeof message) != 0) {

@@ -99,7 +99,7 @@ static void run_job(void *user, plr_job *job) {
   plr_status status = plr_sink_open_path(w->ctx, path, &sink, &err);
   if (status == PLR_OK) status = plr_shard_save(w->shard, &sink, &err);
   if (status == PLR_OK) {
-    snapshot_prune(w->dir, (uint32_t)w->o->worker);
+    snapshot_prune(w->dir, (uint32_t)w->o->worker, (uint32_t)w->o->stages);
   } else {
     snprintf(w->save_error, sizeof w->save_error, "snapshot %.200s: %s (%.150s)", path,
              plr_status_message(status), err.message);
@@ -226,20 +226,19 @@ static void on_line(void *user, char *line) {
 }
 
 static int load_snapshot(struct worker *w) {
-  char path[1100];
+  char message[1300];
   plr_error err;
-  plr_source source;
+  struct snapshot_files files;
   plr_error_init(&err, sizeof err);
   if (w->o->start_step == 0) return 0;
-  snapshot_path(path, sizeof path, w->dir, (uint32_t)w->o->worker, w->o->start_step);
-  plr_status status = plr_source_open_path(w->ctx, path, &source, &err);
-  if (status == PLR_OK) {
-    status = plr_shard_load(w->shard, &source, &err);
-    source.close(source.user);
+  if (snapshot_open(w->ctx, w->dir, w->o->start_step, &files, message, sizeof message) != 0) {
+    fail(w, message);
+    return -1;
   }
-  if (status == PLR_OK) return 0;
-  fail_status(w, path, status, &err);
-  return -1;
+  plr_status status = plr_shard_load_parts(w->shard, files.sources, files.count, &err);
+  if (status != PLR_OK) fail_status(w, snapshot_named(&files, &err), status, &err);
+  snapshot_close(&files);
+  return status == PLR_OK ? 0 : -1;
 }
 
 static int make_shard(struct worker *w) {

@@ -35,18 +35,31 @@ extern "C" {
 #define PLR_TRANSFORM_IDENTITY 0u
 #define PLR_QUANT_RAW 0u       /* dtype says F32 or BF16 */
 #define PLR_QUANT_BLOCK_INT 1u /* bits 4 or 8, one scale a group */
+#define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
+#define PLR_QUANT_DITHER 3u    /* uniform with subtractive dither, which is unbiased; PARAMETRIC */
+#define PLR_QUANT_TRELLIS 4u   /* eight-state dependent quantiser; PARAMETRIC */
 #define PLR_ENTROPY_PACK 0u
+#define PLR_ENTROPY_PARAMETRIC 1u /* range coder with Gaussian models scaled by token and channel */
 #define PLR_ENTROPY_ZSTD 5u /* byte-shuffled, then zstd */
+
+/* What the step of the quantisers of PARAMETRIC codecs is relative to. */
+#define PLR_STEP_GLOBAL 0u /* one step: least squared error over the tensor */
+#define PLR_STEP_TOKEN 1u  /* step times the row's rms: equal relative error of every row */
 
 /* The four choices of a codec. */
 typedef struct plr_codec {
   uint8_t predict, transform, quant, entropy; /* ids of its parts, PLR_PREDICT_NONE and so on */
   uint8_t dtype; /* of the raw values: PLR_DTYPE_F32 or PLR_DTYPE_BF16 */
-  uint8_t bits;  /* of block integers, else 0 */
-  uint16_t group; /* values a scale, 32, 64 or 128, else 0 */
+  uint8_t bits;  /* of block integers; PARAMETRIC: about how many a value gets without a budget, 1 to 12; else 0 */
+  uint16_t group; /* block integers: values a scale, 32, 64 or 128; PARAMETRIC: PLR_STEP_*; else 0 */
 } plr_codec;
 
-/* "raw", "bf16", "int8", "int4" (groups of 32), each with "+zstd" if wanted. NOT_FOUND otherwise. Since 0.1. */
+/* A codec by name: parts joined by '+', the first of which is
+ *   raw, bf16            all bits, or rounded to bf16
+ *   int4, int8           block integers, in groups of 32
+ *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
+ * and the others, each at most once: zstd (raw, bf16, int); g32, g64, g128 (int); token (a step for each row's rms).
+ * NOT_FOUND for anything else. Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 
 /* What a frame says of itself. For tensors shape is rows x cols; tokens: rows x cols ids below `vocab`; control:
@@ -85,12 +98,35 @@ PLR_API void plr_encoder_destroy(plr_encoder *encoder);
 /* Largest frame this encoder can make, in bytes. Since 0.1. */
 PLR_API size_t plr_encoder_bound(const plr_encoder *encoder);
 
-/* Encodes x (rows x cols, F32, rows contiguous, row stride >= cols) into out. info gives role (activation, gradient,
+/* Encodes x (rows x cols; F32, BF16 or F16; any strides) into out. info gives role (activation, gradient,
  * delta or state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates nothing.
  * Errors: INVALID_ARGUMENT, SHAPE, BUFFER_TOO_SMALL (*len = the bound, which is always enough), NON_FINITE (lossy
- * codecs; bf16 also for what rounds to infinity). Since 0.1. */
+ * codecs; bf16 also for what rounds to infinity; PARAMETRIC also for rows whose sum of squares reaches 2^200), LIMIT
+ * (budget and floor, below). Since 0.1. */
 PLR_API plr_status plr_encoder_encode(plr_encoder *encoder, const plr_frame_info *info, const plr_tensor *x,
                                       void *out, size_t cap, size_t *len);
+
+/* Rate of a PARAMETRIC codec; UNSUPPORTED for the others, whose size is fixed. Without a budget and a target a frame
+ * has about codec.bits bits a value. What is set holds for the frames encoded from then on; 0 takes it back.
+ *
+ * set_budget: no frame is longer than `bytes`, header and all, nor 2% shorter than it need be. encode answers LIMIT if
+ * even zeros do not fit; nothing has changed then. Since 0.1. */
+PLR_API plr_status plr_encoder_set_budget(plr_encoder *encoder, uint64_t bytes);
+
+/* set_snr: target_db is the signal-to-noise ratio to aim at, with as few bits as that takes, and never more than the
+ * budget; floor_db the one below which encode answers LIMIT rather than send what may not converge. Both 0 to 200 dB.
+ * Since 0.1. */
+PLR_API plr_status plr_encoder_set_snr(plr_encoder *encoder, double target_db, double floor_db);
+
+/* What an encoder has done. Set struct_size before the call that fills it. */
+typedef struct plr_encoder_stats {
+  uint32_t struct_size, reserved;
+  uint64_t frames, values, bytes; /* since it was made; headers counted */
+  double signal_power, noise_power; /* PARAMETRIC: sums of squares of the last frame and of its error, else 0 */
+} plr_encoder_stats;
+
+/* Errors: INVALID_ARGUMENT. Since 0.1. */
+PLR_API plr_status plr_encoder_get_stats(const plr_encoder *encoder, plr_encoder_stats *out);
 
 /* A decoder for frames of any codec up to max_rows x max_cols; all its memory is taken here. Errors: LIMIT,
  * INVALID_ARGUMENT, NO_MEMORY. Since 0.1. */
@@ -98,7 +134,8 @@ PLR_API plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint3
                                       plr_error *err);
 PLR_API void plr_decoder_destroy(plr_decoder *decoder);
 
-/* Decodes a tensor frame into x, whose F32 shape must be the frame's. info may be NULL. On failure x's contents are
+/* Decodes a tensor frame into x, of the frame's shape; F32, or BF16 or F16 to be rounded to; strides may not let two
+ * elements share memory. info may be NULL. On failure x's contents are
  * unspecified and nothing else has changed. Allocates nothing. Errors: those of plr_frame_parse, SHAPE, LIMIT (larger
  * than the decoder was made for), CHECKSUM (a chunk), NON_FINITE (a lossy codec's scale or value). Since 0.1. */
 PLR_API plr_status plr_decoder_decode(plr_decoder *decoder, const void *frame, size_t len, plr_tensor *x,

@@ -24,7 +24,8 @@ typedef struct plr_session plr_session;
 /* How large a session may become. */
 typedef struct plr_session_options {
   uint32_t struct_size;
-  uint32_t max_tokens; /* positions 0 .. max_tokens - 1. Default (0): the model's seq_len; at most 2^24 */
+  uint32_t max_tokens; /* positions 0 .. max_tokens - 1. Default (0): the model's seq_len; at most 2^24, and what a
+                          table of learned positions has */
 } plr_session_options;
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_session_options) as compiled. Since 0.1. */

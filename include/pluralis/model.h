@@ -20,11 +20,21 @@
  * each block's gradient; with "clip_scope": "global" that of the whole model's. Schedule "wsd" (warm-up, stable, decay)
  * has "decay_steps": constant, then linear down to min_lr_ratio in the last decay_steps steps.
  *
+ * "vocab" may also be a whole number: then the tokens are the host's. Format 2 ("pluralis-model/2") replaces family,
+ * heads .. embed_std by "embed", "blocks" and "head", lists of operations (lib/model/BLOCKS.md), for blocks that no
+ * family has; its `train` has "z_loss" besides, a weight of the squared log of the softmax's sum (PaLM, Chowdhery et
+ * al. 2022).
+ *
  * Boundary operations run at every cut whether or not the model is split there, so one shard and four shards give
  * the same bits. `dense` sends the residual stream as it is and may be cut at any block. `subspace` (Subspace
  * Networks, arXiv 2506.01260, in the reparametrised form) keeps the residual stream of all blocks before the last
  * cut in A[token] + span(U): what crosses is (x - A[token]) U, `rank` values a token; U (d_model x rank,
  * orthonormal) and the anchor rows A[token] are made from the seed. Blocks from the last cut on are full rank.
+ * `projector` ({"kind": "projector", "rank": 8, "seed": 7, "anchor_std": 0.02, "tied": false}) asks nothing of the
+ * blocks: the sender's D (d_model x rank) makes c = x D, the receiver makes c E + A[token] with its own E and anchor
+ * table, all three trained; D starts as U, E as its transpose, the tables of all receivers alike from the seed. With
+ * "tied": true (after MAPL, arXiv 2606.05484) D = U and E = U^T stay as they are, and so does the one anchor table,
+ * which is subtracted before: nothing of the boundary is trained, so nothing has to be kept equal between stages.
  */
 #ifndef PLURALIS_MODEL_H
 #define PLURALIS_MODEL_H
@@ -41,6 +51,36 @@ typedef struct plr_model plr_model;
 /* Kinds of boundary. */
 #define PLR_BOUNDARY_DENSE 0u
 #define PLR_BOUNDARY_SUBSPACE 1u
+#define PLR_BOUNDARY_PROJECTOR 2u
+
+/* Parts of a model that a list of operations describes. */
+#define PLR_PART_EMBED 1u
+#define PLR_PART_BLOCK 2u
+#define PLR_PART_HEAD 3u
+
+/* Operations of a block, as lib/model/BLOCKS.md describes them. */
+#define PLR_LAYER_EMBEDDING 1u
+#define PLR_LAYER_POSITIONS 2u
+#define PLR_LAYER_LINEAR 3u
+#define PLR_LAYER_RMSNORM 4u
+#define PLR_LAYER_LAYERNORM 5u
+#define PLR_LAYER_ROPE 6u
+#define PLR_LAYER_ATTENTION 7u
+#define PLR_LAYER_SILU 8u
+#define PLR_LAYER_GELU 9u
+#define PLR_LAYER_GELU_TANH 10u
+#define PLR_LAYER_RELU2 11u
+#define PLR_LAYER_SWIGLU 12u
+#define PLR_LAYER_ADD 13u
+#define PLR_LAYER_MUL 14u
+#define PLR_LAYER_SCALE 15u
+#define PLR_LAYER_MOE 16u
+
+/* How a rotary table is stretched. */
+#define PLR_SCALING_NONE 0u
+#define PLR_SCALING_LINEAR 1u
+#define PLR_SCALING_LLAMA3 2u
+#define PLR_SCALING_YARN 3u
 
 /* Learning rate over steps, after the warm-up. */
 #define PLR_SCHEDULE_CONSTANT 0u
@@ -83,6 +123,8 @@ typedef struct plr_model_info {
   uint32_t clip_scope;  /* PLR_CLIP_* */
   uint32_t decay_steps; /* of schedule wsd, else 0 */
   float momentum_decay, muon_lr, muon_momentum; /* of nadam and muon, else 0 */
+  uint32_t format; /* of the manifest: 1 or 2 */
+  float z_loss;    /* 0 in format 1 */
 } plr_model_info;
 
 /* Reads a manifest (len bytes of UTF-8 JSON). Unknown or repeated keys, wrong types and impossible shapes are
@@ -117,8 +159,8 @@ PLR_API void plr_config_options_init(plr_config_options *options, uint32_t struc
 PLR_API plr_status plr_model_from_config(plr_context *ctx, const char *json, size_t len,
                                          const plr_config_options *options, plr_model **out, plr_error *err);
 
-/* config.json for the files that plr_shard_export writes (untied, F32): NUL-terminated, lives as long as the model. NULL
- * for a model that was not made from one. Since 0.1. */
+/* config.json for the files that plr_shard_export writes (untied, F32): NUL-terminated, lives as long as the model.
+ * NULL for a model that was not made from one. Since 0.1. */
 PLR_API const char *plr_model_config(const plr_model *model);
 
 /* SHA-256 of the canonical binary form ("pluralis.model/v1", then the fields in a fixed order; lib/model/README).
@@ -140,6 +182,62 @@ PLR_API int32_t plr_model_can_cut(const plr_model *model, uint32_t p);
 /* Work of one block for one token, forward and backward, in floating-point operations; the first block carries the
  * embedding, the last one the output head. These integers are the ledger's units. 0 when out of range. Since 0.1. */
 PLR_API uint64_t plr_model_block_cost(const plr_model *model, uint32_t block);
+
+/* ---- builder ----------------------------------------------------------------------------------
+ *
+ * A model of format 2 from C, operation by operation; what comes out, hash included, is what the same manifest in JSON
+ * gives. Lists are begun in the order embed, one or more kinds of block, head:
+ *
+ *   plr_builder_create(ctx, text, len, &b, err)            name, vocab, d_model, seed, cuts, boundary, train
+ *   plr_builder_begin(b, PLR_PART_EMBED, 1, err); plr_builder_op(b, &embedding, err)
+ *   plr_builder_begin(b, PLR_PART_BLOCK, 4, err); plr_builder_op(b, &norm, err); ...
+ *   plr_builder_begin(b, PLR_PART_HEAD, 1, err);  plr_builder_op(b, &linear, err)
+ *   plr_builder_build(b, &model, err); plr_builder_destroy(b)
+ */
+
+/* A model that is being described. */
+typedef struct plr_builder plr_builder;
+
+/* One operation of a block, embedding or head: the keys of lib/model/BLOCKS.md as members. Members that the operation
+ * does not have must be 0 or NULL. Strings are copied. */
+typedef struct plr_op_desc {
+  uint32_t struct_size; /* set by plr_op_desc_init */
+  uint32_t op;          /* PLR_LAYER_* */
+  const char *in, *in2, *in3; /* operands in order: in; q, k, v; gate, up; a, b */
+  const char *out;            /* name of the result */
+  const char *name;           /* of the parameters */
+  uint32_t cols, bias, write; /* linear, layernorm (bias), moe (cols) */
+  uint32_t heads, kv_heads, head_dim, window;
+  uint32_t count;                            /* of positions */
+  uint32_t experts, top_k, act, renormalise; /* of moe; act: PLR_LAYER_SILU, GELU, GELU_TANH or RELU2 */
+  uint32_t scaling, original;                /* of rope; scaling: PLR_SCALING_* */
+  uint32_t reserved[2];
+  double std, down_std, eps, theta, balance;
+  double scale; /* attention: 0 is 1/sqrt(head_dim); scale: the factor */
+  double factor, low_freq, high_freq, beta_fast, beta_slow, attention_factor; /* of scaling */
+} plr_op_desc;
+
+/* Fills *desc with zeros. struct_size: sizeof(plr_op_desc) as compiled. Since 0.1. */
+PLR_API void plr_op_desc_init(plr_op_desc *desc, uint32_t struct_size);
+
+/* text: a manifest of format 2 without "embed", "blocks" and "head" (len bytes, copied). Errors: MALFORMED, LIMIT,
+ * UNSUPPORTED, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_builder_create(plr_context *ctx, const char *text, size_t len, plr_builder **out,
+                                      plr_error *err);
+PLR_API void plr_builder_destroy(plr_builder *builder);
+
+/* Begins a list and ends the one before. part: PLR_PART_*; repeat: how many such blocks follow one another (1 for embed
+ * and head). Errors are named as in the manifest ("manifest.blocks[0].ops[3].cols"): MALFORMED, INVALID_ARGUMENT
+ * (order), INVALID_STATE, NO_MEMORY. A list that is refused spoils the builder. Since 0.1. */
+PLR_API plr_status plr_builder_begin(plr_builder *builder, uint32_t part, uint32_t repeat, plr_error *err);
+
+/* Appends an operation; one that is refused changes nothing. Errors: MALFORMED (a number out of bounds, a value that is
+ * not there, columns that do not fit), INVALID_ARGUMENT, INVALID_STATE, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_builder_op(plr_builder *builder, const plr_op_desc *desc, plr_error *err);
+
+/* Checks the whole and gives the model. Afterwards the builder can only be destroyed. Errors: as plr_model_from_json,
+ * INVALID_STATE. Since 0.1. */
+PLR_API plr_status plr_builder_build(plr_builder *builder, plr_model **out, plr_error *err);
 
 /* ---- corpus ----------------------------------------------------------------------------------- */
 

@@ -30,11 +30,22 @@ typedef struct plr_shard_options {
                                       end_block 0 is the model's end */
   uint32_t slots;                  /* micro-batches in flight, >= 1; default 1 */
   uint32_t inference_only;         /* 1: no gradients and optimizer state; default 0 */
-  uint32_t reserved;
+  uint32_t recompute;              /* 1: of a micro-batch in flight only what crosses from block to block is kept, and
+                                      backward computes the rest again: less memory, about a third more work, the same
+                                      bits; default 0 */
   const char *device; /* "cpu" (default); "cuda" or "cuda:1": a device of the CUDA plugin; "cuda:PATH" or
                          "cuda:1:PATH": of the plugin in that file */
   plr_weights *weights; /* where the initial weights are read from, at step 0; NULL (default): made from the seed */
+  uint32_t weight_format; /* PLR_WEIGHTS_*: how weights are held; other than F32 with inference_only. Default: F32 */
+  uint32_t reserved2;     /* 0 */
 } plr_shard_options;
+
+/* Formats of weights for serving (lib/kernels/EXACT.md section 9). Products with 8- and 4-bit weights round their
+ * inputs to 8 bits in groups of 32; every format has the same bits on every machine. */
+#define PLR_WEIGHTS_F32 0u
+#define PLR_WEIGHTS_BF16 1u
+#define PLR_WEIGHTS_Q8 2u /* 8.5 bits a weight */
+#define PLR_WEIGHTS_Q4 3u /* 4.5 bits a weight */
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_shard_options) as compiled. Since 0.1. */
 PLR_API void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size);
@@ -51,7 +62,8 @@ PLR_API plr_status plr_shard_create(plr_context *ctx, const plr_model *model, co
 PLR_API void plr_shard_destroy(plr_shard *shard);
 
 /* Training forward of one micro-batch into `slot`.
- * tokens: micro_batch x (seq_len+1) ids, copied. in: N x w F32 contiguous, NULL for the first shard. out: N x w,
+ * tokens: micro_batch x (seq_len+1) ids, copied; ~id (below zero) is the same token, but not counted as the label of
+ * the row before it: its loss and gradient are 0. in: N x w F32 contiguous, NULL for the first shard. out: N x w,
  * written; NULL for the last shard, which computes the loss instead: *loss_sum is the sum over N rows of the
  * cross-entropy in nats (loss_sum may be NULL elsewhere).
  * Errors: SHAPE, INVALID_ARGUMENT (slot, token out of range), INVALID_STATE (slot holds a forward whose backward is
@@ -95,8 +107,8 @@ PLR_API uint64_t plr_shard_steps(const plr_shard *shard);
 PLR_API plr_status plr_shard_infer(plr_shard *shard, const int32_t *tokens, uint32_t rows, uint32_t seq,
                                    const plr_tensor *in, plr_tensor *out);
 
-/* Cross-entropy of logits (rows x V) against labels, summed in nats by the rule of the training loss; logits are
- * overwritten. For evaluation on the last shard. Since 0.1. */
+/* Cross-entropy of logits (rows x V) against labels, summed in nats by the rule of the training loss; a label below
+ * zero is not counted; logits are overwritten. For evaluation on the last shard. Since 0.1. */
 PLR_API plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const int32_t *labels, double *loss_sum);
 
 /* Draws one token from V logits with Philox(seed, position): temperature 0 is the largest (lowest index on a tie).
@@ -146,17 +158,17 @@ PLR_API plr_status plr_shard_export(plr_shard *shard, uint32_t dtype, plr_sink *
 
 /* ---- snapshots ---------------------------------------------------------------------------------- */
 
-/* Writes a snapshot (lib/shard/SNAPSHOT.md): a safetensors file with the weights under their global names, the optimizer
- * state, the step, and a hash of everything. The sink is committed on success and aborted on failure. Errors:
+/* Writes a snapshot (lib/shard/SNAPSHOT.md): a safetensors file with the weights under their global names, the
+ * optimizer state, the step, and a hash of everything. The sink is committed on success and aborted on failure. Errors:
  * INVALID_STATE (gradients are pending, a slot is busy, or the shard is for inference only), NO_MEMORY, the sink's.
  * Since 0.1. */
 PLR_API plr_status plr_shard_save(plr_shard *shard, plr_sink *sink, plr_error *err);
 
 /* Restores the shard's blocks from a snapshot of the same model that holds them all, whatever else it holds, and drops
  * gradients and micro-batches in flight; the shard is unchanged on failure. Reads the ranges of these blocks only; an
- * inference-only shard reads the weights only. What follows has the same bits as if nothing had been stopped. Holds both
- * states for a moment. The source is not closed. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH (another
- * model or other blocks), LIMIT, NO_MEMORY, the source's. Since 0.1. */
+ * inference-only shard reads the weights only. What follows has the same bits as if nothing had been stopped. Holds
+ * both states for a moment. The source is not closed. Errors: MALFORMED, VERSION, TRUNCATED, CHECKSUM, MISMATCH
+ * (another model or other blocks), LIMIT, NO_MEMORY, the source's. Since 0.1. */
 PLR_API plr_status plr_shard_load(plr_shard *shard, const plr_source *source, plr_error *err);
 
 /* plr_shard_load from `count` snapshots that were saved by shards of any other split of the same model at the same

@@ -21,8 +21,7 @@ static plr_status cpu_copy(plr_device *device, void *dst, const void *src, size_
 
 static int32_t cpu_supports(const plr_device *device, plr_op_id op) {
   (void)device;
-  return (op >= PLR_OP_FILL && op <= PLR_OP_GAUSSIAN) ||
-         (op >= PLR_OP_ATTENTION_CACHE && op <= PLR_OP_PACKED_EMBED);
+  return plr__cpu_supports(op);
 }
 
 static size_t cpu_workspace(plr_device *device, plr_op_id op, const void *args) {

@@ -2,10 +2,16 @@
  *
  * A header of one alignment unit before every block holds its size, so that the host's free gets
  * the size back and plr__realloc knows what to copy. */
+#if defined(__linux__)
+#define _DEFAULT_SOURCE /* madvise */
+#endif
 #include "base/base_int.h"
 
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 typedef struct block_header {
   size_t total; /* bytes of header and block */
@@ -13,8 +19,21 @@ typedef struct block_header {
 
 _Static_assert(sizeof(block_header) <= PLR_ALIGN, "the header fits before an aligned block");
 
+/* Large blocks begin on a huge page and ask for such pages: weights are walked across rows, and with small pages every
+ * row costs a walk of the page table. */
+#define HUGE_PAGE   ((size_t)2 << 20)
+#define LARGE_BLOCK (2 * HUGE_PAGE)
+
 static void *default_alloc(void *user, size_t size, size_t align) {
   (void)user;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  if (size >= LARGE_BLOCK) {
+    void *block = NULL;
+    if (posix_memalign(&block, HUGE_PAGE, size) != 0) return NULL;
+    (void)madvise(block, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a hint: refused is fine */
+    return block;
+  }
+#endif
   size_t rounded = (size + align - 1) & ~(align - 1); /* C11 aligned_alloc wants a multiple */
   return rounded < size ? NULL : aligned_alloc(align, rounded);
 }

@@ -45,11 +45,19 @@ plr_status plr__chunk_fail(plr_error *err, plr_status st, const plr__frame *f, u
 static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, plr_error *err) {
   const plr_frame_info *info = &r->frame->info;
   const plr_status bad = PLR_ERR_MALFORMED;
+  if (c->flags == PLR_CHUNK_MODEL && plr__codec_parametric(&info->codec)) {
+    if (r->index == 0 && c->first_row == 0 && c->rows == 0) return PLR_OK;
+    return fail(err, bad, r, "scales of channels stand only before the first rows");
+  }
   if (c->first_row != r->next_row) return fail(err, bad, r, "its rows are out of order");
   if (c->rows == 0 || c->rows > info->rows - r->next_row)
     return fail(err, bad, r, "it has no rows, or more than are left");
   uint64_t values = (uint64_t)c->rows * info->cols;
   if (c->rows > 1 && values > PLR_CHUNK_VALUES) return fail(err, bad, r, "it is too large");
+  if (plr__codec_parametric(&info->codec)) {
+    if (c->flags & 0xffffu) return fail(err, bad, r, "unknown flags are set");
+    return PLR_OK;
+  }
   if (c->flags & ~PLR_CHUNK_ZSTD) return fail(err, bad, r, "unknown flags are set");
   uint64_t packed = plr__packed_len(&info->codec, values);
   if (!(c->flags & PLR_CHUNK_ZSTD))

@@ -1,33 +1,9 @@
-/* Codecs: their names, which combinations exist, and values to payload and back. */
+/* Codecs: which combinations exist, and values to payload and back. */
 #include "exchange/exchange_int.h"
 
 #include "tensor/tensor.h"
 
 #include <string.h>
-
-static const struct {
-  const char *name;
-  plr_codec codec;
-} names[] = {
-    {"raw", {.dtype = PLR_DTYPE_F32}},
-    {"bf16", {.dtype = PLR_DTYPE_BF16}},
-    {"int8", {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .bits = 8, .group = 32}},
-    {"int4", {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .bits = 4, .group = 32}},
-};
-
-plr_status plr_codec_from_name(const char *name, plr_codec *out) {
-  if (!name || !out) return PLR_ERR_INVALID_ARGUMENT;
-  for (size_t i = 0; i < PLR_COUNT_OF(names); i++) {
-    size_t len = strlen(names[i].name);
-    if (strncmp(name, names[i].name, len) != 0) continue;
-    int zstd = strcmp(name + len, "+zstd") == 0;
-    if (!zstd && name[len] != '\0') continue;
-    *out = names[i].codec;
-    out->entropy = zstd ? PLR_ENTROPY_ZSTD : PLR_ENTROPY_PACK;
-    return PLR_OK;
-  }
-  return PLR_ERR_NOT_FOUND;
-}
 
 static plr_status check_raw(const plr_codec *c, const char *where, plr_error *err) {
   if (c->dtype != PLR_DTYPE_F32 && c->dtype != PLR_DTYPE_BF16)
@@ -49,11 +25,25 @@ static plr_status check_block(const plr_codec *c, const char *where, plr_error *
   return PLR_OK;
 }
 
+static plr_status check_parametric(const plr_codec *c, const char *where, plr_error *err) {
+  if (c->dtype != PLR_DTYPE_F32)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "dtype %u of a parametric codec", c->dtype);
+  if (c->quant < PLR_QUANT_UNIFORM || c->quant > PLR_QUANT_TRELLIS)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "quantiser %u with a parametric coder",
+                     c->quant);
+  if (c->bits < 1 || c->bits > 12)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "%u bits; 1 to 12 exist", c->bits);
+  if (c->group != PLR_STEP_GLOBAL && c->group != PLR_STEP_TOKEN)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "step rule %u", c->group);
+  return PLR_OK;
+}
+
 plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *err) {
   if (c->predict != PLR_PREDICT_NONE)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "predictor %u", c->predict);
   if (c->transform != PLR_TRANSFORM_IDENTITY)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
+  if (plr__codec_parametric(c)) return check_parametric(c, where, err);
   if (c->entropy != PLR_ENTROPY_PACK && c->entropy != PLR_ENTROPY_ZSTD)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "entropy coder %u", c->entropy);
   if (c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);

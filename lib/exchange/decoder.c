@@ -1,5 +1,6 @@
 /* Frame to tensor. A chunk that is stored is read where it lies; one in zstd goes through two buffers. */
-#include "exchange/exchange_int.h"
+#include "exchange/parametric.h"
+#include "exchange/view.h"
 
 #include "base/guard.h"
 
@@ -11,6 +12,7 @@ struct plr_decoder {
   uint32_t max_rows, max_cols;
   uint8_t *a, *b; /* four bytes for each value of a chunk */
   void *zstd_memory, *zstd;
+  plr__parametric_decoder *parametric;
 };
 
 plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_cols,
@@ -33,7 +35,8 @@ plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_
   d->b = plr__alloc(ctx, values * 4);
   d->zstd_memory = plr__alloc(ctx, zstd);
   if (d->zstd_memory) d->zstd = plr__zstd_decoder_init(d->zstd_memory, zstd);
-  if (!d->a || !d->b || !d->zstd) {
+  plr_status st = plr__parametric_decoder_create(&d->parametric, ctx, max_rows, max_cols, values);
+  if (!d->a || !d->b || !d->zstd || st != PLR_OK) {
     plr_decoder_destroy(d);
     return plr__no_memory(err, "decoder");
   }
@@ -48,6 +51,7 @@ void plr_decoder_destroy(plr_decoder *d) {
   plr__free(ctx, d->a);
   plr__free(ctx, d->b);
   plr__free(ctx, d->zstd_memory);
+  plr__parametric_decoder_destroy(d->parametric, ctx);
   plr__free(ctx, d);
   plr__context_unref(ctx);
 }
@@ -67,35 +71,45 @@ static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__ch
   return PLR_OK;
 }
 
-static plr_status decode_chunk(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
-                               plr_tensor *x, const char **why) {
-  const size_t cols = (size_t)x->shape[1], n = chunk->rows * cols;
-  const int contiguous = x->strides[0] == x->shape[1] || chunk->rows == 1;
-  float *to = (float *)x->data + (int64_t)chunk->first_row * x->strides[0];
-  float *values = contiguous ? to : (float *)(void *)d->a;
+/* Values of n of a chunk, where `values` says; a may not be that of a zstd chunk's planes. */
+static plr_status chunk_values(plr_decoder *d, const plr_frame_info *info, const plr__chunk *chunk,
+                               size_t n, float *values, const char **why) {
   const uint8_t *payload;
-  PLR_TRY(open_payload(d, c, chunk, n, &payload, why));
-  PLR_TRY(plr__unpack(plr_context_isa(d->ctx), c, payload, n, values, why));
-  for (uint32_t r = 0; !contiguous && r < chunk->rows; r++, to += x->strides[0])
-    memcpy(to, values + r * cols, cols * sizeof *to);
+  if (plr__codec_parametric(&info->codec))
+    return plr__parametric_decode(d->parametric, info, chunk, values, why);
+  PLR_TRY(open_payload(d, &info->codec, chunk, n, &payload, why));
+  return plr__unpack(plr_context_isa(d->ctx), &info->codec, payload, n, values, why);
+}
+
+static plr_status decode_chunk(plr_decoder *d, const plr_frame_info *info, const plr__chunk *chunk,
+                               const plr__view *x, const char **why) {
+  if (chunk->rows == 0) return plr__parametric_read_model(d->parametric, info, chunk, why);
+  const size_t n = (size_t)chunk->rows * x->cols;
+  const int direct = plr__view_plain(x) && (x->row_stride == x->cols || chunk->rows == 1);
+  float *values = (float *)(void *)d->a;
+  if (direct) values = (float *)(void *)x->data + (int64_t)chunk->first_row * x->row_stride;
+  PLR_TRY(chunk_values(d, info, chunk, n, values, why));
+  for (uint32_t r = 0; !direct && r < chunk->rows; r++)
+    plr__view_store(x, chunk->first_row + r, values + (size_t)r * x->cols);
   return PLR_OK;
 }
 
-static plr_status decode_chunks(plr_decoder *d, const plr__frame *f, plr_tensor *x,
+static plr_status decode_chunks(plr_decoder *d, const plr__frame *f, const plr__view *x,
                                 plr_error *err) {
   plr__chunk_reader r = {f, 0, 0, 0};
+  if (plr__codec_parametric(&f->info.codec)) plr__parametric_begin(d->parametric, &f->info);
   for (uint32_t i = 0; i < f->info.chunks; i++) {
     plr__chunk chunk;
     PLR_TRY(plr__chunk_next(&r, &chunk, err));
     const char *why = "";
-    plr_status st = decode_chunk(d, &f->info.codec, &chunk, x, &why);
+    plr_status st = decode_chunk(d, &f->info, &chunk, x, &why);
     if (st != PLR_OK) return plr__chunk_fail(err, st, f, i, &chunk, why);
   }
   return plr__chunk_done(&r, err);
 }
 
 static plr_status check_target(const plr_decoder *d, const plr_frame_info *info,
-                               const plr_tensor *x, plr_error *err) {
+                               const plr_tensor *x, plr__view *view, plr_error *err) {
   if (info->role == PLR_ROLE_TOKENS || info->role == PLR_ROLE_CONTROL)
     return plr__fail_at(err, PLR_ERR_MALFORMED, "frame header", 14, "role %u holds no tensor",
                         info->role);
@@ -103,11 +117,10 @@ static plr_status check_target(const plr_decoder *d, const plr_frame_info *info,
     return plr__fail_at(err, PLR_ERR_LIMIT, "frame header", 16,
                         "%u x %u; this decoder was made for %u x %u", info->rows, info->cols,
                         d->max_rows, d->max_cols);
-  if (plr__check_matrix(x, d->max_rows, d->max_cols) != PLR_OK || x->shape[0] != info->rows ||
-      x->shape[1] != info->cols)
+  if (plr__view_open(view, x, d->max_rows, d->max_cols, 1) != PLR_OK || view->rows != info->rows ||
+      view->cols != info->cols)
     return plr__fail_at(err, PLR_ERR_SHAPE, "frame header", 16,
-                        "%u x %u is not the shape of the given fp32 matrix", info->rows,
-                        info->cols);
+                        "%u x %u is not the shape of the given matrix", info->rows, info->cols);
   return PLR_OK;
 }
 
@@ -115,11 +128,12 @@ plr_status plr_decoder_decode(plr_decoder *d, const void *frame, size_t len, plr
                               plr_frame_info *info, plr_error *err) {
   PLR_GUARD(d, err);
   plr__frame f;
+  plr__view view;
   if (!d || !x) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "decoder", "an argument is NULL");
   PLR_TRY(plr__frame_open(d->ctx, frame, len, &f, err));
-  PLR_TRY(check_target(d, &f.info, x, err));
+  PLR_TRY(check_target(d, &f.info, x, &view, err));
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = decode_chunks(d, &f, x, err);
+  plr_status st = decode_chunks(d, &f, &view, err);
   plr__fpenv_leave(saved);
   PLR_TRY(st);
   return plr__frame_info_write(info, &f.info, err);

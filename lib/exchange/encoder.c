@@ -1,26 +1,15 @@
 /* Tensor to frame. Each chunk: rows to one run of values, values to payload, payload through zstd if the
  * codec says so and it helps. */
-#include "exchange/exchange_int.h"
+#include "exchange/encoder_int.h"
 
-#include "base/guard.h"
+#include "kernels/kernels.h"
 
 #include <string.h>
-
-struct plr_encoder {
-  plr_context *ctx;
-  PLR_GUARDED
-  plr_codec codec;
-  uint32_t max_rows, max_cols;
-  size_t bound;
-  float *staging;    /* values of a chunk whose rows are not contiguous */
-  uint8_t *packed;   /* zstd: payload of a chunk */
-  uint8_t *shuffled; /* zstd: its byte planes */
-  void *zstd_memory, *zstd;
-};
 
 /* Partial groups and half bytes depend on how rows fall into chunks, hence up to 3 bytes a chunk more than
  * an even split would need. */
 static uint64_t frame_bound(const plr_codec *c, uint32_t rows, uint32_t cols) {
+  if (plr__codec_parametric(c)) return PLR_FRAME_HEADER + plr__parametric_bound(rows, cols);
   const uint64_t n = (uint64_t)rows * cols, chunks = plr__chunk_count(rows, cols);
   return PLR_FRAME_HEADER + chunks * (PLR_CHUNK_HEADER + 3) + plr__packed_len(c, n);
 }
@@ -44,6 +33,9 @@ static plr_status take_memory(plr_encoder *e) {
   const size_t values = most_chunk_values(e->max_rows, e->max_cols);
   e->staging = plr__alloc(e->ctx, values * sizeof *e->staging);
   if (!e->staging) return PLR_ERR_NO_MEMORY;
+  if (plr__codec_parametric(&e->codec))
+    return plr__parametric_encoder_create(&e->parametric, e->ctx, &e->codec, e->max_rows,
+                                          e->max_cols, values);
   if (e->codec.entropy != PLR_ENTROPY_ZSTD) return PLR_OK;
   const size_t packed = (size_t)plr__packed_len(&e->codec, values);
   const size_t zstd = plr__zstd_encoder_size(plr__zstd_window_log(SIZE_MAX / 2));
@@ -72,6 +64,7 @@ plr_status plr_encoder_create(plr_context *ctx, const plr_codec *codec, uint32_t
   e->ctx = plr__context_ref(ctx);
   e->codec = *codec;
   e->max_rows = max_rows, e->max_cols = max_cols;
+  e->correction = 1.0;
   e->bound = (size_t)frame_bound(codec, max_rows, max_cols);
   plr_status st = take_memory(e);
   if (st != PLR_OK) {
@@ -90,22 +83,13 @@ void plr_encoder_destroy(plr_encoder *e) {
   plr__free(ctx, e->packed);
   plr__free(ctx, e->shuffled);
   plr__free(ctx, e->zstd_memory);
+  plr__parametric_encoder_destroy(e->parametric, ctx);
   plr__free(ctx, e);
   plr__context_unref(ctx);
 }
 
 size_t plr_encoder_bound(const plr_encoder *e) {
   return e->bound;
-}
-
-/* Values of `rows` rows from `first` on, as one run. */
-static const float *gather(plr_encoder *e, const plr_tensor *x, uint32_t first, uint32_t rows) {
-  const float *from = (const float *)x->data + (int64_t)first * x->strides[0];
-  const size_t cols = (size_t)x->shape[1];
-  if (x->strides[0] == x->shape[1] || rows == 1) return from;
-  for (uint32_t r = 0; r < rows; r++, from += x->strides[0])
-    memcpy(e->staging + r * cols, from, cols * sizeof *from);
-  return e->staging;
 }
 
 /* The payload of a chunk through zstd, or as it is where that is not shorter. */
@@ -128,13 +112,13 @@ static plr_status compress(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *c
   return PLR_OK;
 }
 
-static plr_status encode_chunk(plr_encoder *e, const plr_tensor *x, uint32_t first, uint32_t rows,
+static plr_status encode_chunk(plr_encoder *e, const plr__view *x, uint32_t first, uint32_t rows,
                                uint8_t *at, uint32_t *len) {
-  const size_t n = (size_t)rows * (size_t)x->shape[1];
+  const size_t n = (size_t)rows * x->cols;
   const uint32_t isa = plr_context_isa(e->ctx);
   uint8_t *payload = at + PLR_CHUNK_HEADER;
   plr__chunk chunk = {payload, (uint32_t)plr__packed_len(&e->codec, n), first, rows, 0};
-  const float *values = gather(e, x, first, rows);
+  const float *values = plr__view_rows(x, first, rows, e->staging);
   if (e->codec.entropy == PLR_ENTROPY_ZSTD) {
     PLR_TRY(plr__pack(isa, &e->codec, values, n, e->packed));
     PLR_TRY(compress(e, n, payload, &chunk));
@@ -146,8 +130,9 @@ static plr_status encode_chunk(plr_encoder *e, const plr_tensor *x, uint32_t fir
   return PLR_OK;
 }
 
-static plr_status encode_chunks(plr_encoder *e, plr_frame_info *info, const plr_tensor *x,
+static plr_status encode_chunks(plr_encoder *e, plr_frame_info *info, const plr__view *x,
                                 uint8_t *out, uint32_t header_len) {
+  if (e->parametric) return plr__parametric_frame(e, info, x, out, header_len);
   const uint32_t step = plr__chunk_rows(info->cols);
   for (uint32_t first = 0; first < info->rows; first += step) {
     uint32_t len, rows = PLR_MIN(step, info->rows - first);
@@ -156,16 +141,6 @@ static plr_status encode_chunks(plr_encoder *e, plr_frame_info *info, const plr_
     info->chunks++;
   }
   return PLR_OK;
-}
-
-/* Shape and strides of a matrix that fits max_rows x max_cols. */
-plr_status plr__check_matrix(const plr_tensor *x, uint32_t max_rows, uint32_t max_cols) {
-  if (!x || plr_tensor_check(x, NULL) != PLR_OK) return PLR_ERR_SHAPE;
-  if (x->dtype != PLR_DTYPE_F32 || x->ndim != 2) return PLR_ERR_SHAPE;
-  if (x->shape[0] < 1 || x->shape[0] > max_rows || x->shape[1] < 1 || x->shape[1] > max_cols)
-    return PLR_ERR_SHAPE;
-  if (x->shape[1] > 1 && x->strides[1] != 1) return PLR_ERR_SHAPE;
-  return x->shape[0] == 1 || x->strides[0] >= x->shape[1] ? PLR_OK : PLR_ERR_SHAPE;
 }
 
 static int is_tensor_role(uint32_t role) {
@@ -177,11 +152,12 @@ plr_status plr_encoder_encode(plr_encoder *e, const plr_frame_info *given, const
                               void *out, size_t cap, size_t *len) {
   PLR_GUARD(e, NULL);
   plr_frame_info info;
+  plr__view view;
   if (!e || !given || !out || !len) return PLR_ERR_INVALID_ARGUMENT;
   PLR_TRY(plr__frame_info_read(&info, given));
   if (!is_tensor_role(info.role)) return PLR_ERR_INVALID_ARGUMENT;
-  PLR_TRY(plr__check_matrix(x, e->max_rows, e->max_cols));
-  info.rows = (uint32_t)x->shape[0], info.cols = (uint32_t)x->shape[1];
+  PLR_TRY(plr__view_open(&view, x, e->max_rows, e->max_cols, 0));
+  info.rows = view.rows, info.cols = view.cols;
   info.codec = e->codec;
   info.generation = info.vocab = info.chunks = info.payload_len = 0;
   if (cap < frame_bound(&e->codec, info.rows, info.cols)) {
@@ -190,10 +166,41 @@ plr_status plr_encoder_encode(plr_encoder *e, const plr_frame_info *given, const
   }
   const uint32_t header_len = plr__frame_header_len(&info);
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = encode_chunks(e, &info, x, out, header_len);
+  plr_status st = encode_chunks(e, &info, &view, out, header_len);
   plr__fpenv_leave(saved);
   PLR_TRY(st);
   plr__frame_write_header(out, &info);
   *len = header_len + info.payload_len;
+  e->stats.frames++;
+  e->stats.values += (uint64_t)info.rows * info.cols;
+  e->stats.bytes += *len;
   return PLR_OK;
+}
+
+plr_status plr_encoder_set_budget(plr_encoder *e, uint64_t bytes) {
+  PLR_GUARD(e, NULL);
+  if (!e) return PLR_ERR_INVALID_ARGUMENT;
+  if (!e->parametric && bytes) return PLR_ERR_UNSUPPORTED;
+  e->budget = bytes;
+  return PLR_OK;
+}
+
+/* 10^(-db/10) */
+static double power_ratio(double db) {
+  return db > 0 ? plr__exp(-0.23025850929940457 * db) : 0;
+}
+
+plr_status plr_encoder_set_snr(plr_encoder *e, double target_db, double floor_db) {
+  PLR_GUARD(e, NULL);
+  if (!e || !(target_db >= 0 && target_db <= 200) || !(floor_db >= 0 && floor_db <= 200))
+    return PLR_ERR_INVALID_ARGUMENT;
+  if (!e->parametric && (target_db > 0 || floor_db > 0)) return PLR_ERR_UNSUPPORTED;
+  e->target = power_ratio(target_db);
+  e->floor = power_ratio(floor_db);
+  return PLR_OK;
+}
+
+plr_status plr_encoder_get_stats(const plr_encoder *e, plr_encoder_stats *out) {
+  if (!e || !out) return PLR_ERR_INVALID_ARGUMENT;
+  return plr__record_write(out, &e->stats, (uint32_t)sizeof e->stats, (uint32_t)sizeof e->stats);
 }

@@ -15,6 +15,7 @@
 #define PLR_CHUNK_HEADER 20u
 #define PLR_CHUNK_VALUES 65536u
 #define PLR_CHUNK_ZSTD   1u
+#define PLR_CHUNK_MODEL  2u /* scales of the channels, no rows */
 
 /* Ids of the dtype field that no public codec has. */
 #define PLR_DTYPE_TOKENS  PLR_DTYPE_I32
@@ -42,8 +43,11 @@ plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size
 void plr__shuffle(const uint8_t *values, size_t n, uint32_t size, uint8_t *planes);
 void plr__unshuffle(const uint8_t *planes, size_t n, uint32_t size, uint8_t *values);
 
-/* x is an fp32 matrix of at most max_rows x max_cols whose rows are contiguous. Errors: SHAPE. */
-plr_status plr__check_matrix(const plr_tensor *x, uint32_t max_rows, uint32_t max_cols);
+/* 1 for the codecs of parametric.h, whose chunks have a length of their own. */
+static inline int plr__codec_parametric(const plr_codec *c) {
+  return c->entropy == PLR_ENTROPY_PARAMETRIC;
+}
+
 
 /* ---- kernels ----------------------------------------------------------------------------------- */
 

@@ -29,8 +29,7 @@ plr_status plr__frame_info_read(plr_frame_info *out, const plr_frame_info *in) {
 }
 
 plr_status plr__frame_info_write(plr_frame_info *out, const plr_frame_info *in, plr_error *err) {
-  plr_status st =
-      out ? plr__record_write(out, in, (uint32_t)sizeof *in, INFO_FIRST_SIZE) : PLR_OK;
+  plr_status st = out ? plr__record_write(out, in, (uint32_t)sizeof *in, INFO_FIRST_SIZE) : PLR_OK;
   if (st == PLR_OK) return st;
   return plr__fail(err, st, "frame info", "struct_size is %u; set it before the call",
                    (unsigned)out->struct_size);
@@ -206,7 +205,8 @@ static plr_status check_shape(const uint8_t *p, const plr_frame_info *info, plr_
       plr__frame_raw_len(info) != plr__load_le32(p + 48))
     return plr__fail_at(err, bad, where_header, 48, "raw length %u of %u x %u values",
                         plr__load_le32(p + 48), info->rows, info->cols);
-  if (info->chunks == 0 || info->chunks > info->rows)
+  /* one chunk may hold scales instead of rows */
+  if (info->chunks == 0 || info->chunks - plr__codec_parametric(&info->codec) > info->rows)
     return plr__fail_at(err, bad, where_header, 56, "%u chunks of %u rows", info->chunks,
                         info->rows);
   if (info->generation)

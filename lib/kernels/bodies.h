@@ -14,6 +14,7 @@
 #include "kernels/body_gaussian.h"
 #include "kernels/body_moe.h"
 #include "kernels/body_norm.h"
+#include "kernels/body_optim.h"
 #include "kernels/body_rows.h"
 
 #endif

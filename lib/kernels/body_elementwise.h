@@ -1,4 +1,4 @@
-/* Sums, products, look-ups, rotation, AdamW and storage formats: each element on its own. */
+/* Sums, products, look-ups, rotation and storage formats: each element on its own. */
 #ifndef PLR_KERNELS_BODY_ELEMENTWISE_H
 #define PLR_KERNELS_BODY_ELEMENTWISE_H
 
@@ -96,27 +96,6 @@ static void rope_range(const void *args, int64_t first, int64_t last) {
         store_lanes(high + i, v16_fma(x, s, v16_mul(y, c)), n);
       }
     }
-  }
-}
-
-static void adamw_range(const void *args, int64_t first, int64_t last) {
-  const plr_adamw_args *a = (const plr_adamw_args *)args;
-  v16 b1 = v16_set1(a->beta1), rest1 = v16_set1(1.0f - a->beta1);
-  v16 b2 = v16_set1(a->beta2), rest2 = v16_set1(1.0f - a->beta2);
-  v16 scale1 = v16_set1(1.0f / a->correction1), scale2 = v16_set1(1.0f / a->correction2);
-  v16 eps = v16_set1(a->eps), decay = v16_set1(a->weight_decay), lr = v16_set1(a->lr);
-  v16 grad_scale = v16_set1(a->grad_scale);
-  for (int64_t i = first; i < last; i += 16) {
-    int n = PLR_TAIL(i, last);
-    v16 w = load_lanes(a->w + i, n);
-    v16 g = v16_mul(load_lanes(a->g + i, n), grad_scale);
-    v16 m = v16_fma(b1, load_lanes(a->m + i, n), v16_mul(rest1, g));
-    v16 v = v16_fma(b2, load_lanes(a->v + i, n), v16_mul(v16_mul(rest2, g), g));
-    v16 step = v16_add(v16_sqrt(v16_mul(v, scale2)), eps);
-    step = v16_fma(decay, w, v16_div(v16_mul(m, scale1), step));
-    store_lanes(a->w + i, v16_fnma(lr, step, w), n);
-    store_lanes(a->m + i, m, n);
-    store_lanes(a->v + i, v, n);
   }
 }
 

@@ -5,13 +5,18 @@
 #include "kernels/body_norm.h"
 #include "kernels/body_rows.h"
 
-/* The top_k largest of x in falling order; of equals the first come first. */
-static void route_choose(const float *x, int64_t experts, int64_t top_k, int32_t *ids) {
+/* The top_k largest of x in falling order, and their indices; of equals the first come first. */
+static void route_choose(const float *x, int64_t experts, int64_t top_k, float *top, int32_t *ids) {
   int64_t n = 0;
   for (int64_t e = 0; e < experts; e++) {
-    if (n == top_k && !(x[e] > x[ids[n - 1]])) continue;
+    float v = x[e];
+    if (n == top_k && !(v > top[n - 1])) continue;
     int64_t at = n < top_k ? n++ : n - 1;
-    for (; at > 0 && x[e] > x[ids[at - 1]]; at--) ids[at] = ids[at - 1];
+    for (; at > 0 && v > top[at - 1]; at--) {
+      top[at] = top[at - 1];
+      ids[at] = ids[at - 1];
+    }
+    top[at] = v;
     ids[at] = (int32_t)e;
   }
 }
@@ -23,13 +28,16 @@ static void route_range(const void *args, int64_t first, int64_t last) {
     const float *x = a->logits + r * a->experts;
     int32_t *ids = a->ids + r * a->top_k;
     float *gates = a->gates + r * a->top_k, chosen = 0.0f;
-    route_choose(x, a->experts, a->top_k, ids);
+    route_choose(x, a->experts, a->top_k, gates, ids);
     float max = row_max(x, 0, a->experts);
     float inv = 1.0f / row_exp_sum((float *)x, 0, a->experts, max, 0); /* 0: x stays as it is */
-    for (int64_t c = 0; c < a->top_k; c++) {
-      gates[c] = plr__expf(x[ids[c]] - max) * inv;
-      chosen += gates[c];
+    v16 top = v16_set1(max), norm = v16_set1(inv);
+    for (int64_t c = 0; c < a->top_k; c += 16) {
+      int n = PLR_TAIL(c, a->top_k);
+      v16 e = v16_exp(v16_sub(load_lanes(gates + c, n), top));
+      store_lanes(gates + c, v16_mul(e, norm), n);
     }
+    for (int64_t c = 0; c < a->top_k; c++) chosen += gates[c];
     for (int64_t c = 0; c < a->top_k && a->renormalise; c++) gates[c] = gates[c] / chosen;
   }
 }

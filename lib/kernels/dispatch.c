@@ -13,6 +13,17 @@ static plr_status cpu_run(plr_context *ctx, plr_op_id op, const void *a) {
   }
 }
 
+int plr__cpu_supports(plr_op_id op) {
+  switch (op) {
+#define PLR_OP_CASE(name, id, args) case PLR_OP_##id:
+    PLR_OP_TABLE(PLR_OP_CASE)
+#undef PLR_OP_CASE
+    return 1;
+  default:
+    return 0;
+  }
+}
+
 static plr_status reference_run(plr_op_id op, const void *a) {
   switch (op) {
 #define PLR_OP_CASE(name, id, args)                                                                \
@@ -55,6 +66,8 @@ size_t plr__cpu_workspace(plr_context *ctx, plr_op_id op, const void *args) {
     return plr__cpu_packed_workspace(ctx, args);
   case PLR_OP_ATTENTION_CACHE:
     return plr__cpu_attention_cache_workspace(ctx, args);
+  case PLR_OP_MUON:
+    return plr__cpu_muon_workspace(ctx, args);
   default:
     return 0;
   }

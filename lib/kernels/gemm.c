@@ -18,10 +18,11 @@
  * each panel is packed and used while it is in the first-level cache. */
 #define FEW_ROWS 64
 
-/* k and columns per call of the thin kernel: these of B stay in the second-level cache, these columns of 8 rows of
- * C in the first-level one. */
-#define THIN_K   256
-#define THIN_COL 512
+/* k and columns per call of the thin kernel. The columns of C are kept together in the lane's scratch, 8 rows of them
+ * in the first-level cache, for in place rows may fall on the same cache sets. */
+#define THIN_K       256
+#define THIN_COL     512
+#define THIN_COL_ONE 4096 /* of a single row: memory is read fastest along it */
 
 /* Fewer multiply-adds than this are not worth a task of their own. */
 #define WORK_PER_TASK 200000
@@ -29,7 +30,7 @@
 /* So many tasks a thread at most, and what one task a thread would cost in per cent when a thread loses its processor
  * now and then: weighed against what a finer cut packs twice. */
 #define TASKS_PER_THREAD 4
-#define UNEVEN_PERCENT   10
+#define UNEVEN_PERCENT   20
 
 /* Rows of A this many elements apart, or a multiple of it, fall on so few cache sets that a tile of them does not
  * stay in the first-level cache: they are copied together. */
@@ -45,6 +46,7 @@ typedef struct plan {
   int64_t block_k, block_n;
   size_t b_bytes, lane_bytes; /* of `work`: the block of B, and that with the packed A */
   int thin, copy_a;
+  int64_t thin_cols;
 } plan;
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -68,15 +70,15 @@ static int64_t part_begin(int64_t total, int64_t unit, int64_t parts, int64_t in
 
 /* ---- plan ------------------------------------------------------------------------------------- */
 
-/* Cycles per step of k of the largest part, about: what the grid is chosen by. */
+/* Cycles per step of k of the largest part, about: what the grid is chosen by. A panel of B that is packed, and a row
+ * tile of A that comes from further away than the caches of the core, cost extra once a block. */
 static int64_t part_cost(const plan *p, int64_t row_parts, int64_t col_parts) {
   const plr_matmul_args *a = p->args;
   const int64_t mr = p->kernels->mr, nr = p->kernels->nr;
-  const int64_t rows = ceil_div(ceil_div(a->m, mr), row_parts);
+  const int64_t rows = ceil_div(ceil_div(a->m, mr), row_parts) * mr;
   const int64_t panels = ceil_div(ceil_div(a->n, nr), col_parts);
-  const int64_t packs_of_a = a->layout == PLR_MATMUL_TN ? ceil_div(panels * nr, BLOCK_N) : 0;
-  const int64_t pack_of_b = panels * (a->layout == PLR_MATMUL_NT ? nr : nr / 4);
-  return rows * panels * mr + pack_of_b + rows * mr * packs_of_a;
+  const int64_t fetch_a = a->layout == PLR_MATMUL_TN ? rows : rows / 2;
+  return rows * panels + panels * nr + fetch_a * ceil_div(panels * nr, BLOCK_N);
 }
 
 /* How long the whole takes: the rounds of the threads, and what is lost when they are not even. */
@@ -130,7 +132,9 @@ static void make_plan(plan *p, plr_context *ctx, const plr_matmul_args *a) {
   p->thin = few_rows && a->layout != PLR_MATMUL_NT;
   choose_grid(p, (int64_t)plr_context_threads(ctx));
   if (p->thin) {
-    p->lane_bytes = (size_t)round_up(a->m * PLR_MIN(a->k, THIN_K), 16) * sizeof(float);
+    p->thin_cols = a->m == 1 ? THIN_COL_ONE : THIN_COL;
+    p->b_bytes = (size_t)(a->m * p->thin_cols) * sizeof(float); /* here of C */
+    p->lane_bytes = p->b_bytes + (size_t)round_up(a->m * PLR_MIN(a->k, THIN_K), 16) * sizeof(float);
     return;
   }
   const int64_t cols = ceil_div(ceil_div(a->n, nr), p->col_parts) * nr;
@@ -158,7 +162,7 @@ size_t plr__cpu_matmul_workspace(plr_context *ctx, const plr_matmul_args *a) {
 size_t plr__cpu_matmul_workspace_limit(plr_context *ctx) {
   const int64_t nr = choose_kernels(ctx)->nr;
   const int64_t packed = BLOCK_K * (BLOCK_N + nr) + PACK_M * BLOCK_K + 16;
-  const int64_t each = PLR_MAX(packed, FEW_ROWS * THIN_K);
+  const int64_t each = PLR_MAX(packed, FEW_ROWS * (THIN_K + THIN_COL));
   return (size_t)each * sizeof(float) * plr_context_threads(ctx);
 }
 
@@ -245,26 +249,35 @@ static void pack_thin(const plr_matmul_args *args, int64_t row, int64_t rows, in
     for (int64_t r = 0; r < rows; r++) to[q * rows + r] = from[r * row_stride + q * k_stride];
 }
 
-/* Few rows: B comes from memory once, in place, as wide as it is stored. */
-static void run_thin(const plan *p, const part *t) {
+/* Columns [j, j + cols) of the part, in t->b: B comes from memory once, in place. */
+static void thin_block(const plan *p, const part *t, int64_t j, int64_t cols) {
   const plr_matmul_args *args = p->args;
   const int64_t groups = ceil_div(t->rows, PLR_GEMM_THIN);
-  if (!args->accumulate) clear(args, t);
   for (int64_t k = 0; k < args->k; k += THIN_K) {
     const int64_t depth = PLR_MIN(THIN_K, args->k - k);
+    const float *b = args->b + k * args->ldb + t->col + j;
     for (int64_t g = 0; g < groups; g++) {
       const int64_t row = t->rows * g / groups, rows = t->rows * (g + 1) / groups - row;
-      pack_thin(args, row, rows, k, depth, t->a + row * depth);
+      pack_thin(args, row, rows, k, depth, t->a);
+      p->kernels->thin(rows, cols, depth, t->a, b, args->ldb, t->b + row * p->thin_cols,
+                       p->thin_cols);
     }
-    for (int64_t j = 0; j < t->cols; j += THIN_COL) {
-      const float *b = args->b + k * args->ldb + t->col + j;
-      const int64_t cols = PLR_MIN(THIN_COL, t->cols - j);
-      for (int64_t g = 0; g < groups; g++) {
-        const int64_t row = t->rows * g / groups, rows = t->rows * (g + 1) / groups - row;
-        p->kernels->thin(rows, cols, depth, t->a + row * depth, b, args->ldb,
-                         args->c + row * args->ldc + t->col + j, args->ldc);
-      }
-    }
+  }
+}
+
+static void run_thin(const plan *p, const part *t) {
+  const plr_matmul_args *args = p->args;
+  for (int64_t j = 0; j < t->cols; j += p->thin_cols) {
+    const int64_t cols = PLR_MIN(p->thin_cols, t->cols - j);
+    float *c = args->c + t->col + j;
+    const size_t bytes = (size_t)cols * sizeof(float);
+    for (int64_t r = 0; r < t->rows; r++)
+      if (args->accumulate)
+        memcpy(t->b + r * p->thin_cols, c + r * args->ldc, bytes);
+      else
+        memset(t->b + r * p->thin_cols, 0, bytes);
+    thin_block(p, t, j, cols);
+    for (int64_t r = 0; r < t->rows; r++) memcpy(c + r * args->ldc, t->b + r * p->thin_cols, bytes);
   }
 }
 

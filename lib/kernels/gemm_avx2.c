@@ -113,6 +113,8 @@ static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, 
   for (int64_t p = 0; p < depth; p++) {
     const float *from = a + p * lda;
     float *tile = to;
+    for (int64_t r = 0; r < rows; r += 16)
+      _mm_prefetch((const char *)(from + 12 * lda + r), _MM_HINT_T0);
     for (int64_t left = rows, height; left > 0; left -= height) {
       height = plr__gemm_tile_rows(left, MR);
       const __m256i mask = lane_mask(height);
@@ -123,21 +125,26 @@ static void pack_rows(const float *a, int64_t lda, int64_t depth, int64_t rows, 
   }
 }
 
+/* A few panels at a time: the same row of many would fall on the same cache sets. Rows of B are far apart, so what the
+ * next ones need is asked for early. */
 static void pack(const float *b, int64_t ldb, int64_t depth, int64_t cols, float *panels) {
-  for (int64_t p = 0; p < depth; p++) {
-    const float *row = b + p * ldb;
-    float *to = panels + p * NR;
-    int64_t left = cols;
-    for (; left >= NR; left -= NR) {
-      _mm256_store_ps(to, _mm256_loadu_ps(row));
-      _mm256_store_ps(to + 8, _mm256_loadu_ps(row + 8));
-      row += NR;
-      to += depth * NR;
+  for (int64_t j = 0; j < cols; j += 4 * NR) {
+    const int64_t width = PLR_MIN(4 * NR, cols - j);
+    for (int64_t p = 0; p < depth; p++) {
+      const float *row = b + p * ldb + j;
+      float *to = panels + j * depth + p * NR;
+      int64_t left = width;
+      for (; left >= NR; left -= NR) {
+        _mm_prefetch((const char *)(row + 12 * ldb), _MM_HINT_T0);
+        _mm256_store_ps(to, _mm256_loadu_ps(row));
+        _mm256_store_ps(to + 8, _mm256_loadu_ps(row + 8));
+        row += NR;
+        to += depth * NR;
+      }
+      if (left <= 0) continue;
+      _mm256_store_ps(to, load(row, left));
+      _mm256_store_ps(to + 8, left > 8 ? load(row + 8, left - 8) : _mm256_setzero_ps());
     }
-    if (left <= 0) continue;
-    _mm256_store_ps(to, _mm256_maskload_ps(row, lane_mask(left)));
-    _mm256_store_ps(to + 8, left > 8 ? _mm256_maskload_ps(row + 8, lane_mask(left - 8))
-                                     : _mm256_setzero_ps());
   }
 }
 

@@ -7,6 +7,7 @@
 
 #define MR     14
 #define NR     32
+#define AHEAD  4 /* rows of B that few rows of A fetch ahead */
 #define INLINE static inline __attribute__((always_inline))
 
 /* The first n of 16 lanes (n <= 0: none). */
@@ -71,11 +72,17 @@ static void edge(const plr__gemm_strip *s, const float *b, float *c, int64_t col
 #undef CASE
 }
 
+/* The assembly of a tile is one string, longer than the 4095 characters every compiler must take; gcc and clang do. */
+#pragma GCC diagnostic ignored "-Woverlength-strings"
+
 typedef void tile_fn(const plr__tile512 *t);
 
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverlength-strings" /* of the assembly */
 EACH_HEIGHT(PLR_TILE_FUNCTION)
 EACH_HEIGHT(PLR_TILE_PACK_FUNCTION)
+#pragma GCC diagnostic pop
 #define TILE_ENTRY(n) tile_##n,
 #define PACK_ENTRY(n) tile_pack_##n,
 static tile_fn *const tiles[MR] = {EACH_HEIGHT(TILE_ENTRY)};
@@ -168,6 +175,8 @@ INLINE __m512 four_rows(const float *from, int64_t ld) {
 /* 16 rows of 16 at `from` become 16 columns of a panel: a whole cache line of each row at a time, for rows whose
  * stride is a multiple of 4 KiB share the same few cache sets, and a line would not survive until asked for again. */
 INLINE void transpose_16x16(const float *from, int64_t ld, float *to) {
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) _mm_prefetch((const char *)(from + i * ld + 48), _MM_HINT_T0);
 #pragma GCC unroll 4
   for (int i = 0; i < 16; i += 4) {
     const __m512 r0 = four_rows(from + i, ld), r1 = four_rows(from + ld + i, ld);
@@ -210,6 +219,10 @@ INLINE void thin_columns(const int rows, const int steps, __mmask16 mask_left, _
   __m512 bv[4][2];
 #pragma GCC unroll 4
   for (int p = 0; p < steps; p++) {
+    if (rows > 1) { /* for one row they are too far: the processor finds long rows by itself */
+      _mm_prefetch((const char *)(b + (p + AHEAD) * ldb), _MM_HINT_T0);
+      _mm_prefetch((const char *)(b + (p + AHEAD) * ldb + 16), _MM_HINT_T0);
+    }
     bv[p][0] = _mm512_maskz_loadu_ps(mask_left, b + p * ldb);
     bv[p][1] = _mm512_maskz_loadu_ps(mask_right, b + p * ldb + 16);
   }

@@ -10,6 +10,8 @@
  * Errors: UNSUPPORTED (unknown id), INVALID_ARGUMENT (sizes), LIMIT. Never allocates. */
 plr_status plr__cpu_run(plr_context *ctx, plr_op_id op, const void *args);
 
+/* 1 when plr__cpu_run knows the operation. */
+int plr__cpu_supports(plr_op_id op);
 /* Scratch bytes `work` must have for these args (0 for most operations). */
 size_t plr__cpu_workspace(plr_context *ctx, plr_op_id op, const void *args);
 

@@ -46,7 +46,11 @@
   X(attention_cache, ATTENTION_CACHE, plr_attention_cache_args)                                    \
   X(weight_pack, WEIGHT_PACK, plr_packed_args)                                                     \
   X(packed_matmul, PACKED_MATMUL, plr_packed_args)                                                 \
-  X(packed_embed, PACKED_EMBED, plr_packed_args)
+  X(packed_embed, PACKED_EMBED, plr_packed_args)                                                   \
+  X(nadam, NADAM, plr_optimizer_args)                                                              \
+  X(sgdm, SGDM, plr_optimizer_args)                                                                \
+  X(adamw_row, ADAMW_ROW, plr_optimizer_args)                                                      \
+  X(muon, MUON, plr_optimizer_args)
 
 /* plr__cpu_fill(ctx, args) ... and the naive plr__ref_fill(args) ... */
 #define PLR_OP_PROTOTYPES(name, op, args)                                                          \
@@ -61,6 +65,7 @@ size_t plr__cpu_attention_workspace(plr_context *ctx, const plr_attention_args *
 size_t plr__cpu_attention_bwd_workspace(plr_context *ctx, const plr_attention_args *a);
 size_t plr__cpu_route_bwd_workspace(plr_context *ctx, const plr_route_args *a);
 size_t plr__cpu_expert_matmul_workspace(plr_context *ctx, const plr_expert_matmul_args *a);
+size_t plr__cpu_muon_workspace(plr_context *ctx, const plr_optimizer_args *a);
 
 /* At least what any product needs, whatever its sizes: for those that are not known when memory is planned. */
 size_t plr__cpu_matmul_workspace_limit(plr_context *ctx);

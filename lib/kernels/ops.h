@@ -314,7 +314,9 @@ typedef struct plr_adamw_args {
  *   SGDM      w m     m = beta1 m + g; w -= lr * (m + decay w)
  *   ADAMW_ROW w m v   v has one entry a row (along = 0) or a column (along = 1) of w: mean of g^2 over the other side
  *   MUON      w m     m = beta1 m + g; w -= lr * (s * orth(g + beta1 m) + decay w), five Newton-Schulz steps
- *                     (Jordan et al. 2024) with exact products, s = max(1, rows / cols)^(1/2); work */
+ *                     (Jordan et al. 2024) with exact products, s = max(1, rows / cols)^(1/2); eps is added to the
+ *                     norm it divides by; work
+ * g may not be one of the others. */
 typedef struct plr_optimizer_args {
   float *w, *m, *v;
   const float *g;

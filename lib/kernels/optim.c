@@ -1,4 +1,5 @@
-/* What a step does to parameters: norm of the gradient, AdamW, and the normal numbers they start from. */
+/* What a step does to parameters: norm of the gradient, the optimizers but Muon, and the normal numbers they start
+ * from. */
 #include "kernels/vec_kernels.h"
 
 #include <math.h>
@@ -21,6 +22,31 @@ plr_status plr__cpu_sumsq(plr_context *ctx, const plr_sumsq_args *a) {
 plr_status plr__cpu_adamw(plr_context *ctx, const plr_adamw_args *a) {
   if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
   plr__partition(ctx, a->n, 16, 4, plr__vec(ctx)->adamw, a);
+  return PLR_OK;
+}
+
+plr_status plr__optimizer_sizes(const plr_optimizer_args *a) {
+  if (a->rows < 0 || a->cols < 0 || a->along > 1) return PLR_ERR_INVALID_ARGUMENT;
+  return a->cols > 0 && a->rows > ((int64_t)1 << 58) / a->cols ? PLR_ERR_LIMIT : PLR_OK;
+}
+
+plr_status plr__cpu_nadam(plr_context *ctx, const plr_optimizer_args *a) {
+  PLR_TRY(plr__optimizer_sizes(a));
+  plr__partition(ctx, a->rows * a->cols, 16, 4, plr__vec(ctx)->nadam, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_sgdm(plr_context *ctx, const plr_optimizer_args *a) {
+  PLR_TRY(plr__optimizer_sizes(a));
+  plr__partition(ctx, a->rows * a->cols, 16, 3, plr__vec(ctx)->sgdm, a);
+  return PLR_OK;
+}
+
+plr_status plr__cpu_adamw_row(plr_context *ctx, const plr_optimizer_args *a) {
+  PLR_TRY(plr__optimizer_sizes(a));
+  if (a->rows == 0 || a->cols == 0) return PLR_OK;
+  if (a->along) plr__partition(ctx, a->cols, 16, a->rows, plr__vec(ctx)->adamw_columns, a);
+  plr__partition(ctx, a->rows, 1, 4 * a->cols, plr__vec(ctx)->adamw_row, a);
   return PLR_OK;
 }
 

@@ -99,39 +99,6 @@ plr_status plr__ref_xent(const plr_xent_args *a) {
   return PLR_OK;
 }
 
-plr_status plr__ref_sumsq(const plr_sumsq_args *a) {
-  int64_t length = (a->n + 1023) / 1024 * 16;
-  double sum = 0.0;
-  for (int64_t start = 0; start < a->n; start += length) {
-    double lane[16] = {0};
-    for (int64_t i = start; i < start + length && i < a->n; i++) {
-      double x = (double)a->x[i];
-      lane[(i - start) % 16] = fma(x, x, lane[(i - start) % 16]);
-    }
-    for (int half = 8; half > 0; half /= 2)
-      for (int i = 0; i < half; i++) lane[i] += lane[i + half];
-    sum += lane[0];
-  }
-  a->out[0] = isfinite(sum) ? sum : INFINITY;
-  a->out[1] = isfinite(sum) ? 1.0 : 0.0;
-  return PLR_OK;
-}
-
-plr_status plr__ref_adamw(const plr_adamw_args *a) {
-  float scale1 = 1.0f / a->correction1, scale2 = 1.0f / a->correction2;
-  for (int64_t i = 0; i < a->n; i++) {
-    float g = a->g[i] * a->grad_scale;
-    float m = fmaf(a->beta1, a->m[i], (1.0f - a->beta1) * g);
-    float v = fmaf(a->beta2, a->v[i], (1.0f - a->beta2) * g * g);
-    float step = m * scale1 / (sqrtf(v * scale2) + a->eps);
-    step = fmaf(a->weight_decay, a->w[i], step);
-    a->w[i] = fmaf(-a->lr, step, a->w[i]);
-    a->m[i] = m;
-    a->v[i] = v;
-  }
-  return PLR_OK;
-}
-
 plr_status plr__ref_gaussian(const plr_gaussian_args *a) {
   for (int64_t r = 0; r < a->rows; r++)
     for (int64_t i = 0; i < a->cols; i++) {

@@ -15,6 +15,13 @@ typedef struct plr_bf16_args {
   const uint16_t *from_bf16;
 } plr_bf16_args;
 
+/* A pass of Muon: what each reads of it is said at its function. */
+typedef struct plr_muon_job {
+  const plr_optimizer_args *o;
+  float *x, *y;
+  float by, with;
+} plr_muon_job;
+
 /* One fp64 partial sum per segment of x. */
 #define PLR_SUMSQ_SEGMENTS 64
 typedef struct plr_sumsq_segments {
@@ -40,7 +47,9 @@ typedef struct plr_vec_kernels {
   plr_range_fn rmsnorm, rmsnorm_dx, rmsnorm_dgain;
   plr_range_fn layernorm, layernorm_dx, layernorm_dgain, layernorm_dbias;
   plr_range_fn swiglu, swiglu_bwd, act, act_bwd;
-  plr_range_fn rope, xent, sumsq, adamw, gaussian;
+  plr_range_fn rope, xent, sumsq, gaussian;
+  plr_range_fn adamw, nadam, sgdm, adamw_columns, adamw_row;
+  plr_range_fn muon_momentum, muon_blend, muon_update;
   plr_range_fn route, route_bwd, dispatch_bwd, combine, combine_bwd;
   plr_range_fn to_bf16, from_bf16;
   /* Keys and values of (b, kv_head) laid out in the slot, then queries [q0, q1) of one head. */
@@ -63,8 +72,11 @@ typedef struct plr_vec_kernels {
     .layernorm_dx = layernorm_dx_range, .layernorm_dgain = layernorm_dgain_range,                  \
     .layernorm_dbias = layernorm_dbias_range, .swiglu = swiglu_range,                              \
     .swiglu_bwd = swiglu_bwd_range, .act = act_range, .act_bwd = act_bwd_range,                    \
-    .rope = rope_range, .xent = xent_range, .sumsq = sumsq_range, .adamw = adamw_range,            \
-    .gaussian = gaussian_range, .route = route_range, .route_bwd = route_bwd_range,                \
+    .rope = rope_range, .xent = xent_range, .sumsq = sumsq_range, .gaussian = gaussian_range,      \
+    .adamw = adamw_range, .nadam = nadam_range, .sgdm = sgdm_range,                                \
+    .adamw_columns = adamw_columns_range, .adamw_row = adamw_row_range,                            \
+    .muon_momentum = muon_momentum_range, .muon_blend = muon_blend_range,                          \
+    .muon_update = muon_update_range, .route = route_range, .route_bwd = route_bwd_range,          \
     .dispatch_bwd = dispatch_bwd_range, .combine = combine_range,                                  \
     .combine_bwd = combine_bwd_range, .to_bf16 = to_bf16_range, .from_bf16 = from_bf16_range,      \
     .attention_pack = attention_pack, .attention = attention, .attention_bwd = attention_bwd,      \
@@ -83,6 +95,8 @@ const plr_vec_kernels *plr__vec(const plr_context *ctx);
  * worth: `cost` is the rough number of elements an item touches. */
 void plr__partition(plr_context *ctx, int64_t n, int64_t align, int64_t cost, plr_range_fn fn,
                     const void *args);
+
+plr_status plr__optimizer_sizes(const plr_optimizer_args *a);
 
 /* Floats of one slot of attention scratch. */
 int64_t plr__attention_slot(const plr_attention_args *a);

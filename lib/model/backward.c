@@ -1,11 +1,6 @@
-/* The backward list, derived from the forward list: nodes in reverse, one rule per operation.
- *
- * Each value has at most one gradient value. The first rule that reaches it writes it, later ones accumulate, in
- * the order of the reversed list: that order is part of the numeric profile. Three gradients share memory with
- * something else, because nobody needs the other any more:
- *   - both inputs of a residual addition share the gradient of the sum (the branch is consumed at once);
- *   - the gradients of gate and up replace gate and up;
- *   - the gradient of the logits replaces the logits (XENT, in the forward list). */
+/* The backward list, derived from the forward list: nodes in reverse, one rule per operation (gradients.c says how
+ * gradients meet). Two gradients take the memory of values that nobody reads any more: those of gate and up replace
+ * gate and up, that of the logits replaces the logits (XENT, in the forward list). */
 #include "model/model_int.h"
 
 /* The i-th operand of forward node n as a value. */
@@ -13,42 +8,34 @@ static uint32_t value_arg(const plr_node *n, int i) {
   return n->arg[i].index;
 }
 
+static plr_ref value(uint32_t v) {
+  return plr__ref_value(v);
+}
+
 /* A forward value that a rule reads: cheap ones are computed again, once, before that rule. */
 static void need(plr_graph *g, uint32_t v) {
   if (g->failed != PLR_OK || !g->values[v].cheap || g->values[v].redone) return;
-  g->values[v].redone = 1;
   plr_node source = g->forward[g->values[v].producer];
-  uint32_t inputs = source.op == PLR_OP_SWIGLU ? 2 : 1;
-  for (uint32_t i = 0; i < inputs; i++) need(g, source.arg[i].index);
+  uint32_t results = plr__op_results(source.op);
+  for (uint32_t i = 0; i < plr__op_args(source.op); i++) {
+    if (source.arg[i].kind != PLR_REF_VALUE) continue;
+    if (results >> i & 1)
+      g->values[source.arg[i].index].redone = 1;
+    else
+      need(g, source.arg[i].index);
+  }
   plr_node *n = plr__graph_push(g, 1, (plr_op_id)source.op);
   *n = source;
 }
 
-/* The gradient of v for a rule that writes all of it: *exists says whether it must accumulate. */
-static uint32_t grad(plr_graph *g, uint32_t v, uint32_t *exists) {
-  if (g->failed != PLR_OK) return 0;
-  *exists = g->values[v].grad != PLR_NO_VALUE;
-  if (!*exists) {
-    uint32_t d = plr__graph_value(g, g->values[v].cols);
-    if (g->failed == PLR_OK) g->values[v].grad = d;
-    return d;
-  }
-  return g->values[v].grad;
-}
-
-/* The gradient of v for a rule that cannot accumulate. */
-static uint32_t fresh_grad(plr_graph *g, uint32_t v) {
-  uint32_t exists = 0;
-  uint32_t d = grad(g, v, &exists);
-  if (exists) plr__graph_fail(g, PLR_ERR_INTERNAL);
-  return d;
-}
-
-/* The gradient of v for a rule that needs it whole: a value nobody consumed has none, which is a broken list. */
-static uint32_t incoming(plr_graph *g, uint32_t v) {
-  if (g->failed != PLR_OK) return 0;
-  if (g->values[v].grad == PLR_NO_VALUE) plr__graph_fail(g, PLR_ERR_INTERNAL);
-  return g->values[v].grad;
+/* A node with the numbers of forward node f. */
+static plr_node *push_like(plr_graph *g, plr_op_id op, const plr_node *f) {
+  plr_node *n = plr__graph_push(g, 1, op);
+  uint32_t block = n->block;
+  *n = *f;
+  n->op = op, n->block = block;
+  for (int i = 0; i < PLR_NODE_ARGS; i++) n->arg[i] = plr__ref(PLR_REF_NONE, 0);
+  return n;
 }
 
 /* A node that writes the gradient of a parameter; `product`: one that can start its own chains. */
@@ -60,152 +47,285 @@ static plr_ref weight_grad(plr_graph *g, plr_ref weight, plr_node *n, int produc
   return plr__ref(PLR_REF_GRAD, weight.index);
 }
 
+/* Memory for the gradient of v that a rule writes whole, and what makes it v's. */
+static uint32_t part_of(plr_graph *g, uint32_t v) {
+  return plr__graph_like(g, v);
+}
+
 /* c = a w: dw continues a^T dc; da = dc w^T. */
 static void matmul_rule(plr_graph *g, const plr_node *f) {
-  uint32_t a = value_arg(f, 0), dc = incoming(g, value_arg(f, 2));
+  uint32_t a = value_arg(f, 0), dc = plr__grad_incoming(g, value_arg(f, 2));
   if (f->arg[1].kind == PLR_REF_WEIGHT) {
     if (f->layout != PLR_MATMUL_NN) plr__graph_fail(g, PLR_ERR_INTERNAL);
     need(g, a);
     plr_node *n = plr__graph_push(g, 1, PLR_OP_MATMUL);
     n->layout = PLR_MATMUL_TN, n->accumulate = 1;
-    n->arg[0] = plr__ref_value(a);
-    n->arg[1] = plr__ref_value(dc);
+    n->arg[0] = value(a);
+    n->arg[1] = value(dc);
     n->arg[2] = weight_grad(g, f->arg[1], n, 1);
   }
   uint32_t exists = 0;
-  uint32_t da = grad(g, a, &exists);
-  if (da == dc) plr__graph_fail(g, PLR_ERR_INTERNAL); /* x + x W: the product cannot be in place */
+  uint32_t da = plr__grad_into(g, a, &exists);
   plr_node *n = plr__graph_push(g, 1, PLR_OP_MATMUL);
   n->layout = f->layout == PLR_MATMUL_NN ? PLR_MATMUL_NT : PLR_MATMUL_NN;
   n->accumulate = exists;
-  n->arg[0] = plr__ref_value(dc);
+  n->arg[0] = value(dc);
   n->arg[1] = f->arg[1];
-  n->arg[2] = plr__ref_value(da);
+  n->arg[2] = value(da);
+}
+
+/* The same for each expert's rows. */
+static void expert_matmul_rule(plr_graph *g, const plr_node *f) {
+  uint32_t a = value_arg(f, 0), dc = plr__grad_incoming(g, value_arg(f, 2));
+  need(g, a);
+  need(g, value_arg(f, 3));
+  plr_node *n = push_like(g, PLR_OP_EXPERT_MATMUL, f);
+  n->layout = PLR_MATMUL_TN, n->accumulate = 1;
+  n->arg[0] = value(a);
+  n->arg[1] = value(dc);
+  n->arg[2] = weight_grad(g, f->arg[1], n, 1);
+  n->arg[3] = f->arg[3];
+  uint32_t exists = 0;
+  uint32_t da = plr__grad_into(g, a, &exists);
+  n = push_like(g, PLR_OP_EXPERT_MATMUL, f);
+  n->layout = PLR_MATMUL_NT, n->accumulate = exists;
+  n->arg[0] = value(dc);
+  n->arg[1] = f->arg[1];
+  n->arg[2] = value(da);
+  n->arg[3] = f->arg[3];
+}
+
+static void bias_rule(plr_graph *g, const plr_node *f) {
+  uint32_t dy = plr__grad_incoming(g, value_arg(f, 2));
+  plr_node *n = plr__graph_push(g, 1, PLR_OP_BIAS_BWD);
+  n->arg[0] = weight_grad(g, f->arg[1], n, 0);
+  n->arg[1] = value(dy);
+  plr__grad_pass(g, value_arg(f, 0), dy);
 }
 
 static void rmsnorm_rule(plr_graph *g, const plr_node *f) {
-  uint32_t x = value_arg(f, 0), dy = incoming(g, value_arg(f, 2)), exists = 0;
+  uint32_t x = value_arg(f, 0), dy = plr__grad_incoming(g, value_arg(f, 2)), exists = 0;
   need(g, x);
-  uint32_t dx = grad(g, x, &exists);
-  plr_node *n = plr__graph_push(g, 1, PLR_OP_RMSNORM_BWD);
+  need(g, value_arg(f, 3));
+  uint32_t dx = plr__grad_into(g, x, &exists);
+  plr_node *n = push_like(g, PLR_OP_RMSNORM_BWD, f);
   n->accumulate = exists;
   n->arg[0] = f->arg[0];
   n->arg[1] = f->arg[1];
-  n->arg[2] = plr__ref_value(dy);
+  n->arg[2] = value(dy);
   n->arg[3] = f->arg[3];
-  n->arg[4] = plr__ref_value(dx);
+  n->arg[4] = value(dx);
   n->arg[5] = weight_grad(g, f->arg[1], n, 0);
 }
 
+static void layernorm_rule(plr_graph *g, const plr_node *f) {
+  uint32_t x = value_arg(f, 0), dy = plr__grad_incoming(g, value_arg(f, 3)), exists = 0;
+  need(g, x);
+  need(g, value_arg(f, 4));
+  uint32_t dx = plr__grad_into(g, x, &exists);
+  plr_node *n = push_like(g, PLR_OP_LAYERNORM_BWD, f);
+  n->accumulate = exists;
+  n->arg[0] = f->arg[0];
+  n->arg[1] = f->arg[1];
+  n->arg[2] = value(dy);
+  n->arg[3] = f->arg[4];
+  n->arg[4] = f->arg[5];
+  n->arg[5] = value(dx);
+  n->arg[6] = weight_grad(g, f->arg[1], n, 0);
+  n->arg[7] = weight_grad(g, f->arg[2], n, 0);
+}
+
+/* Rotates the gradient back, in place when nobody else needs it. */
 static void rope_rule(plr_graph *g, const plr_node *f) {
-  uint32_t dx = incoming(g, value_arg(f, 0));
-  plr_node *n = plr__graph_push(g, 1, PLR_OP_ROPE);
-  *n = *f;
+  uint32_t dy = plr__grad_incoming(g, value_arg(f, 3));
+  uint32_t dx = plr__grad_sole(g, value_arg(f, 3)) ? dy : part_of(g, value_arg(f, 0));
+  plr_node *n = push_like(g, PLR_OP_ROPE, f);
   n->sign = -f->sign;
-  n->arg[0] = plr__ref_value(dx);
+  n->arg[0] = value(dy);
+  n->arg[1] = f->arg[1];
+  n->arg[2] = f->arg[2];
+  n->arg[3] = value(dx);
+  plr__grad_pass(g, value_arg(f, 0), dx);
 }
 
 static void attention_rule(plr_graph *g, const plr_node *f) {
-  uint32_t dout = incoming(g, value_arg(f, 3)), d[3];
+  uint32_t dout = plr__grad_incoming(g, value_arg(f, 3)), d[3];
   for (int i = 0; i < 3; i++) {
     need(g, value_arg(f, i));
-    d[i] = fresh_grad(g, value_arg(f, i));
+    d[i] = part_of(g, value_arg(f, i));
   }
-  plr_node *n = plr__graph_push(g, 1, PLR_OP_ATTENTION_BWD);
+  need(g, value_arg(f, 3));
+  plr_node *n = push_like(g, PLR_OP_ATTENTION_BWD, f);
   for (int i = 0; i < 6; i++) n->arg[i] = f->arg[i];
-  n->arg[6] = plr__ref_value(dout);
-  for (int i = 0; i < 3; i++) n->arg[7 + i] = plr__ref_value(d[i]);
+  n->arg[6] = value(dout);
+  for (int i = 0; i < 3; i++) n->arg[7 + i] = value(d[i]);
+  for (int i = 0; i < 3; i++) plr__grad_pass(g, value_arg(f, i), d[i]);
+}
+
+/* Nobody reads v but node f, so that its memory is free for its gradient. */
+static int replaceable(const plr_graph *g, uint32_t v) {
+  const plr_value *x = &g->values[v];
+  return x->uses == 1 && !x->cheap && x->producer != PLR_NO_NODE &&
+         !plr__op_keeps_result(g->forward[x->producer].op);
 }
 
 static void swiglu_rule(plr_graph *g, const plr_node *f) {
-  uint32_t dh = incoming(g, value_arg(f, 2));
+  uint32_t dh = plr__grad_incoming(g, value_arg(f, 2)), d[2];
   if (g->failed != PLR_OK) return;
   for (int i = 0; i < 2; i++) {
-    plr_value *v = &g->values[value_arg(f, i)];
-    /* named by its producer and by this node, nobody else */
-    if (v->grad != PLR_NO_VALUE || v->cheap || v->producer == PLR_NO_NODE || v->uses != 2)
-      plr__graph_fail(g, PLR_ERR_INTERNAL);
-    v->grad = value_arg(f, i);
+    need(g, value_arg(f, i));
+    d[i] = replaceable(g, value_arg(f, i)) ? value_arg(f, i) : part_of(g, value_arg(f, i));
   }
   plr_node *n = plr__graph_push(g, 1, PLR_OP_SWIGLU_BWD);
   n->arg[0] = f->arg[0];
   n->arg[1] = f->arg[1];
-  n->arg[2] = plr__ref_value(dh);
-  n->arg[3] = f->arg[0];
-  n->arg[4] = f->arg[1];
+  n->arg[2] = value(dh);
+  for (int i = 0; i < 2; i++) n->arg[3 + i] = value(d[i]);
+  for (int i = 0; i < 2; i++) plr__grad_pass(g, value_arg(f, i), d[i]);
 }
 
-/* y = x + branch, y in the place of branch. plr__graph_residual made sure that the node before wrote the branch, so
- * its rule comes next and is done with the shared gradient before anything accumulates into it for x. */
+static void act_rule(plr_graph *g, const plr_node *f) {
+  uint32_t y = value_arg(f, 1), dy = plr__grad_incoming(g, y);
+  need(g, value_arg(f, 0));
+  uint32_t dx = plr__grad_sole(g, y) ? dy : part_of(g, y);
+  plr_node *n = push_like(g, PLR_OP_ACT_BWD, f);
+  n->arg[0] = f->arg[0];
+  n->arg[1] = value(dy);
+  n->arg[2] = value(dx);
+  plr__grad_pass(g, value_arg(f, 0), dx);
+}
+
 static void add_rule(plr_graph *g, const plr_node *f) {
-  uint32_t x = value_arg(f, 0), dy = incoming(g, value_arg(f, 2));
-  if (g->failed != PLR_OK) return;
-  uint32_t dx = g->values[x].grad;
-  if (dx == PLR_NO_VALUE) {
-    g->values[x].grad = dy;
-    return;
+  uint32_t dy = plr__grad_incoming(g, value_arg(f, 2));
+  plr__grad_pass(g, value_arg(f, 0), dy);
+  plr__grad_pass(g, value_arg(f, 1), dy);
+}
+
+static void mul_rule(plr_graph *g, const plr_node *f) {
+  uint32_t dy = plr__grad_incoming(g, value_arg(f, 2));
+  for (int i = 0; i < 2; i++) {
+    need(g, value_arg(f, 1 - i));
+    uint32_t d = part_of(g, value_arg(f, i));
+    plr_node *n = plr__graph_push(g, 1, PLR_OP_MUL);
+    n->arg[0] = value(dy);
+    n->arg[1] = f->arg[1 - i];
+    n->arg[2] = value(d);
+    plr__grad_pass(g, value_arg(f, i), d);
   }
-  plr_node *n = plr__graph_push(g, 1, PLR_OP_ADD);
-  n->arg[0] = plr__ref_value(dx);
-  n->arg[1] = plr__ref_value(dy);
-  n->arg[2] = plr__ref_value(dx);
+}
+
+static void scale_rule(plr_graph *g, const plr_node *f) {
+  uint32_t y = value_arg(f, 1), dy = plr__grad_incoming(g, y);
+  uint32_t dx = plr__grad_sole(g, y) ? dy : part_of(g, y);
+  plr_node *n = push_like(g, PLR_OP_SCALE, f);
+  n->arg[0] = value(dy);
+  n->arg[1] = value(dx);
+  plr__grad_pass(g, value_arg(f, 0), dx);
+}
+
+/* The rows of a constant have no gradient; those of a trained table get theirs. */
+static void row_add_rule(plr_graph *g, const plr_node *f) {
+  uint32_t dy = plr__grad_incoming(g, value_arg(f, 3));
+  if (f->arg[1].kind == PLR_REF_WEIGHT) {
+    plr_node *n = plr__graph_push(g, 1, PLR_OP_EMBED_BWD);
+    n->arg[0] = weight_grad(g, f->arg[1], n, 0);
+    n->arg[1] = f->arg[2];
+    n->arg[2] = value(dy);
+  }
+  plr__grad_pass(g, value_arg(f, 0), dy);
+}
+
+static void route_rule(plr_graph *g, const plr_node *f) {
+  uint32_t dgates = plr__grad_incoming(g, value_arg(f, 5));
+  need(g, value_arg(f, 5));
+  uint32_t d = part_of(g, value_arg(f, 0));
+  plr_node *n = push_like(g, PLR_OP_ROUTE_BWD, f);
+  for (int i = 0; i < 6; i++) n->arg[i] = f->arg[i];
+  n->arg[6] = value(dgates);
+  n->arg[7] = value(d);
+  plr__grad_pass(g, value_arg(f, 0), d);
+}
+
+static void dispatch_rule(plr_graph *g, const plr_node *f) {
+  uint32_t dy = plr__grad_incoming(g, value_arg(f, 3));
+  uint32_t d = part_of(g, value_arg(f, 0));
+  need(g, value_arg(f, 1));
+  plr_node *n = push_like(g, PLR_OP_DISPATCH_BWD, f);
+  n->arg[0] = value(dy);
+  n->arg[1] = f->arg[1];
+  n->arg[2] = f->arg[2];
+  n->arg[3] = value(d);
+  plr__grad_pass(g, value_arg(f, 0), d);
+}
+
+static void combine_rule(plr_graph *g, const plr_node *f) {
+  uint32_t dy = plr__grad_incoming(g, value_arg(f, 3)), d[2];
+  for (int i = 0; i < 3; i++) need(g, value_arg(f, i));
+  for (int i = 0; i < 2; i++) d[i] = part_of(g, value_arg(f, i));
+  plr_node *n = push_like(g, PLR_OP_COMBINE_BWD, f);
+  for (int i = 0; i < 3; i++) n->arg[i] = f->arg[i];
+  n->arg[3] = value(dy);
+  for (int i = 0; i < 2; i++) n->arg[4 + i] = value(d[i]);
+  for (int i = 0; i < 2; i++) plr__grad_pass(g, value_arg(f, i), d[i]);
 }
 
 static void embed_rule(plr_graph *g, const plr_node *f) {
-  uint32_t dy = incoming(g, value_arg(f, 2));
+  uint32_t dy = plr__grad_incoming(g, value_arg(f, 2));
   plr_node *n = plr__graph_push(g, 1, PLR_OP_EMBED_BWD);
   n->arg[0] = weight_grad(g, f->arg[0], n, 0);
   n->arg[1] = f->arg[1];
-  n->arg[2] = plr__ref_value(dy);
+  n->arg[2] = value(dy);
 }
 
-static void rule(plr_graph *g, const plr_node *f) {
-  switch (f->op) {
-  case PLR_OP_MATMUL:
-    matmul_rule(g, f);
-    return;
-  case PLR_OP_RMSNORM:
-    rmsnorm_rule(g, f);
-    return;
-  case PLR_OP_ROPE:
-    rope_rule(g, f);
-    return;
-  case PLR_OP_ATTENTION:
-    attention_rule(g, f);
-    return;
-  case PLR_OP_SWIGLU:
-    swiglu_rule(g, f);
-    return;
-  case PLR_OP_ADD:
-    add_rule(g, f);
-    return;
-  case PLR_OP_EMBED:
-    embed_rule(g, f);
-    return;
-  case PLR_OP_ROW_ADD: /* adds a constant */
-  case PLR_OP_XENT:    /* left the gradient already */
-    return;
-  default:
+typedef struct rule_row {
+  uint32_t op;
+  uint32_t result; /* the operand whose gradient the rule starts from */
+  void (*rule)(plr_graph *g, const plr_node *f);
+} rule_row;
+
+static const rule_row rules[] = {
+    {PLR_OP_MATMUL, 2, matmul_rule},
+    {PLR_OP_EXPERT_MATMUL, 2, expert_matmul_rule},
+    {PLR_OP_BIAS, 2, bias_rule},
+    {PLR_OP_RMSNORM, 2, rmsnorm_rule},
+    {PLR_OP_LAYERNORM, 3, layernorm_rule},
+    {PLR_OP_ROPE, 3, rope_rule},
+    {PLR_OP_ATTENTION, 3, attention_rule},
+    {PLR_OP_SWIGLU, 2, swiglu_rule},
+    {PLR_OP_ACT, 1, act_rule},
+    {PLR_OP_ADD, 2, add_rule},
+    {PLR_OP_MUL, 2, mul_rule},
+    {PLR_OP_SCALE, 1, scale_rule},
+    {PLR_OP_ROW_ADD, 3, row_add_rule},
+    {PLR_OP_ROUTE, 5, route_rule},
+    {PLR_OP_DISPATCH, 3, dispatch_rule},
+    {PLR_OP_COMBINE, 3, combine_rule},
+    {PLR_OP_EMBED, 2, embed_rule},
+};
+
+static void derive(plr_graph *g, const plr_node *f) {
+  if (f->op == PLR_OP_XENT) return; /* left the gradient already */
+  size_t i = 0;
+  while (i < PLR_COUNT_OF(rules) && rules[i].op != f->op) i++;
+  if (i == PLR_COUNT_OF(rules)) {
     plr__graph_fail(g, PLR_ERR_INTERNAL);
+    return;
   }
-}
-
-static void count_uses(plr_graph *g) {
-  for (uint32_t i = 0; i < g->forward_count; i++)
-    for (uint32_t j = 0; j < plr__op_args(g->forward[i].op); j++)
-      if (g->forward[i].arg[j].kind == PLR_REF_VALUE) g->values[g->forward[i].arg[j].index].uses++;
+  rules[i].rule(g, f);
+  plr__grad_release(g, value_arg(f, (int)rules[i].result));
 }
 
 void plr__graph_derive_backward(plr_graph *g) {
-  count_uses(g);
-  uint32_t d = g->output; /* logits: XENT leaves their gradient in them */
-  if (g->loss == PLR_NO_VALUE) d = plr__graph_value(g, g->values[g->output].cols);
   if (g->failed != PLR_OK) return;
-  g->grad_output = g->values[g->output].grad = d;
+  uint32_t d = g->output; /* logits: XENT leaves their gradient in them */
+  if (g->loss == PLR_NO_VALUE) d = plr__graph_like(g, g->output);
+  if (g->failed != PLR_OK) return;
+  g->grad_output = d;
+  plr__grad_pass(g, g->output, d);
   for (uint32_t i = g->forward_count; i-- > 0 && g->failed == PLR_OK;) {
     plr_node f = g->forward[i];
     g->block = f.block;
-    rule(g, &f);
+    derive(g, &f);
   }
   if (g->failed == PLR_OK && g->input != PLR_NO_VALUE) g->grad_input = g->values[g->input].grad;
 }

@@ -66,14 +66,55 @@ static void put_train_more(plr_buffer *b, const plr_manifest *m) {
   if (m->clip_scope == PLR_CLIP_GLOBAL) plr__buffer_le32(b, EXTRA_CLIP_GLOBAL);
 }
 
+/* All numbers of an operation in the order of the struct; those it does not have are 0. */
+static void put_op(plr_buffer *b, const plr_op *op) {
+  const plr_op_desc *d = &op->d;
+  const uint32_t wholes[] = {d->cols,     d->bias,        d->write,   d->heads,   d->kv_heads,
+                             d->head_dim, d->window,      d->count,   d->experts, d->top_k,
+                             d->act,      d->renormalise, d->scaling, d->original};
+  const double reals[] = {d->std,       d->down_std,  d->eps,       d->theta,
+                          d->balance,   d->scale,     d->factor,    d->low_freq,
+                          d->high_freq, d->beta_fast, d->beta_slow, d->attention_factor};
+  uint32_t name_len = (uint32_t)strlen(op->name);
+  plr__buffer_le32(b, d->op);
+  for (int i = 0; i < 3; i++) plr__buffer_le32(b, op->in[i]);
+  plr__buffer_le32(b, name_len);
+  plr__buffer_put(b, op->name, name_len);
+  for (size_t i = 0; i < PLR_COUNT_OF(wholes); i++) plr__buffer_le32(b, wholes[i]);
+  for (size_t i = 0; i < PLR_COUNT_OF(reals); i++) put_real(b, reals[i]);
+}
+
+static void put_list(plr_buffer *b, const plr_program *p, const plr_op_list *list) {
+  plr__buffer_le32(b, list->repeat);
+  plr__buffer_le32(b, list->count);
+  for (uint32_t i = 0; i < list->count; i++) put_op(b, &p->ops[list->first + i]);
+  plr__buffer_le32(b, list->result);
+}
+
+static void put_program(plr_buffer *b, const plr_manifest *m) {
+  const plr_program *p = &m->program;
+  plr__buffer_le32(b, m->vocab);
+  plr__buffer_le32(b, m->d_model);
+  plr__buffer_le64(b, m->seed);
+  put_list(b, p, &p->embed);
+  plr__buffer_le32(b, p->kind_count);
+  for (uint32_t i = 0; i < p->kind_count; i++) put_list(b, p, &p->blocks[i]);
+  put_list(b, p, &p->head);
+}
+
 void plr__manifest_canonical(const plr_manifest *m, plr_buffer *out) {
-  static const char tag[] = "pluralis.model/v1";
+  const char *tag = m->format == 1 ? "pluralis.model/v1" : "pluralis.model/v2";
   uint32_t name_len = (uint32_t)strlen(m->name);
-  plr__buffer_put(out, tag, sizeof tag - 1);
+  plr__buffer_put(out, tag, strlen(tag));
   plr__buffer_le32(out, name_len);
   plr__buffer_put(out, m->name, name_len);
-  put_shape(out, m);
+  if (m->format == 1)
+    put_shape(out, m);
+  else
+    put_program(out, m);
   put_boundary(out, m);
+  if (m->boundary == PLR_BOUNDARY_PROJECTOR) plr__buffer_le32(out, m->tied);
+  if (m->format == 2) put_real(out, m->z_loss);
   put_train(out, m);
   put_train_more(out, m);
 }

@@ -442,7 +442,6 @@ static plr_status leftovers(reading *r, json_t *object, const char *inside) {
 
 static plr_status read_config(reading *r) {
   plr_config *c = r->c;
-  if (!json_is_object(r->root)) return refuse(r, PLR_ERR_MALFORMED, "", "must be an object");
   PLR_TRY(word(r, r->root, "model_type", c->type, sizeof c->type));
   if (!c->type[0]) return refuse(r, PLR_ERR_MALFORMED, "model_type", "is missing");
   size_t k = 0;
@@ -493,7 +492,8 @@ plr_status plr__config_read(plr_context *ctx, const char *json, size_t len, plr_
     return plr__fail_at(err, PLR_ERR_MALFORMED, "config",
                         bad.position > 0 ? (uint64_t)bad.position : 0, "line %d, column %d: %s",
                         bad.line, bad.column, bad.text);
-  plr_status st = own_text(ctx, r.root, text_out, err);
+  plr_status st = json_is_object(r.root) ? own_text(ctx, r.root, text_out, err)
+                                         : refuse(&r, PLR_ERR_MALFORMED, "", "must be an object");
   if (st == PLR_OK) st = read_config(&r);
   json_decref(r.root);
   if (st != PLR_OK) {

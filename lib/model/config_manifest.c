@@ -165,7 +165,7 @@ static void default_train(writing *w) {
   PUT(w,
       "{\"seq_len\":%u,\"micro_batch\":1,\"micro_batches\":1,\"optimizer\":\"adamw\",\"lr\":1e-4,"
       "\"min_lr_ratio\":0.1,\"beta1\":0.9,\"beta2\":0.95,\"eps\":1e-8,\"weight_decay\":0.1,"
-      "\"clip\":1,\"schedule\":\"constant\",\"warmup_steps\":0,\"steps\":1000,\"data_seed\":0}",
+      "\"clip\":1,\"z_loss\":0,\"schedule\":\"constant\",\"warmup_steps\":0,\"steps\":1000,\"data_seed\":0}",
       PLR_MIN(w->c->positions, 512));
 }
 

@@ -1,4 +1,4 @@
-/* Family "llama" (Touvron et al., arXiv 2302.13971), as operations:
+/* Family "llama" of format 1 (Touvron et al., arXiv 2302.13971), as operations:
  *
  *   n = rmsnorm(x); q, k, v = n Wq, n Wk, n Wv; rope(q), rope(k); x += attention(q, k, v) Wo
  *   n = rmsnorm(x); x += (silu(n Wgate) * n Wup) Wdown
@@ -15,90 +15,80 @@
 #include "model/model_int.h"
 
 #include <math.h>
-#include <stdio.h>
 
-enum { /* place of a parameter among those of its block: fixed for ever, streams depend on it */
-       ATTN_NORM,
-       ATTN_Q,
-       ATTN_K,
-       ATTN_V,
-       ATTN_O,
-       MLP_NORM,
-       MLP_GATE,
-       MLP_UP,
-       MLP_DOWN
-};
+typedef struct writer {
+  plr_manifest *m;
+  plr_error *err;
+  plr_status st; /* the first failure; sticks */
+} writer;
 
-static plr_ref block_weight(plr_graph *g, uint32_t block, uint32_t index, const char *part,
-                            int64_t rows, int64_t cols, float std) {
-  char name[sizeof g->params->name];
-  snprintf(name, sizeof name, "blocks.%u.%s.weight", block, part);
-  return plr__graph_weight(g, plr__stream(block + 1, index), name, rows, cols, std, std > 0.0f);
+static void add(writer *w, const plr_op_desc *d) {
+  if (w->st == PLR_OK) w->st = plr__program_add(&w->m->program, d, w->err);
 }
 
-/* x += h W, W held in the subspace where the block is. */
-static uint32_t write_stream(plr_graph *g, uint32_t block, uint32_t index, const char *part,
-                             uint32_t x, uint32_t h, int64_t h_cols) {
-  const plr_model_info *info = g->info;
-  int held = block < info->first_full_rank;
-  float std = (float)((double)info->init_std / sqrt(2.0 * info->blocks));
-  plr_ref w =
-      block_weight(g, block, index, part, h_cols, held ? info->boundary_width : info->d_model, std);
-  uint32_t y = plr__graph_matmul(g, h, w, PLR_MATMUL_NN);
-  if (held) y = plr__graph_matmul(g, y, plr__ref_const(PLR_CONST_BASIS), PLR_MATMUL_NT);
-  return plr__graph_residual(g, x, y);
+static void begin(writer *w, uint32_t part, uint32_t repeat) {
+  if (w->st == PLR_OK) w->st = plr__program_begin(&w->m->program, part, repeat, w->err);
 }
 
-uint32_t plr__llama_embed(plr_graph *g) {
-  const plr_model_info *info = g->info;
-  int held = info->first_full_rank > 0;
-  plr_ref table =
-      plr__graph_weight(g, plr__stream(0, 0), "embed.weight", info->vocab,
-                        held ? info->boundary_width : info->d_model, info->embed_std, 1);
-  uint32_t x = plr__graph_embed(g, table);
-  if (!held) return x;
-  x = plr__graph_matmul(g, x, plr__ref_const(PLR_CONST_BASIS), PLR_MATMUL_NT);
-  plr__graph_anchor(g, x, 1.0f);
-  return x;
+static void linear(writer *w, const char *in, const char *out, const char *name, uint32_t cols) {
+  plr_op_desc d = {.op = PLR_LAYER_LINEAR, .in1 = in, .out = out, .name = name, .cols = cols};
+  d.std = w->m->init_std;
+  add(w, &d);
 }
 
-static uint32_t project(plr_graph *g, uint32_t block, uint32_t index, const char *part, uint32_t n,
-                        int64_t out) {
-  plr_ref w = block_weight(g, block, index, part, g->info->d_model, out, g->info->init_std);
-  return plr__graph_matmul(g, n, w, PLR_MATMUL_NN);
+/* x += in W, W held in the subspace where the block is. */
+static void write_stream(writer *w, const char *in, const char *name) {
+  plr_op_desc d = {.op = PLR_LAYER_LINEAR, .in1 = in, .out = "o", .name = name, .write = 1};
+  d.cols = w->m->d_model;
+  d.std = (double)(float)w->m->init_std / sqrt(2.0 * w->m->blocks);
+  add(w, &d);
+  plr_op_desc sum = {.op = PLR_LAYER_ADD, .in1 = "x", .in2 = "o", .out = "x"};
+  add(w, &sum);
 }
 
-uint32_t plr__llama_block(plr_graph *g, uint32_t block, uint32_t x) {
-  const plr_model_info *info = g->info;
-  int64_t d = info->d_model;
-  int64_t q_cols = (int64_t)info->heads * info->head_dim;
-  int64_t kv_cols = (int64_t)info->kv_heads * info->head_dim;
-
-  plr_ref gain = block_weight(g, block, ATTN_NORM, "attn_norm", 1, d, 0.0f);
-  uint32_t n = plr__graph_rmsnorm(g, x, gain);
-  uint32_t q = project(g, block, ATTN_Q, "attn.q", n, q_cols);
-  uint32_t k = project(g, block, ATTN_K, "attn.k", n, kv_cols);
-  uint32_t v = project(g, block, ATTN_V, "attn.v", n, kv_cols);
-  plr__graph_rope(g, q);
-  plr__graph_rope(g, k);
-  uint32_t a = plr__graph_attention(g, q, k, v);
-  x = write_stream(g, block, ATTN_O, "attn.o", x, a, q_cols);
-
-  gain = block_weight(g, block, MLP_NORM, "mlp_norm", 1, d, 0.0f);
-  n = plr__graph_rmsnorm(g, x, gain);
-  uint32_t gate = project(g, block, MLP_GATE, "mlp.gate", n, info->d_ff);
-  uint32_t up = project(g, block, MLP_UP, "mlp.up", n, info->d_ff);
-  uint32_t h = plr__graph_swiglu(g, gate, up);
-  return write_stream(g, block, MLP_DOWN, "mlp.down", x, h, info->d_ff);
+static void norm(writer *w, const char *name) {
+  plr_op_desc d = {.op = PLR_LAYER_RMSNORM, .in1 = "x", .out = "n", .name = name};
+  d.eps = w->m->norm_eps;
+  add(w, &d);
 }
 
-uint32_t plr__llama_head(plr_graph *g, uint32_t x) {
-  const plr_model_info *info = g->info;
-  uint32_t place = info->blocks + 1;
-  plr_ref gain =
-      plr__graph_weight(g, plr__stream(place, 0), "norm.weight", 1, info->d_model, 0.0f, 0);
-  uint32_t n = plr__graph_rmsnorm(g, x, gain);
-  plr_ref w = plr__graph_weight(g, plr__stream(place, 1), "head.weight", info->d_model, info->vocab,
-                                info->init_std, 1);
-  return plr__graph_matmul(g, n, w, PLR_MATMUL_NN);
+static void rope(writer *w, const char *x) {
+  plr_op_desc d = {.op = PLR_LAYER_ROPE, .in1 = x, .out = x, .head_dim = w->m->head_dim};
+  d.theta = w->m->rope_theta;
+  add(w, &d);
+}
+
+static void block(writer *w) {
+  const plr_manifest *m = w->m;
+  norm(w, "attn_norm");
+  linear(w, "n", "q", "attn.q", m->heads * m->head_dim);
+  linear(w, "n", "k", "attn.k", m->kv_heads * m->head_dim);
+  linear(w, "n", "v", "attn.v", m->kv_heads * m->head_dim);
+  rope(w, "q");
+  rope(w, "k");
+  plr_op_desc attention = {.op = PLR_LAYER_ATTENTION, .in1 = "q", .in2 = "k", .in3 = "v"};
+  attention.out = "a";
+  attention.heads = m->heads, attention.kv_heads = m->kv_heads, attention.head_dim = m->head_dim;
+  add(w, &attention);
+  write_stream(w, "a", "attn.o");
+  norm(w, "mlp_norm");
+  linear(w, "n", "gate", "mlp.gate", m->d_ff);
+  linear(w, "n", "up", "mlp.up", m->d_ff);
+  plr_op_desc h = {.op = PLR_LAYER_SWIGLU, .in1 = "gate", .in2 = "up", .out = "h"};
+  add(w, &h);
+  write_stream(w, "h", "mlp.down");
+}
+
+plr_status plr__llama_program(plr_manifest *m, plr_error *err) {
+  writer w = {m, err, PLR_OK};
+  plr_op_desc embed = {.op = PLR_LAYER_EMBEDDING, .out = "x", .name = "embed"};
+  embed.std = m->embed_std;
+  begin(&w, PLR_PART_EMBED, 1);
+  add(&w, &embed);
+  begin(&w, PLR_PART_BLOCK, m->blocks);
+  block(&w);
+  begin(&w, PLR_PART_HEAD, 1);
+  norm(&w, "norm");
+  linear(&w, "n", "logits", "head", m->program.vocab);
+  return w.st == PLR_OK ? plr__program_finish(&m->program, err) : w.st;
 }

@@ -3,15 +3,28 @@
 
 #include <string.h>
 
+/* What all attention of a model has in common; 0 where it differs or there is none. */
+static uint32_t common(const plr_program *p, size_t offset) {
+  uint32_t value = 0, seen = 0;
+  for (uint32_t i = 0; i < p->op_count; i++) {
+    uint32_t here;
+    if (p->ops[i].d.op != PLR_LAYER_ATTENTION) continue;
+    memcpy(&here, (const char *)&p->ops[i].d + offset, sizeof here);
+    if (seen++ > 0 && here != value) return 0;
+    value = here;
+  }
+  return value;
+}
+
 static void fill_info(plr_model *model) {
   const plr_manifest *m = &model->manifest;
   plr_model_info *i = &model->info;
-  int subspace = m->boundary == PLR_BOUNDARY_SUBSPACE;
+  int subspace = m->boundary == PLR_BOUNDARY_SUBSPACE, dense = m->boundary == PLR_BOUNDARY_DENSE;
   i->struct_size = (uint32_t)sizeof *i;
   i->blocks = m->blocks, i->d_model = m->d_model, i->heads = m->heads, i->kv_heads = m->kv_heads;
-  i->head_dim = m->head_dim, i->d_ff = m->d_ff, i->vocab = 256;
+  i->head_dim = m->head_dim, i->d_ff = m->d_ff, i->vocab = m->program.vocab;
   i->cut_count = m->cut_count, i->boundary = m->boundary;
-  i->boundary_width = subspace ? m->rank : m->d_model;
+  i->boundary_width = dense ? m->d_model : m->rank;
   i->first_full_rank = subspace ? m->cuts[m->cut_count - 1] : 0;
   i->seq_len = m->seq_len, i->micro_batch = m->micro_batch, i->micro_batches = m->micro_batches;
   i->steps = m->steps, i->warmup_steps = m->warmup_steps, i->schedule = m->schedule;
@@ -24,6 +37,12 @@ static void fill_info(plr_model *model) {
   i->momentum_decay = (float)m->momentum_decay;
   i->muon_lr = (float)m->muon_lr, i->muon_momentum = (float)m->muon_momentum;
   i->rope_theta = m->rope_theta;
+  if (m->format == 2) {
+    i->heads = common(&m->program, offsetof(plr_op_desc, heads));
+    i->kv_heads = common(&m->program, offsetof(plr_op_desc, kv_heads));
+    i->head_dim = common(&m->program, offsetof(plr_op_desc, head_dim));
+  }
+  i->format = m->format, i->z_loss = (float)m->z_loss;
   i->seed = m->seed, i->boundary_seed = m->boundary_seed, i->data_seed = m->data_seed;
 }
 
@@ -42,19 +61,33 @@ static plr_status fill_work(plr_model *model, plr_error *err) {
   model->cost = plr__calloc(model->ctx, model->info.blocks, sizeof *model->cost);
   if (!model->cost) return plr__no_memory(err, "manifest");
   plr_graph g;
-  PLR_TRY(plr__graph_build(model->ctx, model, 0, model->info.blocks, 1, &g, err));
+  PLR_TRY(plr__graph_build(model->ctx, model, 0, model->info.blocks, PLR_GRAPH_TRAIN, &g, err));
   plr__graph_cost(&g, model->cost);
   for (uint32_t i = 0; i < g.param_count; i++)
     model->info.parameters += (uint64_t)g.params[i].rows * (uint64_t)g.params[i].cols;
   plr__graph_release(&g);
+  for (uint32_t b = 0; b < model->info.blocks; b++)
+    if (model->cost[b] == 0) /* units of work pay: a block without any could not be paid for */
+      return plr__fail(err, PLR_ERR_MALFORMED, "manifest.blocks",
+                       "block %u does no work that is counted: neither product nor attention", b);
   return PLR_OK;
 }
 
-static plr_status fill(plr_model *model, const char *json, size_t len, plr_error *err) {
-  PLR_TRY(plr__manifest_read(model->ctx, json, len, &model->manifest, err));
+plr_status plr__model_complete(plr_model *model, plr_error *err) {
+  plr_fpenv saved = plr__fpenv_enter();
   fill_info(model);
-  PLR_TRY(fill_hash(model, err));
-  return fill_work(model, err);
+  plr_status st = fill_hash(model, err);
+  if (st == PLR_OK) st = fill_work(model, err);
+  plr__fpenv_leave(saved);
+  return st;
+}
+
+plr_model *plr__model_new(plr_context *ctx) {
+  plr_model *model = plr__calloc(ctx, 1, sizeof *model);
+  if (!model) return NULL;
+  model->ctx = plr__context_ref(ctx);
+  atomic_init(&model->refs, 1);
+  return model;
 }
 
 plr_status plr_model_from_json(plr_context *ctx, const char *json, size_t len, plr_model **out,
@@ -63,13 +96,12 @@ plr_status plr_model_from_json(plr_context *ctx, const char *json, size_t len, p
   *out = NULL;
   if (!ctx || (!json && len > 0))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "model", "context or text is NULL");
-  plr_model *model = plr__calloc(ctx, 1, sizeof *model);
+  plr_model *model = plr__model_new(ctx);
   if (!model) return plr__no_memory(err, "model");
-  model->ctx = plr__context_ref(ctx);
-  atomic_init(&model->refs, 1);
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = fill(model, json ? json : "", len, err);
+  plr_status st = plr__manifest_read(ctx, json ? json : "", len, &model->manifest, err);
   plr__fpenv_leave(saved);
+  if (st == PLR_OK) st = plr__model_complete(model, err);
   if (st != PLR_OK) {
     plr__model_unref(model);
     return st;
@@ -88,6 +120,7 @@ void plr__model_unref(plr_model *model) {
   if (!model || atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) != 1) return;
   plr_context *ctx = model->ctx;
   plr__free(ctx, model->cost);
+  plr__manifest_release(&model->manifest);
   plr__free(ctx, model->origin.config);
   plr__free(ctx, model);
   plr__context_unref(ctx);

@@ -181,6 +181,8 @@ plr_status plr_shard_export(plr_shard *shard, uint32_t dtype, plr_sink *sink, pl
   if (!shard || (dtype != PLR_DTYPE_F32 && dtype != PLR_DTYPE_BF16))
     st = plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where_,
                    "shard is NULL, or dtype is neither F32 nor BF16");
+  else if (shard->packed_bytes > 0)
+    st = plr__fail(err, PLR_ERR_UNSUPPORTED, where_, "the weights are held in a serving format");
   else
     st = run_export(shard, dtype, sink, err);
   if (st != PLR_OK) {

@@ -8,6 +8,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #define BAND_BYTES                                                                                 \
   ((size_t)1 << 21)  /* of a checkpoint's rows that are turned at once; stays in a cache */
@@ -59,12 +60,14 @@ static plr_status grow(importer *m, void **buffer, size_t *size, size_t want) {
 
 static uint32_t read_values(uint32_t dtype, const uint8_t *from, float *to, int64_t n) {
   uint32_t bad = 0;
-  if (dtype == PLR_DTYPE_F32)
-    for (int64_t i = 0; i < n; i++) to[i] = plr__read_f32(from + 4 * i);
-  else if (dtype == PLR_DTYPE_BF16)
+  if (dtype == PLR_DTYPE_F32) {
+    memcpy(to, from, (size_t)n * sizeof *to);
+    plr__floats_le(to, (size_t)n);
+  } else if (dtype == PLR_DTYPE_BF16) {
     for (int64_t i = 0; i < n; i++) to[i] = plr__read_bf16(from + 2 * i);
-  else
+  } else {
     for (int64_t i = 0; i < n; i++) to[i] = plr__read_f16(from + 2 * i);
+  }
   for (int64_t i = 0; i < n; i++) bad |= plr__not_finite(to[i]);
   return bad;
 }
@@ -182,14 +185,14 @@ static plr_status move_piece(importer *m, const piece *p) {
 /* ---- finding a parameter's tensors ------------------------------------------------------------ */
 
 static plr_status find_tensor(importer *m, piece *p) {
-  plr_status st = plr__weights_find(m->weights, p->foreign.name, &p->file, &p->tensor, m->err);
   const char *other = plr__foreign_other(m->s->model, &p->foreign);
-  if (st == PLR_ERR_NOT_FOUND && other)
-    st = plr__weights_find(m->weights, other, &p->file, &p->tensor, m->err);
-  if (st == PLR_ERR_NOT_FOUND)
-    return plr__fail(m->err, st, "weights", "there is no tensor %.96s, which %.64s is read from",
-                     p->foreign.name, p->param->name);
-  return st;
+  PLR_TRY(plr__weights_find(m->weights, p->foreign.name, &p->file, &p->tensor, m->err));
+  if (!p->tensor && other)
+    PLR_TRY(plr__weights_find(m->weights, other, &p->file, &p->tensor, m->err));
+  if (p->tensor) return PLR_OK;
+  return plr__fail(m->err, PLR_ERR_NOT_FOUND, "weights",
+                   "there is no tensor %.96s, which %.64s is read from", p->foreign.name,
+                   p->param->name);
 }
 
 static void shape_text(const plr_st_tensor *t, char *out, size_t size) {
@@ -228,7 +231,7 @@ static plr_status find_parts(importer *m, piece *p) {
     plr__foreign_read(s->model, q, 0, &f);
     if (f.parts != p->foreign.parts || strcmp(f.name, p->foreign.name) != 0) continue;
     if (q->rows != p->param->rows || q->cols != p->param->cols) break;
-    p->to[f.part] = s->state.w + s->param_offset[i];
+    p->to[f.part] = plr__pack_weight(s, &s->state, i);
     found++;
   }
   if (found == p->foreign.parts) return PLR_OK;
@@ -245,7 +248,7 @@ static plr_status import_piece(importer *m, uint32_t param, uint32_t i, uint32_t
   int64_t rows = p.param->rows / pieces, cols = p.param->cols;
   p.rows = p.foreign.transposed ? cols : rows;
   p.cols = p.foreign.transposed ? rows : cols * p.foreign.parts;
-  p.to[0] = s->state.w + s->param_offset[param] + (int64_t)i * rows * cols;
+  p.to[0] = plr__pack_weight(s, &s->state, param) + (int64_t)i * rows * cols;
   if (p.foreign.parts > 1) PLR_TRY(find_parts(m, &p));
   PLR_TRY(find_tensor(m, &p));
   PLR_TRY(check_tensor(m, &p));
@@ -263,7 +266,10 @@ plr_status plr__shard_import(plr_shard *s, plr_weights *weights, plr_error *err)
   PLR_GUARD(weights, err);
   importer m = {.s = s, .weights = weights, .err = err};
   plr_status st = PLR_OK;
-  for (uint32_t i = 0; i < s->graph.param_count && st == PLR_OK; i++) st = import_param(&m, i);
+  for (uint32_t i = 0; i < s->graph.param_count && st == PLR_OK; i++) {
+    st = import_param(&m, i);
+    if (st == PLR_OK) st = plr__pack_done(s, &s->state, i);
+  }
   plr__free(s->ctx, m.raw);
   plr__free(s->ctx, m.staging);
   return st;

@@ -5,6 +5,7 @@ static plr_status infer(const plr_run *run, const int32_t *tokens, const plr_ten
                         plr_tensor *out) {
   const plr_graph *g = &run->shard->graph;
   if (g->ids != PLR_NO_VALUE) PLR_TRY(plr__run_put(run, g->ids, tokens));
+  PLR_TRY(plr__run_put_positions(run));
   if (in) {
     PLR_TRY(plr__run_put(run, g->input, in->data));
     PLR_TRY(plr__run_check_finite(run, g->input));
@@ -50,7 +51,7 @@ plr_status plr_shard_loss(plr_shard *shard, plr_tensor *logits, const int32_t *l
   int64_t rows = logits->shape[0], vocab = shard->info->vocab;
   PLR_TRY(plr__shard_check_matrix(logits, rows, vocab, 1));
   for (int64_t i = 0; i < rows; i++)
-    if (labels[i] < 0 || labels[i] >= vocab) return PLR_ERR_INVALID_ARGUMENT;
+    if (labels[i] >= vocab) return PLR_ERR_INVALID_ARGUMENT;
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = PLR_OK;
   double total = 0.0;

@@ -25,7 +25,7 @@ float *plr__state_part(const plr_shard *s, const plr_state *state, uint32_t para
                        int64_t *count) {
   const plr_param *p = &s->graph.params[param];
   *count = p->rows * p->cols;
-  if (part == PLR_PART_WEIGHT) return state->w + s->param_offset[param];
+  if (part == PLR_PART_WEIGHT) return plr__pack_weight(s, state, param);
   if (part == PLR_PART_FIRST) return state->m ? state->m + s->param_offset[param] : NULL;
   *count = plr__optimizer_seconds(s->info, p);
   return state->v ? state->v + s->second_offset[param] : NULL;

@@ -149,6 +149,7 @@ static plr_status read_data(const loader *l) {
       if (count == 0) continue;
       plr__snapshot_name(p, part, name);
       PLR_TRY(read_tensor(l, plr__snapshot_of_block(l->parts, p->block), name, to, count));
+      if (part == PLR_PART_WEIGHT) PLR_TRY(plr__pack_done(s, &l->state, i));
     }
   return PLR_OK;
 }
@@ -156,7 +157,8 @@ static plr_status read_data(const loader *l) {
 static plr_status read_all(loader *l) {
   const plr_state *from = &l->parts->list[0].state;
   PLR_TRY(check_headers(l));
-  if (plr__state_alloc(l->s, &l->state) != PLR_OK) return plr__no_memory(l->err, where_);
+  if (plr__state_alloc(l->s, &l->state) != PLR_OK || plr__pack_begin(l->s) != PLR_OK)
+    return plr__no_memory(l->err, where_);
   l->state.steps = from->steps;
   l->state.power1 = from->power1, l->state.power2 = from->power2;
   return read_data(l);
@@ -170,6 +172,7 @@ static plr_status load(plr_shard *shard, const plr_source *sources, uint32_t cou
   PLR_TRY(plr__snapshot_open(shard->ctx, shard->model, sources, count, &parts, err));
   loader l = {.s = shard, .parts = &parts, .err = err};
   plr_status st = read_all(&l);
+  plr__pack_end(shard);
   plr__snapshot_release(&parts);
   if (st != PLR_OK) {
     plr__state_free(shard, &l.state);

@@ -28,7 +28,7 @@ int64_t plr__optimizer_seconds(const plr_model_info *info, const plr_param *p) {
   case PLR_OP_MUON:
     return 0;
   case PLR_OP_ADAMW_ROW:
-    return p->along ? p->cols : p->rows;
+    return p->along ? p->stack * p->cols : p->rows;
   default:
     return p->rows * p->cols;
   }
@@ -55,6 +55,7 @@ static float scheduled(const plr_model_info *info, double peak, uint64_t done) {
       info->schedule == PLR_SCHEDULE_WSD ? info->steps - info->decay_steps : info->warmup_steps;
   uint64_t past = done > flat ? done - flat : 0, span = info->steps - flat;
   double progress = past < span ? (double)past / (double)span : 1.0;
+  if (done < flat) progress = 0.0;
   if (info->schedule == PLR_SCHEDULE_LINEAR || info->schedule == PLR_SCHEDULE_WSD)
     scale = 1.0 - (1.0 - floor) * progress;
   if (info->schedule == PLR_SCHEDULE_COSINE) {
@@ -94,15 +95,16 @@ void plr__optimizer_rates(const plr_model_info *info, const plr_state *state, pl
 
 /* ---- one parameter ---------------------------------------------------------------------------- */
 
-/* Its shape and memory; NULL where there is none (when only the work space is asked for). */
-static plr_optimizer_args args_of(const plr_shard *s, uint32_t param) {
+/* Shape and memory of matrix `i` of its stack; NULL where there is none (when only the work space is asked for). */
+static plr_optimizer_args args_of(const plr_shard *s, uint32_t param, uint32_t i) {
   const plr_param *p = &s->graph.params[param];
-  int64_t at = s->param_offset[param];
-  plr_optimizer_args a = {.rows = p->rows, .cols = p->cols, .along = p->along};
+  int64_t rows = p->rows / p->stack, seconds = plr__optimizer_seconds(s->info, p);
+  int64_t at = s->param_offset[param] + i * rows * p->cols;
+  plr_optimizer_args a = {.rows = rows, .cols = p->cols, .along = p->along};
   if (s->state.w) a.w = s->state.w + at;
   if (s->state.m) a.m = s->state.m + at;
-  if (s->state.v && plr__optimizer_seconds(s->info, p) > 0)
-    a.v = s->state.v + s->second_offset[param];
+  if (s->state.v && seconds > 0)
+    a.v = s->state.v + s->second_offset[param] + i * (seconds / p->stack);
   if (s->grads) a.g = s->grads + at;
   return a;
 }
@@ -110,7 +112,7 @@ static plr_optimizer_args args_of(const plr_shard *s, uint32_t param) {
 size_t plr__optimizer_work_size(plr_shard *s) {
   size_t most = 0;
   for (uint32_t i = 0; i < s->graph.param_count && !s->inference_only; i++) {
-    plr_optimizer_args a = args_of(s, i);
+    plr_optimizer_args a = args_of(s, i, 0);
     plr_op_id op = plr__optimizer_op(s->info, &s->graph.params[i]);
     if (op == PLR_OP_ADAMW) continue;
     size_t size = s->device->vt->workspace(s->device, op, &a);
@@ -136,12 +138,12 @@ static plr_status update_adamw(plr_shard *s, const plr_optimizer_args *o) {
   return s->device->vt->run(s->device, PLR_OP_ADAMW, &a);
 }
 
-plr_status plr__optimizer_update(plr_shard *s, uint32_t param, const plr_rates *rates,
-                                 float grad_scale) {
+static plr_status update(plr_shard *s, uint32_t param, uint32_t i, const plr_rates *rates,
+                         float grad_scale) {
   const plr_model_info *info = s->info;
   const plr_param *p = &s->graph.params[param];
   plr_op_id op = plr__optimizer_op(info, p);
-  plr_optimizer_args a = args_of(s, param);
+  plr_optimizer_args a = args_of(s, param, i);
   a.lr = op == PLR_OP_MUON ? rates->muon_lr : rates->lr;
   a.beta1 = op == PLR_OP_MUON ? info->muon_momentum : info->beta1;
   a.beta2 = info->beta2, a.eps = info->eps;
@@ -153,4 +155,11 @@ plr_status plr__optimizer_update(plr_shard *s, uint32_t param, const plr_rates *
   a.work = s->work;
   if (op == PLR_OP_ADAMW) return update_adamw(s, &a);
   return s->device->vt->run(s->device, op, &a);
+}
+
+plr_status plr__optimizer_update(plr_shard *s, uint32_t param, const plr_rates *rates,
+                                 float grad_scale) {
+  for (uint32_t i = 0; i < s->graph.params[param].stack; i++)
+    PLR_TRY(update(s, param, i, rates, grad_scale));
+  return PLR_OK;
 }

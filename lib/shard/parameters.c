@@ -44,6 +44,8 @@ plr_status plr_shard_read(plr_shard *shard, uint32_t what, const char *name, plr
   if (what == PLR_PARAMETER_GRADIENT && shard->pending == 0)
     return plr__fail(err, PLR_ERR_INVALID_STATE, where_,
                      "there is no gradient: no backward since the last step");
+  if (shard->packs[i].packed)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where_, "%s is held in a serving format", name);
   const float *arena = what == PLR_PARAMETER_GRADIENT ? shard->grads : shard->state.w;
   const plr_param *p = &shard->graph.params[i];
   plr_status st = shard->device->vt->read(shard->device, out->data, arena + shard->param_offset[i],
@@ -67,8 +69,12 @@ plr_status plr_shard_write(plr_shard *shard, const char *name, const plr_tensor 
     if (!isfinite(x[i]))
       return plr__fail(err, PLR_ERR_NON_FINITE, where_, "%s: value %lld is not finite", name,
                        (long long)i);
-  plr_status st =
-      shard->device->vt->write(shard->device, shard->state.w + shard->param_offset[index], x,
-                               (size_t)(p->rows * p->cols) * sizeof *x);
+  plr_status st = plr__pack_begin(shard);
+  if (st == PLR_OK)
+    st = shard->device->vt->write(shard->device, plr__pack_weight(shard, &shard->state, index), x,
+                                  (size_t)(p->rows * p->cols) * sizeof *x);
+  if (st == PLR_OK) st = plr__pack_done(shard, &shard->state, index);
+  plr__pack_end(shard);
+  shard->weights++;
   return st == PLR_OK ? st : plr__fail(err, st, where_, "%s cannot be written", name);
 }

@@ -23,9 +23,14 @@ typedef struct planner {
 
 #define NEVER 0xffffffffu
 
-static int64_t size_of(const planner *p, uint32_t v) {
-  int64_t n = p->s->graph.values[v].cols * p->s->rows;
+/* Elements, in whole units. */
+static int64_t room_for(const plr_shard *s, uint32_t v) {
+  int64_t n = plr__value_elements(&s->graph.values[v], s->rows);
   return (n + UNIT - 1) / UNIT * UNIT;
+}
+
+static int64_t size_of(const planner *p, uint32_t v) {
+  return room_for(p->s, v);
 }
 
 static int runs(plr_list list, const plr_node *n) {
@@ -55,6 +60,7 @@ static void find_uses(planner *p, plr_list list) {
     return;
   }
   mention(p, g->ids, 0);
+  mention(p, g->positions, 0);
   mention(p, g->input, 0);
   mention(p, g->output, end);
   mention(p, g->labels,
@@ -91,8 +97,8 @@ static int uses(const planner *p, uint32_t v, uint32_t node, const uint32_t *edg
 static void place_scratch(planner *p) {
   p->live_count = 0;
   const plr_graph *g = &p->s->graph;
-  const uint32_t host[] = {g->ids,  g->labels,     g->input,      g->output,
-                           g->loss, g->grad_input, g->grad_output};
+  const uint32_t host[] = {g->ids,    g->labels, g->positions,  g->input,
+                           g->output, g->loss,   g->grad_input, g->grad_output};
   for (uint32_t i = 0; i < p->node_count; i++) {
     const plr_node *n = &p->nodes[i];
     uint32_t list[PLR_NODE_ARGS + PLR_COUNT_OF(host)], count = 0;
@@ -122,7 +128,7 @@ static void place_slots(plr_shard *s, const uint8_t *in_backward) {
       if (fwd[v].where == PLR_IN_SLOT) continue;
       fwd[v].where = PLR_IN_SLOT, fwd[v].offset = s->slot_size;
       bwd[v] = fwd[v];
-      s->slot_size += (s->graph.values[v].cols * s->rows + UNIT - 1) / UNIT * UNIT;
+      s->slot_size += room_for(s, v);
     }
   }
 }

@@ -269,14 +269,14 @@ static plr_status read_header(opening *o) {
   plr_status st = source->read_at(source->user, 0, prefix, sizeof prefix);
   if (st != PLR_OK) return plr__fail(o->err, st, f->where, "the header cannot be read");
   uint64_t len = plr__load_le64(prefix), most = PLR_MIN(plr__max_file(f->ctx), PLR_ST_MAX_HEADER);
-  if (len > most)
-    return plr__fail(o->err, PLR_ERR_LIMIT, f->where,
-                     "a header of %llu bytes; at most %llu are read", (unsigned long long)len,
-                     (unsigned long long)most);
   if (len > source->size - sizeof prefix)
     return plr__fail(o->err, PLR_ERR_TRUNCATED, f->where,
                      "a header of %llu bytes in a file of %llu", (unsigned long long)len,
                      (unsigned long long)source->size);
+  if (len > most)
+    return plr__fail(o->err, PLR_ERR_LIMIT, f->where,
+                     "a header of %llu bytes; at most %llu are read", (unsigned long long)len,
+                     (unsigned long long)most);
   f->header = plr__alloc(f->ctx, (size_t)len);
   if (!f->header) return plr__no_memory(o->err, f->where);
   st = source->read_at(source->user, sizeof prefix, f->header, (size_t)len);

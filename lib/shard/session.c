@@ -32,7 +32,8 @@ static plr_status find_layers(plr_shard *s, plr_serving *v) {
   return PLR_OK;
 }
 
-/* Whether only one value made before `node` is used from there on. The values the host fills count as well. */
+/* Whether only one value made before `node`, fp32 rows, is used from there on. The integers that the host fills count as
+ * well. */
 static int one_goes_on(const plr_graph *g, const uint32_t *made, uint32_t node, uint32_t *which) {
   uint32_t found = PLR_NO_VALUE;
   for (uint32_t i = node; i < g->forward_count; i++) {
@@ -46,7 +47,8 @@ static int one_goes_on(const plr_graph *g, const uint32_t *made, uint32_t node, 
     }
   }
   *which = found;
-  return found != PLR_NO_VALUE && found != g->ids;
+  if (found == PLR_NO_VALUE || found == g->ids || found == g->positions) return 0;
+  return g->values[found].per_token == 1 && g->values[found].fixed == 0;
 }
 
 /* The first node after the last attention from which one value goes on. */
@@ -131,6 +133,19 @@ plr_status plr__session_check_weights(const plr_session *session, const char *wh
                    session->length);
 }
 
+/* Positions that a table of learned ones has; MAX_TOKENS when there is none. */
+static uint32_t positions_of(const plr_shard *s) {
+  const plr_graph *g = &s->graph;
+  int64_t least = MAX_TOKENS, rows, cols;
+  for (uint32_t i = 0; i < g->forward_count; i++) {
+    const plr_node *n = &g->forward[i];
+    if (n->op != PLR_OP_ROW_ADD || n->arg[2].index != g->positions) continue;
+    plr__ref_shape(g, n->arg[1], &rows, &cols);
+    least = PLR_MIN(least, rows);
+  }
+  return (uint32_t)least;
+}
+
 /* Scratch of the largest attention the session can ask for, so that feeding allocates nothing. */
 static plr_status reserve_work(plr_shard *s, const plr_session *session) {
   const plr_serving *v = s->serving;
@@ -179,9 +194,9 @@ plr_status plr_session_create(plr_shard *shard, const plr_session_options *optio
   plr_session_options_init(&o, (uint32_t)sizeof o);
   PLR_TRY(plr__options_read(&o, (uint32_t)sizeof o, options, where, err));
   if (o.max_tokens == 0) o.max_tokens = shard->info->seq_len;
-  if (o.max_tokens > MAX_TOKENS)
-    return plr__fail(err, PLR_ERR_LIMIT, where, "max_tokens is %u, at most %u", o.max_tokens,
-                     MAX_TOKENS);
+  const uint32_t most = positions_of(shard);
+  if (o.max_tokens > most)
+    return plr__fail(err, PLR_ERR_LIMIT, where, "max_tokens is %u, at most %u", o.max_tokens, most);
   PLR_TRY(plr__serving_make(shard, err));
   plr_session *session = plr__calloc(shard->ctx, 1, sizeof *session);
   if (!session) return plr__no_memory(err, where);

@@ -93,6 +93,8 @@ static plr_status put_ids(const feed *f, const plr_run *run) {
     for (uint32_t t = 0; t < f->rows[i].count; t++)
       v->host_ids[at++] = (int32_t)(f->rows[i].first_position + t);
   PLR_TRY(d->vt->write(d, v->positions, v->host_ids, bytes));
+  if (f->s->graph.positions != PLR_NO_VALUE) /* learned ones */
+    PLR_TRY(plr__run_put(run, f->s->graph.positions, v->host_ids));
   if (f->s->graph.ids == PLR_NO_VALUE) return PLR_OK;
   at = 0;
   for (uint32_t i = 0; i < f->count; i++)
@@ -156,19 +158,21 @@ static plr_status gather(const feed *f, plr_run *run) {
 static plr_status run_nodes(const feed *f, plr_run *run) {
   const plr_graph *g = &f->s->graph;
   const plr_serving *v = f->s->serving;
+  const uint32_t end = g->forward_count - (g->loss != PLR_NO_VALUE); /* XENT is the last one */
   uint32_t layer = 0;
-  for (uint32_t i = 0; i < g->forward_count; i++) {
+  plr_status st = PLR_OK;
+  for (uint32_t i = 0; i < end && st == PLR_OK;) {
     if (i == v->cut) {
       if (f->logits == 0) return PLR_OK;
       PLR_TRY(gather(f, run));
     }
-    if (g->forward[i].op == PLR_OP_XENT) continue;
+    const uint32_t until = i < v->cut ? PLR_MIN(v->cut, end) : end;
     if (g->forward[i].op == PLR_OP_ATTENTION)
-      PLR_TRY(attend(f, run, &v->layers[layer++]));
+      st = attend(f, run, &v->layers[layer++]), i++;
     else
-      PLR_TRY(plr__run_node(run, &g->forward[i]));
+      i += plr__run_nodes(run, &g->forward[i], until - i, &st);
   }
-  return PLR_OK;
+  return st;
 }
 
 static plr_status run_all(const feed *f, const plr_tensor *in, plr_tensor *out) {

@@ -35,9 +35,23 @@ typedef struct plr_slot {
  * which not every optimizer has and which may be smaller, is at second_offset[i]. */
 typedef struct plr_state {
   float *w, *m, *v;
+  char *packed; /* parameters in a serving format, which are not in w */
   uint64_t steps;
   double power1, power2; /* products over the steps done: of beta1 (NAdam: of mu), of beta2 */
 } plr_state;
+
+/* How a parameter is held for serving: pack.c. */
+#define PLR_PACK_UNUSED 0u
+#define PLR_PACK_NONE   1u
+#define PLR_PACK_NN     2u
+#define PLR_PACK_NT     3u
+typedef struct plr_pack {
+  uint32_t packed; /* 1: in plr_state.packed, at `offset` bytes */
+  uint32_t layout; /* PLR_PACK_*: how its numbers are stored, and what they are used for */
+  int64_t offset;
+  int64_t room; /* in plr_shard.packing, elements */
+  int64_t n, k; /* outputs, inputs */
+} plr_pack;
 
 struct plr_shard {
   plr_context *ctx;
@@ -45,7 +59,7 @@ struct plr_shard {
   plr_model *model;
   const plr_model_info *info;
   plr_device *device;
-  uint32_t first_block, end_block, slot_count, inference_only;
+  uint32_t first_block, end_block, slot_count, inference_only, recompute;
 
   plr_graph graph;
   plr_place *places[PLR_LIST_COUNT];
@@ -58,7 +72,7 @@ struct plr_shard {
   int64_t param_elements; /* of an arena */
   int64_t *second_offset; /* as param_offset, into state.v */
   int64_t second_elements;
-  float *constants[PLR_CONST_COUNT];
+  float **constants; /* by plr_const_id; NULL where the graph uses none */
 
   plr_slot *slots;
   float *scratch;
@@ -72,6 +86,11 @@ struct plr_shard {
 
   uint32_t pending;  /* micro-batches in the gradients */
   uint32_t poisoned; /* a backward went wrong after it had touched the gradients */
+
+  plr_pack *packs;        /* per parameter */
+  int64_t packed_bytes;   /* of plr_state.packed; 0: weights are fp32 */
+  float *packing;         /* device: the numbers of a block's parameters before they are packed */
+  int64_t packing_elements;
 
   int64_t positions;           /* rows of the tables of rotary positions */
   uint32_t weight_format;      /* PLR_WEIGHTS_* */
@@ -116,6 +135,21 @@ float *plr__run_value(const plr_run *run, uint32_t value);
 /* NON_FINITE unless all rows of the value are finite. */
 plr_status plr__run_check_finite(const plr_run *run, uint32_t value);
 
+/* ---- pack.c ----------------------------------------------------------------------------------- */
+
+/* Decides which parameters are packed, and where. */
+plr_status plr__pack_plan(plr_shard *s);
+/* Between begin and end parameters may be set: fp32 numbers go to plr__pack_weight (device), then done is called. */
+plr_status plr__pack_begin(plr_shard *s);
+void plr__pack_end(plr_shard *s);
+float *plr__pack_weight(const plr_shard *s, const plr_state *state, uint32_t param);
+plr_status plr__pack_done(const plr_shard *s, const plr_state *state, uint32_t param);
+/* Runs the first of `count` nodes if it uses a packed parameter, and with it those that follow and share its input:
+ * how many; *st is set when there are any. */
+uint32_t plr__run_packed(const plr_run *run, const plr_node *nodes, uint32_t count, plr_status *st);
+/* Runs the first of `count` nodes, or more: how many. */
+uint32_t plr__run_nodes(const plr_run *run, const plr_node *nodes, uint32_t count, plr_status *st);
+
 /* ---- session.c -------------------------------------------------------------------------------- */
 
 void plr__serving_free(plr_shard *s);
@@ -127,6 +161,8 @@ int plr__serving_orphan(plr_shard *s);
 /* A contiguous F32 matrix rows x cols; with want 0 it must be NULL. SHAPE when not. */
 plr_status plr__shard_check_matrix(const plr_tensor *t, int64_t rows, int64_t cols, int want);
 plr_status plr__run_put(const plr_run *run, uint32_t value, const void *host);
+/* The positions of the run's rows, when the shard has learned ones: t of row (b, t). */
+plr_status plr__run_put_positions(const plr_run *run);
 plr_status plr__run_get(const plr_run *run, uint32_t value, void *host);
 /* Sums n losses from a value of one column, in order. NON_FINITE. */
 plr_status plr__run_loss(const plr_run *run, double *loss_sum);

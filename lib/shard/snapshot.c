@@ -14,8 +14,8 @@ void plr__snapshot_shape(const plr_model_info *info, const plr_param *p, uint32_
   int64_t seconds = plr__optimizer_seconds(info, p);
   shape[0] = p->rows, shape[1] = p->cols;
   if (part != PLR_PART_SECOND || seconds == p->rows * p->cols) return;
-  shape[0] = p->along ? 1 : seconds;
-  shape[1] = p->along ? seconds : 1;
+  shape[0] = p->along ? p->stack : seconds;
+  shape[1] = p->along ? p->cols : 1;
   if (seconds == 0) shape[0] = shape[1] = 0;
 }
 

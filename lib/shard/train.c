@@ -1,23 +1,27 @@
 /* Forward and backward of one micro-batch. */
 #include "shard/shard_int.h"
 
-/* Splits rows of seq+1 ids into ids and labels, on the device. INVALID_ARGUMENT for an id outside the vocabulary. */
+/* Splits rows of seq+1 ids into ids and labels, on the device. ~id is the token id too, but does not count as a label.
+ * INVALID_ARGUMENT for an id outside the vocabulary. */
 static plr_status put_tokens(const plr_run *run, const int32_t *tokens) {
   plr_shard *s = run->shard;
   int64_t rows = run->batch * run->seq;
   if (!tokens) return PLR_ERR_INVALID_ARGUMENT;
   for (int64_t i = 0; i < rows + run->batch; i++)
-    if (tokens[i] < 0 || (uint32_t)tokens[i] >= s->info->vocab) return PLR_ERR_INVALID_ARGUMENT;
+    if ((uint32_t)(tokens[i] < 0 ? ~tokens[i] : tokens[i]) >= s->info->vocab)
+      return PLR_ERR_INVALID_ARGUMENT;
   int32_t *staged = (int32_t *)(void *)s->host_bytes;
   uint32_t targets[2] = {s->graph.ids, s->graph.labels};
   for (int64_t shift = 0; shift < 2; shift++) {
     if (targets[shift] == PLR_NO_VALUE) continue;
     for (int64_t b = 0; b < run->batch; b++)
-      for (int64_t t = 0; t < run->seq; t++)
-        staged[b * run->seq + t] = tokens[b * (run->seq + 1) + t + shift];
+      for (int64_t t = 0; t < run->seq; t++) {
+        int32_t token = tokens[b * (run->seq + 1) + t + shift];
+        staged[b * run->seq + t] = token < 0 && shift == 0 ? ~token : token;
+      }
     PLR_TRY(plr__run_put(run, targets[shift], staged));
   }
-  return PLR_OK;
+  return plr__run_put_positions(run);
 }
 
 static plr_status forward(const plr_run *run, const int32_t *tokens, const plr_tensor *in,

@@ -15,12 +15,21 @@ plr_status plr__shard_check_matrix(const plr_tensor *t, int64_t rows, int64_t co
 }
 
 static size_t value_bytes(const plr_run *run, uint32_t value) {
-  return (size_t)(run->batch * run->seq * run->shard->graph.values[value].cols) * 4;
+  const plr_value *v = &run->shard->graph.values[value];
+  return (size_t)plr__value_elements(v, run->batch * run->seq) * 4;
 }
 
 plr_status plr__run_put(const plr_run *run, uint32_t value, const void *host) {
   plr_device *device = run->shard->device;
   return device->vt->write(device, plr__run_value(run, value), host, value_bytes(run, value));
+}
+
+plr_status plr__run_put_positions(const plr_run *run) {
+  uint32_t value = run->shard->graph.positions;
+  if (value == PLR_NO_VALUE) return PLR_OK;
+  int32_t *staged = (int32_t *)(void *)run->shard->host_bytes;
+  for (int64_t r = 0; r < run->batch * run->seq; r++) staged[r] = (int32_t)(r % run->seq);
+  return plr__run_put(run, value, staged);
 }
 
 plr_status plr__run_get(const plr_run *run, uint32_t value, void *host) {

@@ -144,7 +144,8 @@ plr_status plr__weights_find(plr_weights *w, const char *name, const plr_st_file
   plr_weights_entry key = {.name = name};
   const plr_weights_entry *e =
       w->entry_count ? bsearch(&key, w->entries, w->entry_count, sizeof key, by_name) : NULL;
-  if (!e) return PLR_ERR_NOT_FOUND;
+  *tensor = NULL;
+  if (!e) return PLR_OK;
   PLR_TRY(open_file(w, e->file, err));
   *file = &w->files[e->file].st;
   *tensor = plr__st_find(*file, name);

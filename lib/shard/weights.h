@@ -30,7 +30,7 @@ struct plr_weights {
   uint32_t file_count, entry_count;
 };
 
-/* A tensor and the file it is in, which is opened when it was not. NOT_FOUND without a message when there is none. */
+/* A tensor and the file it is in, which is opened when it was not; *tensor is NULL when there is none. */
 plr_status plr__weights_find(plr_weights *w, const char *name, const plr_st_file **file,
                              const plr_st_tensor **tensor, plr_error *err);
 

@@ -6,7 +6,8 @@
 
 size_t plr__frame_bound(uint32_t rows, uint32_t cols) {
   size_t raw = (size_t)rows * cols * sizeof(float);
-  return raw + (size_t)rows * 32 + 4096; /* chunk headers; frame header with extensions */
+  /* chunk headers and scales of rows; scales of columns; frame header with extensions */
+  return raw + (size_t)rows * 320 + (size_t)cols * 8 + 4096;
 }
 
 /* ---- memory ----------------------------------------------------------------------------------- */

@@ -27,6 +27,10 @@ double bench_seconds(void) {
   return seconds_of(CLOCK_MONOTONIC);
 }
 
+double bench_cpu_seconds(void) {
+  return seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 /* Until no thread of this program runs: some peers' threads look for work for a long while before they sleep, and
  * would take the processor from whoever is measured next. Gives up after half a second. */
 static void wait_until_idle(void) {
@@ -139,60 +143,112 @@ const char *bench_fma_name(void) {
   return bench_isa() == PLR_ISA_NEON ? "NEON FMA" : names[bench_isa()];
 }
 
-#define FMA_ROUNDS 4
+/* Sums words with as wide loads as the compiler has; one pass over memory. */
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void read_pass(const void *memory, int64_t bytes) {
+  const __m256i *p = memory;
+  __m256i sum[4] = {_mm256_setzero_si256()};
+  for (int64_t i = 0; i + 4 <= bytes / 32; i += 4)
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) sum[j] = _mm256_or_si256(sum[j], _mm256_load_si256(p + i + j));
+  volatile long long sink = _mm256_extract_epi64(
+      _mm256_or_si256(_mm256_or_si256(sum[0], sum[1]), _mm256_or_si256(sum[2], sum[3])), 0);
+  (void)sink;
+}
+#else
+static void read_pass(const void *memory, int64_t bytes) {
+  const uint64_t *p = memory;
+  uint64_t sum = 0;
+  for (int64_t i = 0; i < bytes / 8; i++) sum |= p[i];
+  volatile uint64_t sink = sum;
+  (void)sink;
+}
+#endif
 
-typedef struct fma_team {
-  _Atomic uint32_t ready[FMA_ROUNDS];
+#define ROUNDS     4
+#define READ_BYTES (8 << 20) /* a round of the read loop takes in at least so much */
+
+typedef struct team {
+  _Atomic uint32_t ready[ROUNDS];
   uint32_t threads;
-} fma_team;
+  const char *memory; /* NULL: the FMA loop */
+  int64_t bytes;      /* of each thread */
+} team;
 
-typedef struct fma_member {
-  fma_team *team;
-  double start[FMA_ROUNDS], end[FMA_ROUNDS], cpu[FMA_ROUNDS], done;
-} fma_member;
+typedef struct member {
+  team *team;
+  uint32_t index;
+  double start[ROUNDS], end[ROUNDS], cpu[ROUNDS], done;
+} member;
+
+static double loop(const member *m) {
+  const team *t = m->team;
+  if (!t->memory) return fma_loop();
+  int64_t done = 0;
+  for (; done < READ_BYTES; done += t->bytes) read_pass(t->memory + m->index * t->bytes, t->bytes);
+  return (double)done;
+}
 
 /* Each round starts together, so that threads that had to share a processor are seen to. */
-static void *fma_thread(void *arg) {
-  fma_member *m = arg;
-  for (int round = 0; round < FMA_ROUNDS; round++) {
+static void *member_thread(void *arg) {
+  member *m = arg;
+  for (int round = 0; round < ROUNDS; round++) {
     atomic_fetch_add(&m->team->ready[round], 1);
     while (atomic_load(&m->team->ready[round]) < m->team->threads) sched_yield();
     m->start[round] = bench_seconds();
     const double cpu = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-    m->done = fma_loop();
+    m->done = loop(m);
     m->cpu[round] = seconds_of(CLOCK_THREAD_CPUTIME_ID) - cpu;
     m->end[round] = bench_seconds();
   }
   return NULL;
 }
 
-/* The best round: new threads may start on one processor and are moved apart only then. */
-double bench_fma_rate(uint32_t threads, double *per_cpu) {
+/* The best round, a second: new threads may start on one processor and are moved apart only then. */
+static double run_team(team *t, double *per_cpu) {
   pthread_t thread[MAX_THREADS];
-  fma_member member[MAX_THREADS];
-  if (threads > MAX_THREADS) threads = MAX_THREADS;
-  fma_team team = {.threads = threads};
-  for (uint32_t i = 0; i < threads; i++) member[i] = (fma_member){.team = &team};
-  for (uint32_t i = 1; i < threads; i++) {
-    if (pthread_create(&thread[i], NULL, fma_thread, &member[i]) == 0) continue;
+  member m[MAX_THREADS];
+  for (uint32_t i = 0; i < t->threads; i++) m[i] = (member){.team = t, .index = i};
+  for (uint32_t i = 1; i < t->threads; i++) {
+    if (pthread_create(&thread[i], NULL, member_thread, &m[i]) == 0) continue;
     fprintf(stderr, "bench: a thread could not be started\n");
     exit(1);
   }
-  fma_thread(&member[0]);
-  for (uint32_t i = 1; i < threads; i++) pthread_join(thread[i], NULL);
+  member_thread(&m[0]);
+  for (uint32_t i = 1; i < t->threads; i++) pthread_join(thread[i], NULL);
   double best = 0, best_cpu = 0;
-  for (int round = 0; round < FMA_ROUNDS; round++) {
-    double start = member[0].start[round], end = member[0].end[round], done = member[0].done;
-    best_cpu = fmax(best_cpu, done / member[0].cpu[round] * 1e-9);
-    for (uint32_t i = 1; i < threads; i++) {
-      start = fmin(start, member[i].start[round]);
-      end = fmax(end, member[i].end[round]);
-      done += member[i].done;
+  for (int round = 0; round < ROUNDS; round++) {
+    double start = m[0].start[round], end = m[0].end[round], done = m[0].done;
+    best_cpu = fmax(best_cpu, done / m[0].cpu[round] * 1e-9);
+    for (uint32_t i = 1; i < t->threads; i++) {
+      start = fmin(start, m[i].start[round]);
+      end = fmax(end, m[i].end[round]);
+      done += m[i].done;
     }
     best = fmax(best, done / (end - start) * 1e-9);
   }
   if (per_cpu) *per_cpu = best_cpu;
   return best;
+}
+
+double bench_fma_rate(uint32_t threads, double *per_cpu) {
+  team t = {.threads = threads < MAX_THREADS ? threads : MAX_THREADS};
+  return run_team(&t, per_cpu);
+}
+
+double bench_read_rate(uint32_t threads, int64_t bytes) {
+  static char *memory;
+  static int64_t size;
+  team t = {.threads = threads < MAX_THREADS ? threads : MAX_THREADS};
+  t.bytes = (bytes / t.threads + 127) / 128 * 128;
+  if (size < t.bytes * t.threads) {
+    free(memory);
+    size = t.bytes * t.threads;
+    memory = bench_alloc(size);
+    memset(memory, 1, (size_t)size);
+  }
+  t.memory = memory;
+  return run_team(&t, NULL);
 }
 
 uint32_t bench_options(int argc, char **argv) {
@@ -244,31 +300,66 @@ static double sample(bench_fn *fn, void *arg, int64_t calls, uint32_t threads, d
   return seconds;
 }
 
+/* One turn: ours, then each peer. seconds[0] and cpu[0] are ours. */
+static void take_turn(const bench_pair *pair, const int64_t calls[], double seconds[],
+                      double cpu[]) {
+  seconds[0] = sample(pair->ours, pair->ours_arg, calls[0], pair->threads, &cpu[0]);
+  for (uint32_t i = 0; i < BENCH_PEERS; i++) {
+    bench_fn *peer = i ? pair->more[i - 1] : pair->peer;
+    void *arg = i ? pair->more_arg[i - 1] : pair->peer_arg;
+    seconds[i + 1] = sample(peer, arg, calls[i + 1], pair->threads, &cpu[i + 1]);
+    if (peer && pair->threads > 1) wait_until_idle();
+  }
+}
+
 void bench_run(const bench_pair *pair, bench_result *result) {
-  double ours[MAX_SAMPLES], peer[MAX_SAMPLES], ratio[MAX_SAMPLES], fma[MAX_SAMPLES + 1];
-  double cpu[MAX_SAMPLES], fma_cpu[MAX_SAMPLES + 1];
+  double seconds[BENCH_PEERS + 1][MAX_SAMPLES], cpu[BENCH_PEERS + 1][MAX_SAMPLES];
+  double ratio[MAX_SAMPLES], ratio_cpu[MAX_SAMPLES];
+  double fma[MAX_SAMPLES + 1], fma_cpu[MAX_SAMPLES + 1], read[MAX_SAMPLES + 1] = {0};
   const double budget = pair->seconds > 0 ? pair->seconds : 1.0, start = bench_seconds();
-  const int64_t our_calls = calls_per_sample(pair->ours, pair->ours_arg);
-  const int64_t peer_calls = calls_per_sample(pair->peer, pair->peer_arg);
+  int64_t calls[BENCH_PEERS + 1];
+  calls[0] = calls_per_sample(pair->ours, pair->ours_arg);
+  calls[1] = calls_per_sample(pair->peer, pair->peer_arg);
+  for (uint32_t i = 1; i < BENCH_PEERS; i++)
+    calls[i + 1] = calls_per_sample(pair->more[i - 1], pair->more_arg[i - 1]);
   uint32_t n = 0;
+  memset(result, 0, sizeof *result);
   fma[0] = bench_fma_rate(pair->threads, &fma_cpu[0]);
+  if (pair->read_bytes) read[0] = bench_read_rate(pair->threads, pair->read_bytes);
   while (n < MAX_SAMPLES && (n < MIN_SAMPLES || bench_seconds() - start < budget)) {
-    ours[n] = sample(pair->ours, pair->ours_arg, our_calls, pair->threads, &cpu[n]);
-    peer[n] = sample(pair->peer, pair->peer_arg, peer_calls, pair->threads, NULL);
-    if (pair->peer && pair->threads > 1) wait_until_idle();
-    ratio[n] = pair->peer ? peer[n] / ours[n] : 0;
+    double s[BENCH_PEERS + 1], c[BENCH_PEERS + 1] = {0};
+    take_turn(pair, calls, s, c);
+    for (uint32_t i = 0; i <= BENCH_PEERS; i++) seconds[i][n] = s[i], cpu[i][n] = c[i];
     n++;
     fma[n] = bench_fma_rate(pair->threads, &fma_cpu[n]);
+    if (pair->read_bytes) read[n] = bench_read_rate(pair->threads, pair->read_bytes);
   }
   result->samples = n;
-  result->ours = bench_median(ours, n);
-  result->ours_best = ours[0]; /* sorted by now */
-  result->peer = bench_median(peer, n);
-  result->peer_best = peer[0];
-  result->ratio = bench_median(ratio, n);
+  /* Ratios of one turn before the medians sort the samples. */
+  double fastest = INFINITY;
+  for (uint32_t i = 0; i < BENCH_PEERS; i++) {
+    double sorted[MAX_SAMPLES];
+    memcpy(sorted, seconds[i + 1], sizeof sorted);
+    result->peers[i] = bench_median(sorted, n);
+    if (result->peers[i] <= 0 || result->peers[i] >= fastest) continue;
+    fastest = result->peer = result->peers[i];
+    result->peer_best = sorted[0];
+    result->fastest = i;
+  }
+  if (pair->peer) {
+    for (uint32_t i = 0; i < n; i++) {
+      ratio[i] = seconds[result->fastest + 1][i] / seconds[0][i];
+      ratio_cpu[i] = cpu[result->fastest + 1][i] / cpu[0][i];
+    }
+    result->ratio = bench_median(ratio, n);
+    result->ratio_cpu = bench_median(ratio_cpu, n);
+  }
+  result->ours = bench_median(seconds[0], n);
+  result->ours_best = seconds[0][0]; /* sorted by now */
+  result->ours_cpu = bench_median(cpu[0], n);
   result->fma = bench_median(fma, n + 1);
-  result->ours_cpu = bench_median(cpu, n);
   result->fma_cpu = bench_median(fma_cpu, n + 1);
+  result->read = bench_median(read, n + 1);
 }
 
 /* ---- output ----------------------------------------------------------------------------------- */

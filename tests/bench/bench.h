@@ -8,13 +8,18 @@
 
 #include <stdint.h>
 
-double bench_seconds(void); /* monotonic */
+double bench_seconds(void);     /* monotonic */
+double bench_cpu_seconds(void); /* of all threads of this process */
 
 /* fp32 multiply-adds in registers, with the instruction set that the contexts measured here use: GFLOP/s of
  * `threads` threads together. per_cpu, when not NULL: GFLOP a processor second, which does not depend on what else
  * the machine does. */
 double bench_fma_rate(uint32_t threads, double *per_cpu);
 const char *bench_fma_name(void);
+
+/* Reading `bytes` of memory again and again, each thread its share: GB/s of `threads` threads together. What
+ * stays in a cache is read from there, as it is by the work that is measured. */
+double bench_read_rate(uint32_t threads, int64_t bytes);
 
 /* Options of every benchmark: --isa portable|avx2|avx512, the highest instruction set to use (default: the best).
  * Returns it as PLR_ISA_*, for the contexts; the FMA loop and the peer go by it. Ends the program on anything else. */
@@ -23,23 +28,29 @@ uint32_t bench_isa(void); /* what the contexts use then */
 
 typedef void bench_fn(void *arg);
 
+#define BENCH_PEERS 3
+
 typedef struct bench_pair {
   bench_fn *ours, *peer; /* peer may be NULL */
   void *ours_arg, *peer_arg;
-  uint32_t threads; /* for the FMA loop */
-  double seconds;   /* about how long to measure; 0 = 1 s */
-  double
-      settle; /* seconds to wait after each turn of a peer whose threads spin for a while before they sleep */
+  bench_fn *more[BENCH_PEERS - 1]; /* further peers, NULL past them */
+  void *more_arg[BENCH_PEERS - 1];
+  uint32_t threads;   /* for the FMA and the read loop */
+  int64_t read_bytes; /* of the read loop; 0 = none */
+  double seconds;     /* about how long to measure; 0 = 1 s */
 } bench_pair;
 
 typedef struct bench_result {
-  double ours, peer;           /* seconds per call; peer 0 without one */
+  double ours, peer;           /* seconds per call; peer 0 without one, else the fastest of them */
   double ours_best, peer_best; /* the fastest sample: what a quiet moment gave */
+  double peers[BENCH_PEERS];   /* seconds per call of each */
   double fma;                  /* GFLOP/s around the samples */
+  double read;                 /* GB/s around the samples */
   double ours_cpu,
-      fma_cpu;  /* per call, processor seconds of all threads; GFLOP a processor second */
-  double ratio; /* median of peer time / our time of the same turn */
-  uint32_t samples;
+      fma_cpu;      /* per call, processor seconds of all threads; GFLOP a processor second */
+  double ratio;     /* median of peer time / our time of the same turn, for the fastest peer */
+  double ratio_cpu; /* the same of processor time: on one thread it does not depend on what else the machine does */
+  uint32_t samples, fastest; /* which peer that is */
 } bench_result;
 
 void bench_run(const bench_pair *pair, bench_result *result);
@@ -79,5 +90,9 @@ typedef struct bench_blas {
 } bench_blas;
 
 void bench_load_openblas(bench_blas *out);
+
+/* OpenBLAS, BLIS and oneDNN, those that the machine has, in this order; returns how many. BLIS too falls back when
+ * it does not know the processor, and is told. */
+uint32_t bench_load_peers(bench_blas out[BENCH_PEERS]);
 
 #endif

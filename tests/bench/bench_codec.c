@@ -1,9 +1,14 @@
-/* Codecs on one thread: how fast, how many bits a value with everything counted, and how far off on N(0,1). Small
- * is what a pipeline with 16 coefficients a token sends for 512 tokens; large is a dense boundary of width 768. Beside
- * our bits and error stands the rate-distortion bound for the same error. Peer: memcpy of the same tensor. */
+/* Codecs: how far from the rate-distortion bound, beside peers written from their papers (codec/gap/..., and on tensors
+ * with channels and outliers of their own scale), with codec.html; and how fast on one thread (codec/speed/...). Small
+ * is what a pipeline with 16 coefficients a token sends for 512 tokens; large is a dense boundary of width 768. Peer:
+ * memcpy.
+ *
+ *   bench_codec [--dumps FOLDER] [--report FILE]
+ *
+ * FOLDER holds tensors as NAME.ROWSxCOLS.f32; FILE is codec.html unless given. */
+#include "base/base.h"
 #include "bench.h"
-
-#include <pluralis/exchange.h>
+#include "codec_gap.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -68,11 +73,11 @@ static void report(const char *name, const char *what, job *j, bench_fn *fn, con
   bench_pair pair = {
       .ours = fn, .ours_arg = j, .peer = copy, .peer_arg = j, .threads = 1, .seconds = 0.15};
   bench_run(&pair, &r);
-  snprintf(full, sizeof full, "codec_%s/%s/%dx%d", what, name, (int)j->x.shape[0],
+  snprintf(full, sizeof full, "codec/speed/%s/%s/%dx%d", what, name, (int)j->x.shape[0],
            (int)j->x.shape[1]);
-  const double gb = 1e-9 * (double)j->bytes;
-  bench_print(full, gb / r.ours, "GB/s of fp32", "memcpy", gb / r.peer, r.ratio, "%s; best %.2f",
-              note, gb / r.ours_best);
+  const double values = 1e-6 * (double)j->bytes / 4;
+  bench_print(full, values / r.ours, "M values/s", "memcpy", values / r.peer, r.ratio,
+              "%s; best %.0f", note, values / r.ours_best);
 }
 
 static void bench_one(plr_context *ctx, const char *name, float *x, float *y, int64_t rows,
@@ -103,17 +108,59 @@ static void bench_one(plr_context *ctx, const char *name, float *x, float *y, in
   plr_decoder_destroy(j.decoder);
 }
 
-int main(void) {
-  static const char *const names[] = {"raw",      "bf16",      "int8",      "int4",
-                                      "raw+zstd", "bf16+zstd", "int8+zstd", "int4+zstd"};
+/* What checksums take of an encoder's time. */
+static void checksum(void *arg) {
+  job *j = arg;
+  volatile uint32_t crc = plr__crc32c(0, j->frame, j->len);
+  (void)crc;
+}
+
+static void bench_framing(plr_context *ctx, float *x, float *y) {
+  plr_codec codec;
+  job j = {.bytes = 1024 * 768 * 4};
+  bench_result r;
+  must(plr_codec_from_name("uniform4", &codec));
+  must(plr_encoder_create(ctx, &codec, 1024, 768, &j.encoder, NULL));
+  plr_tensor_matrix(&j.x, x, PLR_DTYPE_F32, 1024, 768);
+  plr_tensor_matrix(&j.y, y, PLR_DTYPE_F32, 1024, 768);
+  j.cap = plr_encoder_bound(j.encoder);
+  j.frame = bench_alloc((int64_t)j.cap);
+  encode(&j);
+  bench_pair pair = {.ours = checksum,
+                     .ours_arg = &j,
+                     .peer = encode,
+                     .peer_arg = &j,
+                     .threads = 1,
+                     .seconds = 0.3};
+  bench_run(&pair, &r);
+  bench_print("codec/speed/checksum-share/uniform4", 100 * r.ours / r.peer, "% of encode", "encode",
+              1e6 * r.peer, r.ratio, "peer in microseconds");
+  free(j.frame);
+  plr_encoder_destroy(j.encoder);
+}
+
+static const char *option(int argc, char **argv, const char *name, const char *fallback) {
+  for (int i = 1; i + 1 < argc; i++)
+    if (strcmp(argv[i], name) == 0) return argv[i + 1];
+  return fallback;
+}
+
+int main(int argc, char **argv) {
+  static const char *const names[] = {"raw",      "bf16",          "int8",           "int4",
+                                      "raw+zstd", "bf16+zstd",     "int8+zstd",      "int4+zstd",
+                                      "uniform2", "uniform4",      "uniform4+token", "dither4",
+                                      "trellis3", "trellis4+token"};
   static const int64_t shapes[][2] = {{512, 16}, {1024, 768}};
   plr_context *ctx;
   must(plr_context_create(NULL, &ctx, NULL));
   float *x = bench_alloc(1024 * 768 * 4), *y = bench_alloc(1024 * 768 * 4);
   fill_normal(x, 1024 * 768);
+  bench_codec_gap(ctx, option(argc, argv, "--dumps", NULL),
+                  option(argc, argv, "--report", "codec.html"));
   for (size_t s = 0; s < 2; s++)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
       bench_one(ctx, names[i], x, y, shapes[s][0], shapes[s][1]);
+  bench_framing(ctx, x, y);
   free(x), free(y);
   plr_context_destroy(ctx);
   return 0;

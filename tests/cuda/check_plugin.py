@@ -16,9 +16,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 REPORT = os.path.join(ROOT, "lib", "backend", "cuda", "RESOURCES.txt")
 
 # Everything that computes on floating-point numbers, with the one rounding the profile has. Copies, comparisons and
-# exact conversions are not arithmetic.
+# exact conversions are not arithmetic; floor and ceiling (cvt.rmi, cvt.rpi) are exact.
 ARITHMETIC = re.compile(r"^(add|sub|mul|mad|fma|div|rcp|sqrt|rsqrt|sin|cos|lg2|ex2|tanh|cvt|mma|wmma)\b")
-ALLOWED = re.compile(r"^(add|sub|mul|fma|div|rcp|sqrt)\.rn\.f(32|64)$|^cvt\.rn\.f(32|64)\.\w+$|^cvt\.f64\.f32$")
+ALLOWED = re.compile(r"^(add|sub|mul|fma|div|rcp|sqrt)\.rn\.f(32|64)$|^cvt\.rn\.f(32|64)\.\w+$|^cvt\.f64\.f32$"
+                     r"|^cvt\.r[mp]i\.f64\.f64$")
 
 
 def output(*argv):

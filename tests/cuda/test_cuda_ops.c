@@ -101,6 +101,97 @@ static void gated_activation(void **state) {
   }
 }
 
+static void products_and_bias(void **state) {
+  (void)state;
+  FOR_EACH_CASE(rows, d) {
+    int64_t n = rows * d;
+    float *x = random_floats(n, 1, 2.0f), *z = random_floats(n, 2, 2.0f), *want = floats(n);
+    float *bias = random_floats(d, 3, 1.0f), *dbias = random_floats(d, 4, 1.0f);
+    plr_add_args mul = {x, z, want, n}, mul_d = {upload_floats(x, n), upload_floats(z, n), NULL, n};
+    mul_d.y = (float *)mul_d.a; /* in place */
+    assert_int_equal(plr__ref_mul(&mul), PLR_OK);
+    run_op(PLR_OP_MUL, &mul_d);
+    assert_device(mul_d.y, want, n, "mul");
+
+    plr_scale_args scale = {x, want, n, -0.7f}, scale_d = {mul_d.b, (float *)mul_d.b, n, -0.7f};
+    scale.x = z;
+    assert_int_equal(plr__ref_scale(&scale), PLR_OK);
+    run_op(PLR_OP_SCALE, &scale_d);
+    assert_device(scale_d.y, want, n, "scale");
+
+    plr_bias_args a = {x, bias, want, z, dbias, rows, d}, b = a;
+    b.x = upload_floats(x, n), b.bias = upload_floats(bias, d), b.y = (float *)b.x;
+    b.dy = upload_floats(z, n), b.dbias = upload_floats(dbias, d);
+    assert_int_equal(plr__ref_bias(&a), PLR_OK);
+    assert_int_equal(plr__ref_bias_bwd(&a), PLR_OK);
+    run_op(PLR_OP_BIAS, &b);
+    run_op(PLR_OP_BIAS_BWD, &b);
+    assert_device(b.y, want, n, "bias");
+    assert_device(b.dbias, dbias, d, "bias_bwd");
+    release_all();
+    free(x), free(z), free(want), free(bias), free(dbias);
+  }
+}
+
+static void activations(void **state) {
+  (void)state;
+  FOR_EACH_CASE(rows, d) {
+    for (uint32_t kind = PLR_ACT_SILU; kind <= PLR_ACT_RELU2; kind++) {
+      int64_t n = rows * d;
+      float *x = random_floats(n, 1, 9.0f), *dy = random_floats(n, 2, 1.0f);
+      float *y = floats(n), *dx = floats(n);
+      plr_act_args a = {x, y, dy, dx, n, kind}, b = a;
+      b.x = upload_floats(x, n), b.y = upload_unset(n), b.dx = upload_floats(dy, n);
+      b.dy = b.dx; /* in place */
+      assert_int_equal(plr__ref_act(&a), PLR_OK);
+      assert_int_equal(plr__ref_act_bwd(&a), PLR_OK);
+      run_op(PLR_OP_ACT, &b);
+      run_op(PLR_OP_ACT_BWD, &b);
+      assert_device(b.y, y, n, "act");
+      assert_device(b.dx, dx, n, "act_bwd");
+      release_all();
+      free(x), free(dy), free(y), free(dx);
+    }
+  }
+}
+
+static void layernorms(void **state) {
+  (void)state;
+  FOR_EACH_CASE(rows, d) {
+    for (uint32_t mode = 0; mode < 4; mode++) { /* bit 0: gain and bias, bit 1: dx accumulates */
+      int64_t n = rows * d;
+      float *x = random_floats(n, 1, 2.0f), *dy = random_floats(n, 2, 1.0f), *y = floats(n);
+      float *gain = random_floats(d, 3, 1.0f), *bias = random_floats(d, 4, 1.0f);
+      float *dx = random_floats(n, 5, 1.0f), *mean = floats(rows), *inv = floats(rows);
+      plr_layernorm_args a = {.x = x, .y = y, .mean = mean, .inv_std = inv, .dy = dy, .dx = dx};
+      a.rows = rows, a.d = d, a.eps = 1e-5f, a.accumulate_dx = mode & 2 ? 1 : 0;
+      plr_layernorm_args b = a;
+      b.x = upload_floats(x, n), b.y = upload_unset(n), b.mean = upload_unset(rows);
+      b.inv_std = upload_unset(rows), b.dx = upload_floats(mode & 2 ? dx : dy, n);
+      b.dy = mode & 2 ? upload_floats(dy, n) : b.dx; /* in place when it does not accumulate */
+      if (mode & 1) {
+        a.gain = gain, a.bias = bias, a.dgain = floats(d), a.dbias = floats(d);
+        memcpy(a.dgain, bias, (size_t)d * 4), memcpy(a.dbias, gain, (size_t)d * 4);
+        b.gain = upload_floats(gain, d), b.bias = upload_floats(bias, d);
+        b.dgain = upload_floats(bias, d), b.dbias = upload_floats(gain, d);
+      }
+      assert_int_equal(plr__ref_layernorm(&a), PLR_OK);
+      assert_int_equal(plr__ref_layernorm_bwd(&a), PLR_OK);
+      run_op(PLR_OP_LAYERNORM, &b);
+      run_op(PLR_OP_LAYERNORM_BWD, &b);
+      assert_device(b.y, y, n, "layernorm");
+      assert_device(b.mean, mean, rows, "layernorm mean");
+      assert_device(b.inv_std, inv, rows, "layernorm inv_std");
+      assert_device(b.dx, dx, n, "layernorm_bwd dx");
+      if (mode & 1) assert_device(b.dgain, a.dgain, d, "layernorm_bwd dgain");
+      if (mode & 1) assert_device(b.dbias, a.dbias, d, "layernorm_bwd dbias");
+      release_all();
+      free(x), free(dy), free(y), free(gain), free(bias), free(dx), free(mean), free(inv);
+      free(a.dgain), free(a.dbias);
+    }
+  }
+}
+
 static void norms(void **state) {
   (void)state;
   FOR_EACH_CASE(rows, d) {
@@ -174,15 +265,50 @@ static void rotary_positions(void **state) {
     }
 }
 
+/* Every scaling, then rows at given positions. */
+static void stretched_positions(void **state) {
+  (void)state;
+  enum { POSITIONS = 40, DIM = 64, HALF = DIM / 2, ROWS = 9, HEADS = 2, LD = HEADS * DIM + 1 };
+  int32_t ids[ROWS];
+  fill_ids(ids, ROWS, 3, POSITIONS);
+  for (uint32_t scaling = PLR_ROPE_PLAIN; scaling <= PLR_ROPE_YARN; scaling++) {
+    float *cosine = floats(POSITIONS * HALF), *sine = floats(POSITIONS * HALF);
+    plr_rope_table_args t = {.cos = cosine, .sin = sine, .positions = POSITIONS, .head_dim = DIM};
+    t.first_position = 3000, t.theta = 500000.0, t.scaling = scaling, t.factor = 8.0;
+    t.original = 1024, t.low_freq = 1.0, t.high_freq = 4.0, t.beta_fast = 32.0, t.beta_slow = 1.0;
+    t.attention_factor = 1.2;
+    plr_rope_table_args td = t;
+    td.cos = upload_unset(POSITIONS * HALF), td.sin = upload_unset(POSITIONS * HALF);
+    assert_int_equal(plr__ref_rope_table(&t), PLR_OK);
+    run_op(PLR_OP_ROPE_TABLE, &td);
+    assert_device(td.cos, cosine, POSITIONS * HALF, "stretched cos");
+    assert_device(td.sin, sine, POSITIONS * HALF, "stretched sin");
+    float *x = random_floats(ROWS * LD, 1, 1.0f);
+    plr_rope_args a = {x, cosine, sine, ROWS, ROWS, HEADS, DIM, LD, 1.0f, ids}, b = a;
+    b.x = upload_floats(x, ROWS * LD), b.cos = td.cos, b.sin = td.sin;
+    b.positions = (int32_t *)upload(ids, sizeof ids);
+    assert_int_equal(plr__ref_rope(&a), PLR_OK);
+    run_op(PLR_OP_ROPE, &b);
+    assert_device(b.x, x, ROWS * LD, "rope at given positions");
+    td.factor = 0.5;
+    if (scaling != PLR_ROPE_PLAIN)
+      assert_int_equal(device->vt->run(device, PLR_OP_ROPE_TABLE, &td), PLR_ERR_INVALID_ARGUMENT);
+    release_all();
+    free(cosine), free(sine), free(x);
+  }
+}
+
 static void cross_entropy(void **state) {
   (void)state;
   FOR_EACH_CASE(rows, vocab) {
-    for (uint32_t with_grad = 0; with_grad < 2; with_grad++) {
+    for (uint32_t with_grad = 0; with_grad < 3; with_grad++) {
       float *x = random_floats(rows * vocab, 1, 20.0f), *loss = floats(rows);
       int32_t *labels = (int32_t *)allocate((size_t)rows * 4);
       fill_ids(labels, rows, 5, (uint32_t)vocab);
       for (int64_t r = 2; r < rows; r += 3) labels[r] = -1;
-      plr_xent_args a = {x, labels, loss, rows, vocab, 0.37f, with_grad, 0.0f}, b = a;
+      plr_xent_args a = {x,     labels, loss,      rows,
+                         vocab, 0.37f,  with_grad, with_grad == 2 ? 0.01f : 0.0f};
+      plr_xent_args b = a;
       b.logits = upload_floats(x, rows * vocab);
       b.labels = (int32_t *)upload(labels, rows * 4);
       b.loss = upload_unset(rows);
@@ -278,6 +404,22 @@ static void bad_sizes_are_refused(void **state) {
   assert_int_equal(device->vt->run(device, PLR_OP_COUNT, &t), PLR_ERR_UNSUPPORTED);
   assert_int_equal(device->vt->supports(device, PLR_OP_COUNT), 0);
   assert_int_equal(device->vt->supports(device, PLR_OP_XENT), 1);
+  assert_int_equal(device->vt->supports(device, PLR_OP_LAYERNORM_BWD), 1);
+  plr_act_args act = {x, x, x, x, 4, 0};
+  assert_int_equal(device->vt->run(device, PLR_OP_ACT, &act), PLR_ERR_INVALID_ARGUMENT);
+  release_all();
+}
+
+/* What the CPU has and this device does not. */
+static void what_is_missing_is_refused(void **state) {
+  (void)state;
+  static const plr_op_id missing[] = {PLR_OP_ROUTE, PLR_OP_EXPERT_MATMUL,   PLR_OP_NADAM,
+                                      PLR_OP_MUON,  PLR_OP_ATTENTION_CACHE, PLR_OP_PACKED_MATMUL};
+  float *x = upload_unset(4);
+  for (size_t i = 0; i < PLR_COUNT_OF(missing); i++) {
+    assert_int_equal(device->vt->supports(device, missing[i]), 0);
+    assert_int_equal(device->vt->run(device, missing[i], x), PLR_ERR_UNSUPPORTED);
+  }
   release_all();
 }
 
@@ -307,13 +449,18 @@ int main(int argc, char **argv) {
       cmocka_unit_test(sums),
       cmocka_unit_test(embeddings),
       cmocka_unit_test(gated_activation),
+      cmocka_unit_test(products_and_bias),
+      cmocka_unit_test(activations),
+      cmocka_unit_test(layernorms),
       cmocka_unit_test(norms),
       cmocka_unit_test(rotary_positions),
+      cmocka_unit_test(stretched_positions),
       cmocka_unit_test(cross_entropy),
       cmocka_unit_test(optimizer),
       cmocka_unit_test(normal_numbers),
       cmocka_unit_test(nothing_to_do),
       cmocka_unit_test(bad_sizes_are_refused),
+      cmocka_unit_test(what_is_missing_is_refused),
       cmocka_unit_test(bad_ids_are_reported),
   };
   return cmocka_run_group_tests(tests, open_device, close_device);

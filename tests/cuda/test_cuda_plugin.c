@@ -55,8 +55,10 @@ static void files(void **state) {
   refused("cuda:/nowhere/libx.so", PLR_ERR_NOT_FOUND, "/nowhere/libx.so", "no file");
   snprintf(path, sizeof path, "cuda:%s/CMakeLists.txt", PLR_SOURCE_DIR);
   refused(path, PLR_ERR_UNAVAILABLE, "CMakeLists.txt", "");
-  refused("cuda:" WRONG_API_PLUGIN, PLR_ERR_UNSUPPORTED, "built for device API 2",
-          "this library has 1");
+  char built_for[64], has[64];
+  snprintf(built_for, sizeof built_for, "built for device API %u", (unsigned)PLR_DEVICE_API + 1);
+  snprintf(has, sizeof has, "this library has %u", (unsigned)PLR_DEVICE_API);
+  refused("cuda:" WRONG_API_PLUGIN, PLR_ERR_UNSUPPORTED, built_for, has);
   refused("cuda:" WRONG_SIZE_PLUGIN, PLR_ERR_UNSUPPORTED, "16 bytes", "");
   refused("cuda:" NO_PLUGIN_PLUGIN, PLR_ERR_UNSUPPORTED, "not a device plugin", PLR_PLUGIN_SYMBOL);
   refused("cuda:" NO_SYMBOL_PLUGIN, PLR_ERR_UNSUPPORTED, "not a device plugin", PLR_PLUGIN_SYMBOL);

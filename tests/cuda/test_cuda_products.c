@@ -53,6 +53,7 @@ static void large_products(void **state) {
 
 typedef struct attention_case {
   int64_t batch, seq, heads, kv_heads, head_dim;
+  uint32_t window;
 } attention_case;
 
 static void one_attention(const attention_case *c) {
@@ -64,9 +65,9 @@ static void one_attention(const attention_case *c) {
   float *out = random_floats(rows * ldo, 5, 1.0f), *top = floats(stats), *sum = floats(stats);
   float *dq = random_floats(rows * ldq, 6, 1.0f), *dk = random_floats(rows * ldk, 7, 1.0f);
   float *dv = random_floats(rows * ldv, 8, 1.0f);
-  plr_attention_args a = {q,   k,   v,        out,    top,      sum,         dout,        dq,
-                          dk,  dv,  c->batch, c->seq, c->heads, c->kv_heads, c->head_dim, ldq,
-                          ldk, ldv, ldo,      0.3f,   0,        NULL};
+  plr_attention_args a = {q,   k,   v,        out,    top,       sum,         dout,        dq,
+                          dk,  dv,  c->batch, c->seq, c->heads,  c->kv_heads, c->head_dim, ldq,
+                          ldk, ldv, ldo,      0.3f,   c->window, NULL};
   plr_attention_args d = a;
   d.q = upload_floats(q, rows * ldq), d.k = upload_floats(k, rows * ldk);
   d.v = upload_floats(v, rows * ldv), d.out = upload_floats(out, rows * ldo);
@@ -94,8 +95,17 @@ static void one_attention(const attention_case *c) {
 static void attention(void **state) {
   (void)state;
   static const attention_case cases[] = {
-      {1, 1, 1, 1, 1},   {2, 5, 2, 1, 3},    {1, 17, 4, 2, 8},
-      {2, 33, 3, 3, 16}, {1, 130, 2, 1, 20}, {1, 19, 2, 2, 133},
+      {1, 1, 1, 1, 1, 0},
+      {2, 5, 2, 1, 3, 0},
+      {1, 17, 4, 2, 8, 0},
+      {2, 33, 3, 3, 16, 0},
+      {1, 130, 2, 1, 20, 0},
+      {1, 19, 2, 2, 133, 0},
+      {2, 20, 2, 1, 8, 1},
+      {1, 70, 2, 2, 16, 7},
+      {1, 150, 2, 1, 8, 33},
+      {1, 150, 1, 1, 20, 70},
+      {1, 40, 1, 1, 8, 4000000000u},
   };
   for (uint64_t seed = 0; seed < 2; seed++)
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 16, COLS = 70000 };
+enum { ROWS = 96, COLS = 70000 };
 
 static plr_context *ctx;
 static plr_decoder *decoder;

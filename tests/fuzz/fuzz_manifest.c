@@ -7,7 +7,8 @@
 static void check(const plr_model *model) {
   plr_model_info info = {.struct_size = sizeof info};
   if (plr_model_get_info(model, &info) != PLR_OK) abort();
-  if (info.blocks == 0 || info.heads % info.kv_heads || info.cut_count >= info.blocks) abort();
+  if (info.blocks == 0 || info.cut_count >= info.blocks) abort();
+  if (info.format == 1 && info.heads % info.kv_heads) abort();
   if (info.boundary_width == 0 || info.boundary_width > info.d_model) abort();
   if (info.parameters == 0 || !plr_model_can_cut(model, 0)) abort();
   for (uint32_t i = 0; i < info.cut_count; i++)

@@ -53,7 +53,7 @@ class Train(unittest.TestCase):
         """Hash of every stage's snapshot of that step."""
         result = {}
         for name in sorted(os.listdir(os.path.join(out, run))):
-            if name.endswith("-%d.plr" % step):
+            if name.endswith("-%d.safetensors" % step):
                 with open(os.path.join(out, run, name), "rb") as f:
                     result[name] = hashlib.sha256(f.read()).hexdigest()
         return result
@@ -150,7 +150,7 @@ class Train(unittest.TestCase):
         snapshots = self.snapshots(out, "ours", 8)
         self.assertEqual(len(snapshots), 4)
         for stage in range(4):
-            self.assertEqual(snapshots["stage-%d-8.plr" % stage], said["stage-%d" % stage])
+            self.assertEqual(snapshots["stage-%d-8.safetensors" % stage], said["stage-%d" % stage])
 
     @staticmethod
     def codec(out, run):
@@ -210,6 +210,25 @@ class Train(unittest.TestCase):
             kept = [n for n in os.listdir(os.path.join(parts, "ours")) if n.startswith("stage-%d-" % stage)]
             self.assertEqual(len(kept), 2, kept)
 
+    def test_resume_with_other_stages(self):
+        out = self.path("out")
+        run = host.start("--text", self.text, "--stages", "4", "--steps", "30", "--compress", "4",
+                         "--snapshot-every", "4", "--out", out, *host.MODEL)
+        for stages, at in ((4, 6), (2, 14), (3, 22)):
+            if stages != 4:
+                run = host.start("--resume", "--stages", str(stages), "--out", out)
+            host.wait_for(lambda at=at: max(host.points(out, "ours"), default=0) >= at)
+            self.assertEqual(len(host.workers_of(out)), stages)
+            run.send_signal(signal.SIGINT)
+            said, errors = run.communicate(timeout=20)
+            self.assertEqual(run.returncode, 0, errors)
+        status, said, errors = host.train("--out", out, "--resume")
+        self.assertEqual(status, 0, said + errors)
+        self.assertIn("ledger verified", said)
+        self.assertEqual(len(self.snapshots(out, "ours", 30)), 4)
+        kept = [n for n in os.listdir(os.path.join(out, "ours")) if n.startswith("stage-")]
+        self.assertLessEqual(len(kept), 8, kept)
+
     def test_killed_stage(self):
         out = self.path("out")
         run = host.start("--text", self.text, "--out", out, "--stages", "4", "--steps", "100000", "--compress", "4",
@@ -258,9 +277,9 @@ class Train(unittest.TestCase):
                                (command.replace("exec ", ""), arguments, mount)], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 1, done.stdout)
-        self.assertRegex(done.stderr, r"error: stage \d: snapshot \S+/stage-\d-\d+\.plr: no space left")
+        self.assertRegex(done.stderr, r"error: stage \d: snapshot \S+/stage-\d-\d+\.safetensors: no space left")
         left = done.stdout.split()
-        self.assertNotIn("tmp", " ".join(n for n in left if n.startswith("stage-") and not n.endswith(".plr")))
+        self.assertNotIn("tmp", " ".join(n for n in left if n.startswith("stage-") and not n.endswith(".safetensors")))
 
     def test_broken_snapshot(self):
         out = self.path("out")
@@ -270,7 +289,7 @@ class Train(unittest.TestCase):
         run.send_signal(signal.SIGINT)
         run.communicate(timeout=20)
         name = max((n for n in os.listdir(os.path.join(out, "ours")) if n.startswith("stage-1-")),
-                   key=lambda n: int(n.split("-")[2][:-4]))
+                   key=lambda n: int(n.split("-")[2].split(".")[0]))
         path = os.path.join(out, "ours", name)
         with open(path, "r+b") as f:
             f.seek(os.path.getsize(path) // 2)

@@ -35,7 +35,7 @@ class ExchangeTest(unittest.TestCase):
     def test_codecs(self):
         sizes = {}
         for name, least in (("raw", math.inf), ("bf16", 45), ("int8", 38), ("int4", 15), ("raw+zstd", math.inf),
-                            ("int4+zstd", 15)):
+                            ("int4+zstd", 15), ("uniform4", 20), ("dither4+token", 20), ("trellis4", 20)):
             with pluralis.Encoder(self.ctx, name, ROWS, COLS) as encoder:
                 frame = encoder.encode(self.x, "gradient", stream=3, step=7, micro_batch=2, seed=2 ** 63 + 5)
                 self.assertLessEqual(len(frame), encoder.bound)
@@ -78,13 +78,48 @@ class ExchangeTest(unittest.TestCase):
         decoded = self.decoder.decode(encoder.encode(half))
         self.assertEqual(decoded.tolist(), [row[:COLS // 2] for row in self.x.tolist()])
         transposed = Tensor._make(self.x, self.x.address, "float32", (COLS, ROWS), (1, COLS), False, "transposed")
-        with self.assertRaises(errors.ShapeError):
-            pluralis.Encoder(self.ctx, "raw", COLS, COLS).encode(transposed)
+        frame = pluralis.Encoder(self.ctx, "raw", COLS, COLS).encode(transposed)
+        back = pluralis.Decoder(self.ctx, COLS, COLS).decode(frame)
+        self.assertEqual(back.tolist(), [list(column) for column in zip(*self.x.tolist())])
+
+    def test_rate(self):
+        encoder = pluralis.Encoder(self.ctx, "uniform4", ROWS, COLS)
+        least = encoder.bound
+        for db in (30, 20, 10):
+            encoder.set_snr(db)
+            frame = encoder.encode(self.x)
+            self.assertLess(len(frame), least)
+            least = len(frame)
+            self.assertAlmostEqual(snr(self.x, self.decoder.decode(frame)), db, delta=1.5)
+        stats = encoder.stats
+        self.assertEqual((stats.frames, stats.values), (3, 3 * ROWS * COLS))
+        self.assertAlmostEqual(10 * math.log10(stats.signal_power / stats.noise_power),
+                               snr(self.x, self.decoder.decode(frame)), delta=0.01)
+        encoder.set_snr()
+        for budget in (ROWS * COLS // 2, ROWS * COLS // 3):
+            encoder.set_budget(budget)
+            self.assertLessEqual(len(encoder.encode(self.x)), budget)
+        encoder.set_snr(0, 60)
+        with self.assertRaises(errors.CallerError):
+            encoder.encode(self.x)
+        with self.assertRaises(ValueError):
+            encoder.set_budget(-1)
+        with self.assertRaises(errors.PluralisError):
+            encoder.set_snr(-3)
+        with self.assertRaises(errors.PluralisError):
+            pluralis.Encoder(self.ctx, "int4", ROWS, COLS).set_budget(1000)
+
+    def test_half_floats(self):
+        half = Tensor((ROWS, COLS), "bfloat16")
+        encoder = pluralis.Encoder(self.ctx, "uniform6", ROWS, COLS)
+        self.decoder.decode(encoder.encode(self.x), half)
+        again = self.decoder.decode(encoder.encode(half))
+        self.assertGreater(snr(self.x, again), 20)
 
     def test_wrong_tensors(self):
         encoder = pluralis.Encoder(self.ctx, "int8", ROWS, COLS)
         frame = encoder.encode(self.x)
-        for bad in (Tensor((ROWS + 1, COLS)), Tensor((ROWS, COLS), "float16"), Tensor(ROWS), Tensor((0, COLS))):
+        for bad in (Tensor((ROWS + 1, COLS)), Tensor((ROWS, COLS), "int32"), Tensor(ROWS), Tensor((0, COLS))):
             with self.assertRaises(errors.ShapeError):
                 encoder.encode(bad)
             with self.assertRaises(errors.ShapeError):

@@ -23,7 +23,7 @@ class ContextTest(unittest.TestCase):
             pluralis.Context(isa="sse9")
 
     def test_memory_limit_is_a_memory_error(self):
-        with pluralis.Context(max_memory=1 << 16) as ctx, pluralis.Model(ctx, MANIFEST) as model:
+        with pluralis.Context(max_memory=1 << 17) as ctx, pluralis.Model(ctx, MANIFEST) as model:
             with self.assertRaises(MemoryError) as caught:
                 pluralis.Shard(ctx, model)
             self.assertIsInstance(caught.exception, errors.EnvironmentFault)
@@ -131,6 +131,37 @@ class ModelTest(unittest.TestCase):
         for bad in (5, None, [1]):
             with self.assertRaises(TypeError):
                 pluralis.Model(self.ctx, bad)
+
+    def test_builder_gives_what_the_manifest_does(self):
+        linear = {"op": "linear", "in": "n", "out": "h", "name": "w", "cols": 16, "std": 0.1, "bias": True}
+        rope = {"op": "rope", "in": "h", "out": "h", "head_dim": 8, "theta": 1e4, "scaling": {
+            "type": "yarn", "factor": 4, "beta_fast": 32, "beta_slow": 1, "attention_factor": 1.1, "original": 64}}
+        moe = {"op": "moe", "in": "h", "out": "m", "name": "moe", "experts": 3, "top_k": 2, "cols": 8, "act": "gelu",
+               "std": 0.1, "down_std": 0.1, "balance": 0.01, "renormalise": False}
+        ops = [{"op": "rmsnorm", "in": "x", "out": "n", "name": "norm", "eps": 1e-5}, linear, rope,
+               {"op": "attention", "q": "h", "k": "h", "v": "h", "out": "h", "heads": 2, "kv_heads": 2, "head_dim": 8},
+               {"op": "scale", "in": "h", "out": "h", "by": -0.5}, moe, {"op": "add", "a": "x", "b": "m", "out": "x"}]
+        embed = {"op": "embedding", "out": "x", "name": "embed", "std": 1}
+        head = {"op": "linear", "in": "x", "out": "logits", "name": "head", "cols": 11, "std": 0.1, "bias": False}
+        rest = {"format": "pluralis-model/2", "name": "built", "vocab": 11, "d_model": 16, "seed": 1, "cuts": [1],
+                "boundary": {"kind": "projector", "rank": 2, "seed": 1, "anchor_std": 0.1, "tied": False},
+                "train": dict(MANIFEST["train"], z_loss=0)}
+        whole = pluralis.Model(self.ctx, dict(rest, embed=[embed], blocks=[{"repeat": 2, "ops": ops}], head=[head]))
+        with pluralis.Builder(self.ctx, rest) as builder:
+            builder.begin("embed").op(embed).begin("block", 2)
+            with self.assertRaises(errors.DataError) as caught:
+                builder.op(dict(linear, cols=0))
+            self.assertIn("blocks[0].ops[0]", caught.exception.where)
+            for bad in (dict(linear, op="convolution"), dict(linear, depth=3), dict(moe, act="tanh")):
+                with self.assertRaises(ValueError):
+                    builder.op(bad)
+            for op in ops:
+                builder.op(op)
+            model = builder.begin("head").op(head).build()
+            with self.assertRaises(errors.PluralisError):
+                builder.build()
+        self.assertEqual((model.hash, model.costs), (whole.hash, whole.costs))
+        self.assertEqual((model.info.heads, model.info.boundary_width, model.cuts), (2, 2, [1]))
 
     def test_corpus(self):
         corpus = pluralis.Corpus(self.ctx, TEXT)

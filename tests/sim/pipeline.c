@@ -83,7 +83,9 @@ static void save(pipeline *p, uint32_t node) {
   pipe_snapshot *s = &p->snapshot[node];
   plr_sink sink = {s, sink_write, sink_commit, sink_abort};
   s->len = 0;
-  assert_int_equal(plr_shard_save(p->shard[node], &sink, NULL), PLR_OK);
+  plr_status st = plr_shard_save(p->shard[node], &sink, NULL);
+  if (st == PLR_ERR_NO_MEMORY) return; /* a test takes memory away: a host would try again later */
+  assert_int_equal(st, PLR_OK);
   p->snapshot_step[node] = plr_shard_steps(p->shard[node]);
 }
 

@@ -13,6 +13,8 @@ typedef enum must_fail_base {
   RAW,
   ZSTD,
   TWO,
+  UNIFORM,
+  CHANNELS,
   TOKENS,
   PACKED,
   CONTROL
@@ -40,7 +42,7 @@ typedef struct must_fail_case {
   uint64_t value;
 } must_fail_case;
 
-enum { SWAP_CHUNKS, LARGE_CHUNK, AFTER_LAST, ZSTD_TWICE, ZSTD_SHORT, VOCAB_TWICE, NO_VOCAB };
+enum { SWAP_CHUNKS, LARGE_CHUNK, AFTER_LAST, ZSTD_TWICE, ZSTD_SHORT, VOCAB_TWICE, NO_VOCAB, STATE_LOW, LAST_BYTE };
 
 #define SECOND         (UINT64_C(1) << 32)
 #define OF(len, value) ((uint64_t)(len) << 32 | (value))
@@ -129,6 +131,27 @@ static const must_fail_case must_fail_cases[] = {
     {"zstd-two-frames", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_TWICE, 0},
     {"token-past-vocabulary", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 1, 0xff},
     {"token-spare-bits", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 8, 0x80},
+    {"parametric-with-zstd", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 11, 5},
+    {"parametric-of-raw", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 10, 0},
+    {"parametric-bits-0", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 15, 0},
+    {"parametric-bits-13", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 15, 13},
+    {"parametric-dtype", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 12, PLR_DTYPE_BF16},
+    {"parametric-step-rule-2", PLR_ERR_UNSUPPORTED, UNIFORM, SET16, 58, 2},
+    {"parametric-flags", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 12, 4},
+    {"parametric-model-late", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, SECOND | 2},
+    {"parametric-model-with-rows", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 8, 1},
+    {"parametric-model-of-rice-8", PLR_ERR_MALFORMED, CHANNELS, CHUNK8, 20, 8},
+    {"parametric-model-cut", PLR_ERR_MALFORMED, CHANNELS, CHUNK8, 21, 0xff},
+    {"parametric-step-high", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 15, 0xff},
+    {"parametric-step-low", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 15, 0},
+    {"parametric-lanes-16", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 20, 16},
+    {"parametric-lanes-32", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 20, 32},
+    {"parametric-head-flags", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 21, 2},
+    {"parametric-tail-absurd", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 25, 0xff},
+    {"parametric-tail-odd", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 24, 1},
+    {"parametric-state-low", PLR_ERR_MALFORMED, UNIFORM, SPECIAL, STATE_LOW, 0},
+    {"parametric-words-changed", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 90, 0x5a},
+    {"parametric-last-byte", PLR_ERR_MALFORMED, UNIFORM, SPECIAL, LAST_BYTE, 0},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
@@ -139,7 +162,8 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
     uint32_t rows, cols;
   } tensors[] = {
       [INT4] = {"int4", 9, 8}, [ODD] = {"int4", 5, 9},       [BF16] = {"bf16", 3, 4},
-      [RAW] = {"raw", 3, 4},   [ZSTD] = {"int8+zstd", 9, 8}, [TWO] = {"int8+zstd", 2, 40000}};
+      [RAW] = {"raw", 3, 4},   [ZSTD] = {"int8+zstd", 9, 8}, [TWO] = {"int8+zstd", 2, 40000},
+      [UNIFORM] = {"uniform4", 40, 20}, [CHANNELS] = {"trellis5", 64, 12}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];
@@ -161,6 +185,8 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   const uint32_t rows = tensors[base].rows, cols = tensors[base].cols;
   float *x = base == TWO || base == ZSTD ? calloc((size_t)rows * cols, sizeof *x)
                                          : test_floats(1, (size_t)rows * cols);
+  if (base == CHANNELS)
+    for (size_t i = 0; i < (size_t)rows * cols; i++) x[i] *= i % cols == 3 ? 500.0f : 1.0f;
   plr_codec c = test_codec(tensors[base].codec, 32);
   f = test_encode(ctx, &c, PLR_ROLE_ACTIVATION, x, rows, cols);
   free(x);
@@ -223,6 +249,14 @@ static inline void must_fail_special(test_frame *f, uint32_t what, uint64_t valu
   case ZSTD_SHORT:
     if (value) payload[3] = 0x7f, payload[0] = 0xc0;
     must_fail_one_zstd(f, 9, payload, sizeof payload - (value ? 0 : 1), 1);
+    break;
+  case STATE_LOW: /* the first state, below 2^15 */
+    first[26] = first[27] = first[28] = 0;
+    break;
+  case LAST_BYTE: /* one more, of 0, in the last chunk */
+    f->data[f->len++] = 0;
+    plr__store_le32(first, plr__load_le32(first) + 1);
+    plr__store_le32(f->data + 52, (uint32_t)f->len - PLR_FRAME_HEADER);
     break;
   case VOCAB_TWICE:
     memmove(f->data + 72, f->data + 64, f->len - 64);

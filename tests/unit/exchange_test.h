@@ -43,12 +43,13 @@ static inline float *test_floats(uint64_t seed, size_t n) {
 static inline plr_codec test_codec(const char *name, uint16_t group) {
   plr_codec c;
   assert_int_equal(plr_codec_from_name(name, &c), PLR_OK);
-  if (c.group) c.group = group;
+  if (c.quant == PLR_QUANT_BLOCK_INT) c.group = group;
   return c;
 }
 
-static const char *const test_codec_names[] = {"raw",      "bf16",      "int8",      "int4",
-                                               "raw+zstd", "bf16+zstd", "int8+zstd", "int4+zstd"};
+static const char *const test_codec_names[] = {
+    "raw",      "bf16",           "int8",    "int4",         "raw+zstd", "bf16+zstd", "int8+zstd",
+    "int4+zstd", "uniform5+token", "uniform6", "dither5",      "trellis5", "trellis4+token"};
 
 static inline plr_frame_info test_info(uint32_t role) {
   plr_frame_info info;

@@ -37,12 +37,12 @@ static inline plr_session *new_session(plr_shard *shard, uint32_t max_tokens) {
   return session;
 }
 
-/* cuts: `shards - 1` positions. */
-static inline void pipeline_init(pipeline *p, plr_context *ctx, const char *json,
-                                 const plr_shard_options *base, const uint32_t *cuts,
-                                 uint32_t shards, uint32_t sessions, uint32_t max_tokens) {
+/* cuts: `shards - 1` positions. Takes the model over. */
+static inline void pipeline_of(pipeline *p, plr_context *ctx, plr_model *model,
+                               const plr_shard_options *base, const uint32_t *cuts, uint32_t shards,
+                               uint32_t sessions, uint32_t max_tokens) {
   memset(p, 0, sizeof *p);
-  p->ctx = ctx, p->model = new_model(ctx, json), p->shards = shards, p->sessions = sessions;
+  p->ctx = ctx, p->model = model, p->shards = shards, p->sessions = sessions;
   p->info.struct_size = sizeof p->info;
   assert_int_equal(plr_model_get_info(p->model, &p->info), PLR_OK);
   size_t rows = (size_t)p->info.micro_batch * p->info.seq_len;
@@ -57,6 +57,12 @@ static inline void pipeline_init(pipeline *p, plr_context *ctx, const char *json
     if (st != PLR_OK) fail_msg("%s: %s", plr_status_name(st), err.message);
     for (uint32_t j = 0; j < sessions; j++) p->session[i][j] = new_session(p->shard[i], max_tokens);
   }
+}
+
+static inline void pipeline_init(pipeline *p, plr_context *ctx, const char *json,
+                                 const plr_shard_options *base, const uint32_t *cuts,
+                                 uint32_t shards, uint32_t sessions, uint32_t max_tokens) {
+  pipeline_of(p, ctx, new_model(ctx, json), base, cuts, shards, sessions, max_tokens);
 }
 
 static inline void pipeline_release(pipeline *p) {

@@ -19,12 +19,10 @@ typedef struct recipe {
 static const recipe recipes[] = {
     {"adamw", ADAM_KEYS, CLIP_BLOCK},
     {"adamw", ADAM_KEYS, CLIP_GLOBAL},
-#ifdef PLR_ALL_OPTIMIZERS
     {"nadam", ADAM_KEYS "\"momentum_decay\": 0.004, ", CLIP_BLOCK},
     {"sgdm", "\"momentum\": 0.9, ", CLIP_BLOCK},
     {"adamw_row", ADAM_KEYS, CLIP_GLOBAL},
     {"muon", ADAM_KEYS "\"muon_lr\": 0.02, \"muon_momentum\": 0.95, ", CLIP_BLOCK},
-#endif
 };
 
 static inline const char *recipe_json(const recipe *r, const char *boundary) {

@@ -30,6 +30,8 @@ typedef struct row {
 
 /* Where new shards go: the name of a device; NULL: the CPU. */
 static const char *shard_device;
+/* Whether new shards compute again in backward what they could keep. */
+static uint32_t shard_recompute;
 
 static inline plr_context *context_with(uint32_t threads, uint32_t isa) {
   plr_context_options o;
@@ -47,6 +49,7 @@ static inline plr_shard *new_shard(plr_context *ctx, plr_model *model, uint32_t 
   plr_shard_options_init(&o, sizeof o);
   o.first_block = first;
   o.end_block = end;
+  o.recompute = shard_recompute;
   if (shard_device) o.device = shard_device;
   plr_shard *shard = NULL;
   plr_error err;

@@ -29,6 +29,16 @@ static const golden goldens[] = {
     {"int8-zstd", "int8+zstd", PLR_ROLE_GRADIENT, 16, 64, 32},
     {"int4-zstd", "int4+zstd", PLR_ROLE_GRADIENT, 16, 64, 32},
     {"int8-zstd-chunks", "int8+zstd", PLR_ROLE_DELTA, 5, 40000, 64},
+    {"uniform", "uniform4", PLR_ROLE_GRADIENT, 70, 31, 0},
+    {"uniform-token", "uniform3+token", PLR_ROLE_ACTIVATION, 64, 96, 0},
+    {"uniform-small", "uniform6", PLR_ROLE_ACTIVATION, 3, 17, 0},
+    {"uniform-chunks", "uniform1+token", PLR_ROLE_ACTIVATION, 3, 40000, 0},
+    {"dither", "dither4", PLR_ROLE_GRADIENT, 70, 31, 0},
+    {"dither-token", "dither5+token", PLR_ROLE_GRADIENT, 9, 480, 0},
+    {"trellis", "trellis4", PLR_ROLE_ACTIVATION, 70, 31, 0},
+    {"trellis-token", "trellis3+token", PLR_ROLE_ACTIVATION, 64, 96, 0},
+    {"channels", "uniform5", PLR_ROLE_ACTIVATION, 300, 13, 0},
+    {"channels-trellis", "trellis6", PLR_ROLE_ACTIVATION, 300, 13, 0},
     {"tokens-packed", NULL, PLR_ROLE_TOKENS, 2, 17, 50257},
     {"tokens-zstd", NULL, PLR_ROLE_TOKENS, 4, 65, 256},
     {"control", NULL, PLR_ROLE_CONTROL, 1, 29, 0},
@@ -46,6 +56,7 @@ static void *golden_input(const golden *g, size_t n) {
   assert_non_null(x);
   for (size_t i = 0; i < n; i++) {
     float v = test_value(&seed);
+    if (g->cols == 13 && g->rows == 300) v *= i % 13 == 4 ? 3000.0f : i % 13 == 7 ? 0.0f : 1.0f;
     if (g->role == PLR_ROLE_CONTROL)
       ((uint8_t *)x)[i] = (uint8_t)test_random(&seed);
     else if (g->role == PLR_ROLE_TOKENS)

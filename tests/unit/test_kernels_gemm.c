@@ -84,7 +84,7 @@ static void check(uint32_t layout, int64_t m, int64_t n, int64_t k, int64_t pad,
 }
 
 /* Around every edge: register tiles (6 x 16, half 8; 14 x 32, half 16), thin kernel (8 rows, 4 of k),
- * few rows (64), blocks of k (192, thin 256), packed rows (84). */
+ * few rows (64), blocks of k (256, thin 256), packed rows (84). */
 static void edges(void **state) {
   (void)state;
   static const int64_t ms[] = {1,  2,  3,  5,  6,  7,  8,  9,  11, 13, 14,
@@ -109,6 +109,30 @@ static void blocks_and_threads(void **state) {
   for (uint32_t layout = PLR_MATMUL_NN; layout <= PLR_MATMUL_TN; layout++)
     for (size_t i = 0; i < PLR_COUNT_OF(shapes); i++)
       check(layout, shapes[i][0], shapes[i][1], shapes[i][2], (int64_t)i % 2 * 5, (int)i % 2, 1.0f);
+}
+
+/* Who computes what changes from run to run, the bits never: 1 to 8 threads, on a machine with fewer processors. */
+static void any_threads(void **state) {
+  (void)state;
+  static const int64_t shapes[][3] = {
+      {150, 400, 300}, {520, 96, 260}, {1, 5000, 200}, {8, 1300, 90}};
+  for (uint32_t layout = PLR_MATMUL_NN; layout <= PLR_MATMUL_TN; layout++)
+    for (size_t i = 0; i < PLR_COUNT_OF(shapes); i++) {
+      product p = make(layout, shapes[i][0], shapes[i][1], shapes[i][2], 0, 1, 1.0f);
+      float *want = NULL;
+      for (uint32_t threads = 1; threads <= 8; threads++) {
+        plr_context *on = context_of(PLR_ISA_BEST, threads);
+        for (int again = 0; again < 3; again++) {
+          memcpy(p.c, p.start, (size_t)p.c_size * sizeof(float));
+          run_on(on, &p.args);
+          if (!want) want = copy_floats(p.c, p.c_size);
+          assert_same_bits(p.c, want, p.c_size, "threads");
+        }
+        plr_context_destroy(on);
+      }
+      free(want);
+      release(&p);
+    }
 }
 
 static int64_t draw(uint32_t index, uint32_t word, int64_t range) {
@@ -289,6 +313,7 @@ int main(void) {
       cmocka_unit_test(order_matters), cmocka_unit_test(split_k),
       cmocka_unit_test(rows_alone),    cmocka_unit_test(zeros),
       cmocka_unit_test(refusals),      cmocka_unit_test(no_allocation),
+      cmocka_unit_test(any_threads),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -209,6 +209,32 @@ static void training(run_state *s) {
   free(logits), free(w), free(m), free(v), free(g);
 }
 
+static void optimizers(run_state *s) {
+  enum { R = 30, C = 21, N = R * C };
+  float *w = random_floats(N, 40, 1.0f), *m = random_floats(N, 41, 0.1f);
+  float *v = random_floats(N, 42, 1.0f), *g = random_floats(N, 43, 1.0f);
+  for (int i = 0; i < N; i++) v[i] = v[i] * v[i];
+  plr_optimizer_args a = {w,    m,    v,     g,     R,    C,    1e-3f, 0.9f, 0.95f, 1e-8f,
+                          0.1f, 0.5f, 0.45f, 0.46f, 0.3f, 0.4f, 0.2f,  0,    NULL};
+  static const struct {
+    plr_op_id op;
+    const char *name;
+  } ops[] = {{PLR_OP_NADAM, "nadam"},
+             {PLR_OP_SGDM, "sgdm"},
+             {PLR_OP_ADAMW_ROW, "adamw_row"},
+             {PLR_OP_ADAMW_ROW, "adamw_column"},
+             {PLR_OP_MUON, "muon"}};
+  for (int i = 0; i < 5; i++) {
+    a.along = i == 3;
+    a.work = s->ctx ? scratch(s, ops[i].op, &a) : floats(2 * N + 2 * C * C);
+    run(s, ops[i].op, &a);
+    output(s, w, N * 4), output(s, m, N * 4), output(s, v, N * 4);
+    line(s, "%s %dx%d", ops[i].name, R, C);
+    free(a.work);
+  }
+  free(w), free(m), free(v), free(g);
+}
+
 static void multiply(run_state *s, uint32_t layout, int64_t m, int64_t n, int64_t k) {
   float *x = random_floats(m * k, 19, 1.0f), *y = random_floats(k * n, 20, 1.0f);
   float *c = random_floats(m * n, 21, 1.0f);
@@ -291,6 +317,67 @@ static void basis(run_state *s) {
   output(s, u, sizeof u), line(s, "basis %dx%d", D, K);
 }
 
+/* Two sessions: 37 tokens at once, and one token after 29. */
+static void cached(run_state *s, uint32_t window) {
+  enum { HEADS = 4, KV = 2, DIM = 24, CAPACITY = 48, ROWS = 38, LD = (HEADS + 2 * KV) * DIM };
+  const int64_t keys = plr_cache_keys(KV, DIM, CAPACITY),
+                values = plr_cache_values(KV, DIM, CAPACITY);
+  float *x = random_floats(ROWS * LD, 71, 1.5f), *out = floats(ROWS * HEADS * DIM);
+  float *cache = random_floats(2 * (keys + values), 72, 1.0f);
+  const plr_cache_rows groups[] = {
+      {cache, cache + keys, CAPACITY, 0, 37, 0},
+      {cache + keys + values, cache + 2 * keys + values, CAPACITY, 37, 1, 29}};
+  plr_attention_cache_args a = {.q = x,
+                                .k = x + HEADS * DIM,
+                                .v = x + (HEADS + KV) * DIM,
+                                .out = out,
+                                .groups = groups,
+                                .group_count = 2,
+                                .heads = HEADS,
+                                .kv_heads = KV,
+                                .head_dim = DIM,
+                                .ldq = LD,
+                                .ldk = LD,
+                                .ldv = LD,
+                                .ldo = HEADS * DIM,
+                                .scale = 0.2f,
+                                .window = window};
+  a.work = scratch(s, PLR_OP_ATTENTION_CACHE, &a);
+  run(s, PLR_OP_ATTENTION_CACHE, &a);
+  output(s, out, ROWS * HEADS * DIM * sizeof(float));
+  line(s, "attention_cache 37+1x4x2x24 window %u", window);
+  free(x), free(out), free(cache), free(a.work);
+}
+
+static void packed(run_state *s, uint32_t format) {
+  enum { N = 45, K = 77, ROWS = 11 };
+  const size_t size = (size_t)plr_packed_size(format, N, K);
+  float *w = random_floats(N * K, 73, 0.1f), *x = random_floats(ROWS * K, 74, 2.0f);
+  float *y = floats(ROWS * N), *row = floats(3 * K);
+  const int32_t ids[] = {44, 0, 17};
+  plr_packed_args a = {.format = format, .count = 1, .n = {N}, .k = K, .from = w};
+  a.packed = allocate(size);
+  run(s, PLR_OP_WEIGHT_PACK, &a);
+  output(s, a.packed, size);
+  line(s, "weight_pack %u 45x77", format);
+  a.w[0] = a.packed, a.c[0] = y, a.x = x, a.rows = ROWS, a.ldx = K;
+  a.work = scratch(s, PLR_OP_PACKED_MATMUL, &a);
+  run(s, PLR_OP_PACKED_MATMUL, &a);
+  output(s, y, ROWS * N * sizeof(float));
+  line(s, "packed_matmul %u 11x45x77", format);
+  a.c[0] = row, a.ids = ids, a.rows = 3;
+  run(s, PLR_OP_PACKED_EMBED, &a);
+  output(s, row, 3 * K * sizeof(float));
+  line(s, "packed_embed %u 3x77", format);
+  free(w), free(x), free(y), free(row), free(a.packed), free(a.work);
+}
+
+static void serving(run_state *s) {
+  cached(s, 0);
+  cached(s, 20);
+  for (uint32_t format = PLR_PACK_BF16; format <= PLR_PACK_Q4; format++) packed(s, format);
+}
+
 static void compute(run_state *s, plr_context *ctx) {
   s->ctx = ctx;
   s->len = 0;
@@ -303,10 +390,12 @@ static void compute(run_state *s, plr_context *ctx) {
   attend(s, 1, 130, 2, 1, 64, 0);
   attend(s, 1, 130, 2, 1, 32, 50);
   training(s);
+  optimizers(s);
   multiply(s, PLR_MATMUL_NN, 19, 35, 401);
   multiply(s, PLR_MATMUL_NT, 7, 50, 65);
   multiply(s, PLR_MATMUL_TN, 33, 18, 100);
   experts(s);
+  serving(s);
   basis(s);
 }
 

@@ -231,29 +231,6 @@ static void sum_of_squares(void **state) {
   }
 }
 
-static void optimizer(void **state) {
-  (void)state;
-  for (int s = 0; s < SHAPES; s++) {
-    int64_t n = shapes[s][0] * shapes[s][1];
-    float *g = random_floats(n, 1, 1.0f), *w0 = random_floats(n, 2, 1.0f);
-    float *m0 = random_floats(n, 3, 0.1f), *v0 = random_floats(n, 4, 0.1f);
-    for (int64_t i = 0; i < n; i++) v0[i] = fabsf(v0[i]);
-    float *w = copy_floats(w0, n), *m = copy_floats(m0, n), *v = copy_floats(v0, n);
-    plr_adamw_args a = {w, m, v, g, n, 3e-4f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.271f, 0.142f, 0.5f};
-    assert_int_equal(plr__ref_adamw(&a), PLR_OK);
-    for (int c = 0; c < CONTEXTS && ctx[c]; c++) {
-      plr_adamw_args b = a;
-      b.w = copy_floats(w0, n), b.m = copy_floats(m0, n), b.v = copy_floats(v0, n);
-      assert_int_equal(plr__cpu_adamw(ctx[c], &b), PLR_OK);
-      assert_same_bits(b.w, w, n, "weights");
-      assert_same_bits(b.m, m, n, "first moment");
-      assert_same_bits(b.v, v, n, "second moment");
-      free(b.w), free(b.m), free(b.v);
-    }
-    free(g), free(w0), free(m0), free(v0), free(w), free(m), free(v);
-  }
-}
-
 static void bad_sizes_and_ids_are_refused(void **state) {
   (void)state;
   float x[64] = {0};
@@ -290,7 +267,6 @@ int main(void) {
       cmocka_unit_test(rotary_positions),
       cmocka_unit_test(cross_entropy),
       cmocka_unit_test(sum_of_squares),
-      cmocka_unit_test(optimizer),
       cmocka_unit_test(bad_sizes_and_ids_are_refused),
   };
   return cmocka_run_group_tests(tests, setup, teardown);

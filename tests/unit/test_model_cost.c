@@ -86,18 +86,19 @@ static void test_lint_refuses_an_open_write(void **state) {
   plr_context *ctx = new_context();
   plr_model *model = new_model(ctx, SUBSPACE_JSON);
   plr_graph g;
+  uint32_t where = 0;
   assert_int_equal(plr__graph_build(ctx, model, 0, 8, 0, &g, NULL), PLR_OK);
-  assert_int_equal(plr__graph_lint(&g), PLR_OK);
+  assert_int_equal(plr__graph_lint(&g, &where), PLR_OK);
   uint32_t adds = 0;
   for (uint32_t i = 1; i < g.forward_count; i++) {
     if (g.forward[i].op != PLR_OP_ADD || g.forward[i].block >= 6) continue;
     adds++;
     plr_node kept = g.forward[i - 1];
     g.forward[i - 1].arg[1] = plr__ref(PLR_REF_WEIGHT, 0);
-    assert_int_equal(plr__graph_lint(&g), PLR_ERR_INTERNAL);
+    assert_int_equal(plr__graph_lint(&g, &where), PLR_ERR_INTERNAL);
     g.forward[i - 1] = kept;
     g.forward[i - 1].op = PLR_OP_RMSNORM; /* a norm after the projection */
-    assert_int_equal(plr__graph_lint(&g), PLR_ERR_INTERNAL);
+    assert_int_equal(plr__graph_lint(&g, &where), PLR_ERR_INTERNAL);
     g.forward[i - 1] = kept;
   }
   assert_int_equal(adds, 12);

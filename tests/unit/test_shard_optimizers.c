@@ -103,11 +103,11 @@ static void times64(const double *p, const double *x, int64_t n, int64_t k, doub
 }
 
 /* Five quintic Newton-Schulz steps on x (n x k, n <= k), with Jordan's coefficients. */
-static void orthogonalise64(double *x, int64_t n, int64_t k) {
+static void orthogonalise64(double *x, int64_t n, int64_t k, double eps) {
   double *a = calloc((size_t)(2 * n * n + n * k), sizeof *a), *aa = a + n * n, *y = aa + n * n;
   double norm = 0.0;
   for (int64_t i = 0; i < n * k; i++) norm += x[i] * x[i];
-  for (int64_t i = 0; i < n * k; i++) x[i] /= sqrt(norm) + 1e-7;
+  for (int64_t i = 0; i < n * k; i++) x[i] /= sqrt(norm) + eps;
   for (int round = 0; round < 5; round++) {
     gram64(x, n, k, a);
     gram64(a, n, n, aa);
@@ -128,7 +128,7 @@ static void muon64(tensor64 *t, const plr_model_info *i, double lr, double decay
       t->m[at] = mu * t->m[at] + t->g[at];
       x[rows <= cols ? at : c * rows + r] = t->g[at] + mu * t->m[at];
     }
-  orthogonalise64(x, n, k);
+  orthogonalise64(x, n, k, (double)i->eps);
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < cols; c++) {
       int64_t at = r * cols + c;

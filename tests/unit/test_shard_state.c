@@ -96,7 +96,7 @@ static void test_shapes_and_tokens(void **state) {
   assert_int_equal(plr_shard_forward(middle, 0, r.tokens, &bad, &good, NULL), PLR_ERR_SHAPE);
 
   assert_int_equal(plr_shard_forward(head, 0, NULL, NULL, &good, NULL), PLR_ERR_INVALID_ARGUMENT);
-  const int32_t wrong[] = {-1, 256, INT32_MAX, INT32_MIN};
+  const int32_t wrong[] = {~256, 256, INT32_MAX, INT32_MIN};
   uint32_t last = 2 * 17 - 1; /* only a label, but a token all the same */
   for (int i = 0; i < 4; i++) {
     r.tokens[i % 2 ? 5 : last] = wrong[i];

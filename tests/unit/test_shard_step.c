@@ -22,8 +22,17 @@ static void test_schedule(void **state) {
       assert_true(fabs((double)plr__learning_rate(&info, t) - want) <= 1e-7 * want);
     }
   }
+  /* constant, then down in the last steps; never down */
+  info.schedule = PLR_SCHEDULE_WSD, info.decay_steps = 10;
+  for (uint64_t t = 0; t < 60; t++) {
+    double p = t < 40 ? 0.0 : t < 50 ? (double)(t - 40) / 10 : 1.0;
+    double want = t < 10 ? lr * (double)(t + 1) / 10 : lr * (1 - (1 - floor) * p);
+    assert_true(fabs((double)plr__learning_rate(&info, t) - want) <= 1e-7 * want);
+  }
+  info.decay_steps = 0;
+  assert_true(plr__learning_rate(&info, 49) == info.lr);
   /* no warm-up; warm-up until the very end; a count of steps far beyond the manifest's */
-  info.warmup_steps = 0;
+  info.warmup_steps = 0, info.schedule = PLR_SCHEDULE_COSINE;
   assert_true(plr__learning_rate(&info, 0) == info.lr);
   info.warmup_steps = info.steps = 50;
   assert_true(plr__learning_rate(&info, 49) == info.lr);

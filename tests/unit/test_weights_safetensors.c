@@ -180,10 +180,10 @@ static void test_lengths(void **state) {
     uint64_t header;
     size_t file;
     plr_status status;
-  } cases[] = {{0, 0, PLR_ERR_TRUNCATED},       {0, 7, PLR_ERR_TRUNCATED},
-               {3, 10, PLR_ERR_TRUNCATED},      {(uint64_t)1 << 63, 10, PLR_ERR_LIMIT},
-               {UINT64_MAX, 10, PLR_ERR_LIMIT}, {UINT64_MAX - 7, 10, PLR_ERR_LIMIT},
-               {100000001, 10, PLR_ERR_LIMIT}};
+  } cases[] = {{0, 0, PLR_ERR_TRUNCATED},           {0, 7, PLR_ERR_TRUNCATED},
+               {3, 10, PLR_ERR_TRUNCATED},          {(uint64_t)1 << 63, 10, PLR_ERR_TRUNCATED},
+               {UINT64_MAX, 10, PLR_ERR_TRUNCATED}, {UINT64_MAX - 7, 10, PLR_ERR_TRUNCATED},
+               {100000001, 10, PLR_ERR_TRUNCATED}};
   plr_context *ctx = new_context();
   uint64_t before = 0, after = 0;
   plr_context_memory(ctx, NULL, &before, NULL);
@@ -197,6 +197,13 @@ static void test_lengths(void **state) {
     assert_int_equal(file_open(ctx, &f, &st, &err), cases[i].status);
     assert_true(strlen(err.message) > 0);
   }
+  file f;
+  plr_st_file st;
+  plr_error err;
+  file_make(&f, "{}", 0);
+  f.len = (size_t)1 << 40; /* what a source says of itself is not believed either */
+  plr__store_le64(f.data, 100000001);
+  assert_int_equal(file_open(ctx, &f, &st, &err), PLR_ERR_LIMIT);
   plr_context_memory(ctx, NULL, &after, NULL);
   assert_true(after - before < 4096); /* nothing was reserved for a length before it was checked */
   plr_context_destroy(ctx);

@@ -3,6 +3,7 @@
     ctx = pluralis.Context()
     model = pluralis.Model(ctx, {...})                  as its designer describes it
     shard = pluralis.Shard(ctx, model, 0, 2)            consecutive blocks of it
+    session = pluralis.Session(shard)                   generation: feed, draw
     frame = pluralis.Encoder(ctx, "int4+zstd", ...)     a tensor in few bytes
     link, stage                                         a pipeline over any byte stream
     ledger = pluralis.Ledger(ctx, ...)                  who did what, and who is owed what
@@ -14,8 +15,9 @@ it was not. Failures are exceptions of pluralis.errors. The headers in include/p
 from . import entries, errors, io, log
 from ._abi import PLR_VERSION_MAJOR, PLR_VERSION_MINOR, PLR_VERSION_PATCH
 from ._load import LibraryError, path as library_path
-from ._records import (Balance, Codec, FrameInfo, JobInfo, LedgerSummary, LinkStats, ModelInfo, ModelTotals,
-                       StageStats)
+from ._records import (Balance, Codec, EncoderStats, FrameInfo, JobInfo, LedgerSummary, LinkStats, ModelInfo,
+                       ModelTotals, StageStats)
+from .builder import Builder
 from .context import Context, profile_hash, sha256, status_message, status_name, version
 from .errors import (CallerError, Closed, DataError, EnvironmentFault, FatalError, InUse, PluralisError, ShapeError,
                      TryAgain)
@@ -26,9 +28,11 @@ from .io import Sink, Source
 from .ledger import Appended, Ledger, verify_ledger
 from .link import NEVER, Link, LinkEvent
 from .model import Corpus, Model
+from .session import Rows, Session, draw, feed
 from .shard import Parameter, Shard, sample, snapshot_info, weight_root
 from .stage import Feeder, Job, Stage, StageEvent
 from .tensor import Tensor
+from .weights import Weights, WeightsTensor, write_index
 
 __version__ = "%d.%d.%d" % (PLR_VERSION_MAJOR, PLR_VERSION_MINOR, PLR_VERSION_PATCH)
 __all__ = [name for name in dir() if not name.startswith("_") and not name.startswith("PLR_")]

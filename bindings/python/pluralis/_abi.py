@@ -89,10 +89,40 @@ PLR_PREDICT_NONE = 0
 PLR_TRANSFORM_IDENTITY = 0
 PLR_QUANT_RAW = 0
 PLR_QUANT_BLOCK_INT = 1
+PLR_QUANT_UNIFORM = 2
+PLR_QUANT_DITHER = 3
+PLR_QUANT_TRELLIS = 4
 PLR_ENTROPY_PACK = 0
+PLR_ENTROPY_PARAMETRIC = 1
 PLR_ENTROPY_ZSTD = 5
+PLR_STEP_GLOBAL = 0
+PLR_STEP_TOKEN = 1
 PLR_BOUNDARY_DENSE = 0
 PLR_BOUNDARY_SUBSPACE = 1
+PLR_BOUNDARY_PROJECTOR = 2
+PLR_PART_EMBED = 1
+PLR_PART_BLOCK = 2
+PLR_PART_HEAD = 3
+PLR_LAYER_EMBEDDING = 1
+PLR_LAYER_POSITIONS = 2
+PLR_LAYER_LINEAR = 3
+PLR_LAYER_RMSNORM = 4
+PLR_LAYER_LAYERNORM = 5
+PLR_LAYER_ROPE = 6
+PLR_LAYER_ATTENTION = 7
+PLR_LAYER_SILU = 8
+PLR_LAYER_GELU = 9
+PLR_LAYER_GELU_TANH = 10
+PLR_LAYER_RELU2 = 11
+PLR_LAYER_SWIGLU = 12
+PLR_LAYER_ADD = 13
+PLR_LAYER_MUL = 14
+PLR_LAYER_SCALE = 15
+PLR_LAYER_MOE = 16
+PLR_SCALING_NONE = 0
+PLR_SCALING_LINEAR = 1
+PLR_SCALING_LLAMA3 = 2
+PLR_SCALING_YARN = 3
 PLR_SCHEDULE_CONSTANT = 0
 PLR_SCHEDULE_LINEAR = 1
 PLR_SCHEDULE_COSINE = 2
@@ -108,6 +138,10 @@ PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
 PLR_WEIGHTS_DIMS = 8
+PLR_WEIGHTS_F32 = 0
+PLR_WEIGHTS_BF16 = 1
+PLR_WEIGHTS_Q8 = 2
+PLR_WEIGHTS_Q4 = 3
 PLR_PARAMETER_WEIGHT = 0
 PLR_PARAMETER_GRADIENT = 1
 PLR_ENTRY_MAX = 65535
@@ -246,6 +280,18 @@ class plr_frame_info(Structure):
         ('reserved', c_uint32),
     ]
 
+
+class plr_encoder_stats(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('frames', c_uint64),
+        ('values', c_uint64),
+        ('bytes', c_uint64),
+        ('signal_power', c_double),
+        ('noise_power', c_double),
+    ]
+
 plr_source_read_at_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t)
 
 plr_source_close_fn = CFUNCTYPE(None, c_void_p)
@@ -318,6 +364,8 @@ class plr_model_info(Structure):
         ('momentum_decay', c_float),
         ('muon_lr', c_float),
         ('muon_momentum', c_float),
+        ('format', c_uint32),
+        ('z_loss', c_float),
     ]
 
 
@@ -330,6 +378,45 @@ class plr_config_options(Structure):
         ('boundary', c_char_p),
         ('train', c_char_p),
         ('seed', c_uint64),
+    ]
+
+
+class plr_op_desc(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('op', c_uint32),
+        ('in', c_char_p),
+        ('in2', c_char_p),
+        ('in3', c_char_p),
+        ('out', c_char_p),
+        ('name', c_char_p),
+        ('cols', c_uint32),
+        ('bias', c_uint32),
+        ('write', c_uint32),
+        ('heads', c_uint32),
+        ('kv_heads', c_uint32),
+        ('head_dim', c_uint32),
+        ('window', c_uint32),
+        ('count', c_uint32),
+        ('experts', c_uint32),
+        ('top_k', c_uint32),
+        ('act', c_uint32),
+        ('renormalise', c_uint32),
+        ('scaling', c_uint32),
+        ('original', c_uint32),
+        ('reserved', c_uint32 * 2),
+        ('std', c_double),
+        ('down_std', c_double),
+        ('eps', c_double),
+        ('theta', c_double),
+        ('balance', c_double),
+        ('scale', c_double),
+        ('factor', c_double),
+        ('low_freq', c_double),
+        ('high_freq', c_double),
+        ('beta_fast', c_double),
+        ('beta_slow', c_double),
+        ('attention_factor', c_double),
     ]
 
 plr_source_opener_open_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p)
@@ -362,9 +449,11 @@ class plr_shard_options(Structure):
         ('end_block', c_uint32),
         ('slots', c_uint32),
         ('inference_only', c_uint32),
-        ('reserved', c_uint32),
+        ('recompute', c_uint32),
         ('device', c_char_p),
         ('weights', c_void_p),
+        ('weight_format', c_uint32),
+        ('reserved2', c_uint32),
     ]
 
 
@@ -711,6 +800,9 @@ FUNCTIONS = {
     'plr_encoder_bound': (c_size_t, [c_void_p]),
     'plr_encoder_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_encoder_set_budget': (c_int32, [c_void_p, c_uint64]),
+    'plr_encoder_set_snr': (c_int32, [c_void_p, c_double, c_double]),
+    'plr_encoder_get_stats': (c_int32, [c_void_p, POINTER(plr_encoder_stats)]),
     'plr_decoder_create': (c_int32, [c_void_p, c_uint32, c_uint32, POINTER(c_void_p), POINTER(plr_error)]),
     'plr_decoder_destroy': (None, [c_void_p]),
     'plr_decoder_decode': (c_int32, [
@@ -736,6 +828,12 @@ FUNCTIONS = {
     'plr_model_cut': (c_uint32, [c_void_p, c_uint32]),
     'plr_model_can_cut': (c_int32, [c_void_p, c_uint32]),
     'plr_model_block_cost': (c_uint64, [c_void_p, c_uint32]),
+    'plr_op_desc_init': (None, [POINTER(plr_op_desc), c_uint32]),
+    'plr_builder_create': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_builder_destroy': (None, [c_void_p]),
+    'plr_builder_begin': (c_int32, [c_void_p, c_uint32, c_uint32, POINTER(plr_error)]),
+    'plr_builder_op': (c_int32, [c_void_p, POINTER(plr_op_desc), POINTER(plr_error)]),
+    'plr_builder_build': (c_int32, [c_void_p, POINTER(c_void_p), POINTER(plr_error)]),
     'plr_corpus_create': (c_int32, [c_void_p, c_void_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
     'plr_corpus_destroy': (None, [c_void_p]),
     'plr_corpus_root': (None, [c_void_p, POINTER(plr_hash)]),
@@ -902,10 +1000,12 @@ STRUCTS = {
     'plr_tensor': plr_tensor,
     'plr_codec': plr_codec,
     'plr_frame_info': plr_frame_info,
+    'plr_encoder_stats': plr_encoder_stats,
     'plr_source': plr_source,
     'plr_sink': plr_sink,
     'plr_model_info': plr_model_info,
     'plr_config_options': plr_config_options,
+    'plr_op_desc': plr_op_desc,
     'plr_source_opener': plr_source_opener,
     'plr_weights_tensor': plr_weights_tensor,
     'plr_shard_options': plr_shard_options,
@@ -965,10 +1065,40 @@ CONSTANTS = [
     'PLR_TRANSFORM_IDENTITY',
     'PLR_QUANT_RAW',
     'PLR_QUANT_BLOCK_INT',
+    'PLR_QUANT_UNIFORM',
+    'PLR_QUANT_DITHER',
+    'PLR_QUANT_TRELLIS',
     'PLR_ENTROPY_PACK',
+    'PLR_ENTROPY_PARAMETRIC',
     'PLR_ENTROPY_ZSTD',
+    'PLR_STEP_GLOBAL',
+    'PLR_STEP_TOKEN',
     'PLR_BOUNDARY_DENSE',
     'PLR_BOUNDARY_SUBSPACE',
+    'PLR_BOUNDARY_PROJECTOR',
+    'PLR_PART_EMBED',
+    'PLR_PART_BLOCK',
+    'PLR_PART_HEAD',
+    'PLR_LAYER_EMBEDDING',
+    'PLR_LAYER_POSITIONS',
+    'PLR_LAYER_LINEAR',
+    'PLR_LAYER_RMSNORM',
+    'PLR_LAYER_LAYERNORM',
+    'PLR_LAYER_ROPE',
+    'PLR_LAYER_ATTENTION',
+    'PLR_LAYER_SILU',
+    'PLR_LAYER_GELU',
+    'PLR_LAYER_GELU_TANH',
+    'PLR_LAYER_RELU2',
+    'PLR_LAYER_SWIGLU',
+    'PLR_LAYER_ADD',
+    'PLR_LAYER_MUL',
+    'PLR_LAYER_SCALE',
+    'PLR_LAYER_MOE',
+    'PLR_SCALING_NONE',
+    'PLR_SCALING_LINEAR',
+    'PLR_SCALING_LLAMA3',
+    'PLR_SCALING_YARN',
     'PLR_SCHEDULE_CONSTANT',
     'PLR_SCHEDULE_LINEAR',
     'PLR_SCHEDULE_COSINE',
@@ -984,6 +1114,10 @@ CONSTANTS = [
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',
     'PLR_WEIGHTS_DIMS',
+    'PLR_WEIGHTS_F32',
+    'PLR_WEIGHTS_BF16',
+    'PLR_WEIGHTS_Q8',
+    'PLR_WEIGHTS_Q4',
     'PLR_PARAMETER_WEIGHT',
     'PLR_PARAMETER_GRADIENT',
     'PLR_ENTRY_MAX',

@@ -69,6 +69,8 @@ class ModelInfo(NamedTuple):
     momentum_decay: float
     muon_lr: float
     muon_momentum: float
+    format: int
+    z_loss: float
 
     @classmethod
     def of(cls, c):
@@ -112,6 +114,8 @@ class ModelInfo(NamedTuple):
             c.momentum_decay,
             c.muon_lr,
             c.muon_momentum,
+            c.format,
+            c.z_loss,
         )
 
 
@@ -180,6 +184,26 @@ class LinkStats(NamedTuple):
             c.resumes,
             c.rtt_ns,
             c.bytes_per_s,
+        )
+
+
+class EncoderStats(NamedTuple):
+    """plr_encoder_stats of <pluralis/exchange.h>, which says what the fields mean."""
+
+    frames: int
+    values: int
+    bytes: int
+    signal_power: float
+    noise_power: float
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.frames,
+            c.values,
+            c.bytes,
+            c.signal_power,
+            c.noise_power,
         )
 
 

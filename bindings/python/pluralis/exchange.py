@@ -9,7 +9,7 @@ from . import _abi
 from ._buffer import reading, writing
 from ._handle import U32, U64, Handle, create, integer, need, new_error, sized, text, u32, u64
 from ._load import C
-from ._records import Codec, FrameInfo
+from ._records import Codec, EncoderStats, FrameInfo
 from .context import Context
 from .errors import BufferTooSmall, ShapeError, failure
 from .shard import tokens_of
@@ -17,12 +17,14 @@ from .tensor import Tensor
 
 ROLES = {"activation": _abi.PLR_ROLE_ACTIVATION, "gradient": _abi.PLR_ROLE_GRADIENT, "tokens": _abi.PLR_ROLE_TOKENS,
          "delta": _abi.PLR_ROLE_DELTA, "state": _abi.PLR_ROLE_STATE, "control": _abi.PLR_ROLE_CONTROL}
+FLOATS = ("float32", "bfloat16", "float16")
 FRAME_HEADER = _abi.PLR_FRAME_HEADER
 ERROR_SIZE, INFO_SIZE = ctypes.sizeof(_abi.plr_error), ctypes.sizeof(_abi.plr_frame_info)
 
 
 def codec(name: str) -> Codec:
-    """The codec of a name: "raw", "bf16", "int8", "int4" (groups of 32), each with "+zstd" if wanted."""
+    """The codec of a name: "raw", "bf16", "int8", "int4", "uniform4", "dither4", "trellis4" and so on, with options
+    after a "+": "int4+g64+zstd", "uniform3+token". <pluralis/exchange.h> has the grammar."""
     out = _abi.plr_codec()
     status = C.plr_codec_from_name(text(name, "codec"), out)
     if status:
@@ -82,7 +84,7 @@ class Encoder(Handle):
 
     def encode(self, x: Any, role: str = "activation", *, stream: int = 0, step: int = 0, micro_batch: int = 0,
                seed: int = 0) -> bytes:
-        """The frame of x: rows x cols float32; rows may be apart, columns may not. role: "activation", "gradient",
+        """The frame of x: rows x cols float32, bfloat16 or float16, of any strides. role: "activation", "gradient",
         "delta" or "state"."""
         buffer = ctypes.create_string_buffer(self.bound)
         length = self.encode_into(buffer, x, role, stream=stream, step=step, micro_batch=micro_batch, seed=seed)
@@ -99,8 +101,8 @@ class Encoder(Handle):
             address = ctypes.c_void_p(address)
         if x.__class__ is not Tensor:
             x = Tensor.of(x, "x")
-        if x.dtype != "float32" or len(x.shape) != 2:
-            raise ShapeError("rows x cols of float32 are needed, not %r" % x, "x")
+        if x.dtype not in FLOATS or len(x.shape) != 2:
+            raise ShapeError("rows x cols of float32, bfloat16 or float16 are needed, not %r" % x, "x")
         number = ROLES.get(role)
         if number is None:
             raise ValueError("role %r is not one of %s" % (role, ", ".join(ROLES)))
@@ -125,6 +127,27 @@ class Encoder(Handle):
         return written
 
 
+    def set_budget(self, frame_bytes: int) -> None:
+        """Most bytes of a frame from now on; 0: no budget. For the codecs uniform, dither and trellis."""
+        status = self._call(C.plr_encoder_set_budget, u64(frame_bytes, "frame_bytes"))
+        if status:
+            raise failure(status, "Encoder.set_budget")
+
+    def set_snr(self, target_db: float = 0.0, floor_db: float = 0.0) -> None:
+        """The signal-to-noise ratio to aim at, and the least that encode accepts; 0: none."""
+        status = self._call(C.plr_encoder_set_snr, ctypes.c_double(target_db), ctypes.c_double(floor_db))
+        if status:
+            raise failure(status, "Encoder.set_snr")
+
+    @property
+    def stats(self) -> EncoderStats:
+        stats = sized(_abi.plr_encoder_stats)
+        status = self._read(C.plr_encoder_get_stats, stats)
+        if status:
+            raise failure(status, "Encoder.stats")
+        return EncoderStats.of(stats)
+
+
 class Decoder(Handle):
     """Turns tensor frames of any codec up to max_rows x max_cols back into tensors."""
 
@@ -138,7 +161,8 @@ class Decoder(Handle):
         self._context, self._most = context, (rows, cols)
 
     def decode(self, frame: Any, out: Any = None) -> Tensor:
-        """The tensor of a frame: rows x cols float32, in `out` if given, which then has to be of that shape. When this
+        """The tensor of a frame: rows x cols float32, in `out` if given, which then has to be of that shape (and may be
+        bfloat16 or float16). When this
         fails the contents of out are unspecified. frame_info() says what else the frame says of itself."""
         if out is None:
             info = frame_info(self._context, frame)
@@ -146,8 +170,8 @@ class Decoder(Handle):
             out = Tensor((info.rows, info.cols) if fits else (1, 1))  # else the decoder says what does not fit
         elif out.__class__ is not Tensor:
             out = Tensor.of(out, "out")
-        if out.dtype != "float32" or len(out.shape) != 2 or out.readonly:
-            raise ShapeError("writable rows x cols of float32 are needed, not %r" % out, "out")
+        if out.dtype not in FLOATS or len(out.shape) != 2 or out.readonly:
+            raise ShapeError("writable rows x cols of floats are needed, not %r" % out, "out")
         argument, length, _keep = reading(frame, "frame")
         error = _abi.plr_error(ERROR_SIZE)
         status = self._call(C.plr_decoder_decode, argument if _keep is None else ctypes.c_void_p(argument),

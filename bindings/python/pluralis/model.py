@@ -1,19 +1,21 @@
 """A model as its designer describes it, and the text it is trained on."""
 from __future__ import annotations
 
+import ctypes
 import json
-from typing import Any, Mapping, Union
+from typing import Any, Mapping, Optional, Sequence, Union
 
 from . import _abi
 from ._buffer import SIMPLE, View
-from ._handle import Handle, create, hash_out, need, new_error, sized, u32, u64
+from ._handle import Handle, create, hash_out, initialised, need, new_error, sized, text, u32, u64
 from ._load import C
 from ._records import ModelInfo
 from .context import Context
 from .errors import failure
 from .tensor import Tensor, fit
 
-BOUNDARIES = {"dense": _abi.PLR_BOUNDARY_DENSE, "subspace": _abi.PLR_BOUNDARY_SUBSPACE}
+BOUNDARIES = {"dense": _abi.PLR_BOUNDARY_DENSE, "subspace": _abi.PLR_BOUNDARY_SUBSPACE,
+              "projector": _abi.PLR_BOUNDARY_PROJECTOR}
 SPLITS = {"train": _abi.PLR_SPLIT_TRAIN, "validation": _abi.PLR_SPLIT_VALIDATION}
 
 
@@ -30,7 +32,31 @@ class Model(Handle):
         if isinstance(manifest, Mapping):
             manifest = json.dumps(manifest)
         raw = manifest.encode() if isinstance(manifest, str) else bytes(memoryview(manifest))
-        self._make(C.plr_model_destroy, (context,), lambda c: create(C.plr_model_from_json, "Model", c, raw, len(raw)))
+        self._start(context, lambda c: create(C.plr_model_from_json, "Model", c, raw, len(raw)))
+
+    @classmethod
+    def from_config(cls, context: Context, config: Union[Mapping[str, Any], str, bytes], *, cuts: Sequence[int] = (),
+                    name: Optional[str] = None, boundary: Optional[Mapping[str, Any]] = None,
+                    train: Optional[Mapping[str, Any]] = None, seed: int = 0) -> "Model":
+        """The model of a published config.json (a dict, or its text). boundary and train are those of a manifest; None:
+        dense, and a recipe that is enough for serving."""
+        need(context, Context, "context")
+        if isinstance(config, Mapping):
+            config = json.dumps(config)
+        raw = config.encode() if isinstance(config, str) else bytes(memoryview(config))
+        options = initialised(_abi.plr_config_options, C.plr_config_options_init)
+        places = (ctypes.c_uint32 * len(cuts))(*[u32(cut, "cuts[%d]" % i) for i, cut in enumerate(cuts)])
+        options.cut_count, options.cuts = len(cuts), ctypes.cast(places, ctypes.c_void_p)
+        options.name = None if name is None else text(name, "name")
+        options.boundary = None if boundary is None else text(json.dumps(boundary), "boundary")
+        options.train = None if train is None else text(json.dumps(train), "train")
+        options.seed = u64(seed, "seed")
+        model = cls.__new__(cls)
+        model._start(context, lambda c: create(C.plr_model_from_config, "Model", c, raw, len(raw), options))
+        return model
+
+    def _start(self, context, build):
+        self._make(C.plr_model_destroy, (context,), build)
         info = sized(_abi.plr_model_info)
         status = self._read(C.plr_model_get_info, info)
         if status:
@@ -45,6 +71,12 @@ class Model(Handle):
     @property
     def name(self) -> str:
         return self._read(C.plr_model_name).decode("utf-8")
+
+    @property
+    def config(self) -> Optional[str]:
+        """config.json for the files that Shard.export writes; None for a model that was not made from one."""
+        found = self._read(C.plr_model_config)
+        return None if found is None else found.decode("utf-8")
 
     @property
     def cuts(self) -> list:

@@ -17,6 +17,7 @@ from .errors import InvalidArgument, NotFound, ShapeError, failure
 from .io import Readable, Writable, reading_from, sink_for
 from .model import Model
 from .tensor import Tensor, fit, key_of, row_major
+from .weights import Weights, dtype_number, reading_weights
 
 
 def tokens_of(value: Any, what: str = "tokens") -> Tensor:
@@ -33,6 +34,9 @@ def tokens_of(value: Any, what: str = "tokens") -> Tensor:
     if tensor.dtype != "int32" or not tensor.contiguous:
         raise ShapeError("contiguous int32 is needed, not %s with strides %r" % (tensor.dtype, tensor.strides), what)
     return tensor
+
+
+WEIGHT_FORMATS = ("f32", "bf16", "q8", "q4")  # PLR_WEIGHTS_*
 
 
 class Parameter(NamedTuple):
@@ -52,12 +56,17 @@ class Shard(Handle):
 
     slots           micro-batches in flight
     inference_only  no gradients and optimizer state
+    recompute       keep of a micro-batch what crosses from block to block, compute the rest again: the same bits
+    weights         Weights to start from, at step 0, instead of the seed
+    weight_format   "f32"; with inference_only also "bf16", "q8", "q4": how weights are held
     """
 
-    __slots__ = ("model", "first_block", "end_block", "slots", "is_first", "is_last", "_context", "_wire", "_tokens")
+    __slots__ = ("model", "first_block", "end_block", "slots", "is_first", "is_last", "_context", "_wire", "_tokens",
+                 "_ended")
 
     def __init__(self, context: Context, model: Model, first_block: int = 0, end_block: Optional[int] = None, *,
-                 slots: int = 1, inference_only: bool = False, device: str = "cpu"):
+                 slots: int = 1, inference_only: bool = False, recompute: bool = False, device: str = "cpu",
+                 weights: Optional[Weights] = None, weight_format: str = "f32"):
         need(context, Context, "context")
         need(model, Model, "model")
         info = model.info
@@ -65,15 +74,31 @@ class Shard(Handle):
         options.first_block = u32(first_block, "first_block")
         options.end_block = info.blocks if end_block is None else u32(end_block, "end_block")
         options.slots, options.inference_only = u32(slots, "slots"), bool(inference_only)
+        options.recompute = bool(recompute)
         options.device = text(device, "device")
-        self._make(C.plr_shard_destroy, (context, model),
-                   lambda c, m: create(C.plr_shard_create, "Shard", c, m, options))
+        if weight_format not in WEIGHT_FORMATS:
+            raise InvalidArgument("%r is not one of %s" % (weight_format, ", ".join(WEIGHT_FORMATS)), "weight_format")
+        options.weight_format = WEIGHT_FORMATS.index(weight_format)
+        self._ended = ended = []
+        with reading_weights(weights) as options.weights:
+            self._make(lambda pointer: _destroy(pointer, ended), (context, model),
+                       lambda c, m: create(C.plr_shard_create, "Shard", c, m, options))
         self._context, self.model, self.slots = context, model, slots
         self.first_block, self.end_block = options.first_block, options.end_block
         self.is_first, self.is_last = self.first_block == 0, self.end_block == info.blocks
         wire, tokens = (info.micro_batch * info.seq_len, info.boundary_width), (info.micro_batch, info.seq_len + 1)
         self._wire = key_of("float32", wire, row_major(wire))
         self._tokens = key_of("int32", tokens, row_major(tokens))
+
+    def _end_session(self, pointer):
+        """Ends a session, at once or, when a call on the shard runs (the collector may come then), with a later one."""
+        self._ended.append(pointer)
+        if self._lock.acquire(False):
+            try:
+                while self._ended:
+                    C.plr_session_destroy(self._ended.pop())
+            finally:
+                self._lock.release()
 
     def _ids(self, tokens):
         """micro_batch x (seq_len + 1) ids, in any shape."""
@@ -168,7 +193,7 @@ class Shard(Handle):
         return sums
 
     def step_global(self, sums: Sequence[float]) -> None:
-        """step, its gradient limited by the sums of all blocks of the model in order (of every shard's gradient_sums)."""
+        """step, its gradient limited by the sums of all blocks of the model in order (every shard's gradient_sums)."""
         array_ = (ctypes.c_double * len(sums))(*sums)
         status = self._call(C.plr_shard_step_global, array_, len(sums))
         if status:
@@ -249,6 +274,16 @@ class Shard(Handle):
         if status:
             raise failure(status, "Shard.write", error)
 
+    def export(self, target: Writable, dtype: str = "float32") -> None:
+        """Writes the weights as safetensors under the names of the model's family: to a path, a binary file object or a
+        Sink. dtype: float32 or bfloat16."""
+        sink, error = sink_for(self._context, target), new_error()
+        self._owner.pointer  # a closed shard raises before the sink is taken
+        with sink:
+            number = dtype_number(dtype)
+            sink.check(self._call(lambda pointer: C.plr_shard_export(pointer, number, sink.take(), error)),
+                       "Shard.export", error)
+
     def save(self, target: Writable) -> None:
         """Writes a snapshot (weights, optimizer state, step) to a path, a binary file object or a Sink."""
         sink, error = sink_for(self._context, target), new_error()
@@ -277,6 +312,12 @@ class Shard(Handle):
         if status:
             raise failure(status, "Shard.leaves")
         return hashes_out(array_, count)
+
+
+def _destroy(pointer, ended):
+    while ended:
+        C.plr_session_destroy(ended.pop())
+    C.plr_shard_destroy(pointer)
 
 
 def _count(tensor, count, what):

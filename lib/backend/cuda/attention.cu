@@ -9,12 +9,14 @@ __device__ static inline float largest_score(attention_matrix q, attention_matri
                                              attention_row_slice &rows,
                                              attention_column_slice &columns) {
   float top = -INFINITY, s[attention_each];
-  for (int64_t j0 = 0; j0 < keys; j0 += attention_columns) {
+  int64_t first = first_key(a, t);
+  for (int64_t j0 = first_tile(a, row0); j0 < keys; j0 += attention_columns) {
     row_scores(q, row0, k, j0, a.seq, a.head_dim, rows, columns, s);
     PLR_UNROLL
     for (int c = 0; c < attention_each; c++) {
       float scaled = s[c] * a.scale;
-      if (j0 + thread_lane() + c * (int64_t)plr_lanes <= t) top = top > scaled ? top : scaled;
+      int64_t j = j0 + thread_lane() + c * (int64_t)plr_lanes;
+      if (j >= first && j <= t) top = top > scaled ? top : scaled;
     }
   }
   return lanes_max(top);
@@ -33,16 +35,17 @@ __global__ __launch_bounds__(plr_block, 2) static void attention_kernel(plr_atte
   int64_t t = at.row0 + thread_row();
   if (t >= a.seq) t = -1; /* a row beyond the sequence sees no key */
 
+  int64_t first = first_key(a, t);
   float top = largest_score(q, k, at.row0, t, keys, a, rows, columns);
   float sum = 0.0f, s[attention_each], out[attention_out];
   PLR_UNROLL
   for (int c = 0; c < attention_out; c++) out[c] = 0.0f;
-  for (int64_t j0 = 0; j0 < keys; j0 += attention_columns) {
+  for (int64_t j0 = first_tile(a, at.row0); j0 < keys; j0 += attention_columns) {
     row_scores(q, at.row0, k, j0, a.seq, a.head_dim, rows, columns, s);
     PLR_UNROLL
     for (int c = 0; c < attention_each; c++) {
       int column = thread_lane() + c * (int)plr_lanes;
-      if (j0 + column > t) continue;
+      if (j0 + column < first || j0 + column > t) continue;
       float e = plr_exact_expf(s[c] * a.scale - top);
       weight[thread_row()][column] = e;
       sum += e;
@@ -52,6 +55,7 @@ __global__ __launch_bounds__(plr_block, 2) static void attention_kernel(plr_atte
       load_vectors(values, v, j0 + turn, a.seq, at.dim, a.head_dim);
       __syncthreads();
       for (int j = 0; j < attention_turn && j0 + turn + j <= t; j++) {
+        if (j0 + turn + j < first) continue;
         float e = weight[thread_row()][turn + j];
         PLR_UNROLL
         for (int c = 0; c < attention_out; c++)
@@ -68,7 +72,6 @@ __global__ __launch_bounds__(plr_block, 2) static void attention_kernel(plr_atte
 }
 
 plr_status plr__cuda_attention_check(const plr_attention_args *a) {
-  if (a->window) return PLR_ERR_UNSUPPORTED;
   if (a->batch < 0 || a->seq < 0 || a->heads <= 0 || a->kv_heads <= 0 || a->head_dim <= 0 ||
       a->heads % a->kv_heads)
     return PLR_ERR_INVALID_ARGUMENT;

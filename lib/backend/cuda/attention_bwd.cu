@@ -56,13 +56,14 @@ __global__ __launch_bounds__(plr_block, 2) static void attention_dq_kernel(plr_a
   float s[attention_each], g[attention_each], dq[attention_out];
   PLR_UNROLL
   for (int c = 0; c < attention_out; c++) dq[c] = 0.0f;
-  for (int64_t j0 = 0; j0 < keys; j0 += attention_columns) {
+  int64_t first = first_key(a, t);
+  for (int64_t j0 = first_tile(a, at.row0); j0 < keys; j0 += attention_columns) {
     row_scores(q, at.row0, k, j0, a.seq, a.head_dim, rows, columns, s);
     row_scores(dout, at.row0, v, j0, a.seq, a.head_dim, rows, columns, g);
     PLR_UNROLL
     for (int c = 0; c < attention_each; c++) {
       int column = thread_lane() + c * (int)plr_lanes;
-      if (j0 + column <= t)
+      if (j0 + column >= first && j0 + column <= t)
         gradient[thread_row()][column] = score_gradient(a, st, probability(a, st, s[c]), g[c]);
     }
     for (int turn = 0; turn < attention_columns && j0 + turn < keys; turn += attention_turn) {
@@ -70,6 +71,7 @@ __global__ __launch_bounds__(plr_block, 2) static void attention_dq_kernel(plr_a
       load_vectors(keys_turn, k, j0 + turn, a.seq, at.dim, a.head_dim);
       __syncthreads();
       for (int j = 0; j < attention_turn && j0 + turn + j <= t; j++) {
+        if (j0 + turn + j < first) continue;
         float x = gradient[thread_row()][turn + j];
         PLR_UNROLL
         for (int c = 0; c < attention_out; c++)
@@ -99,27 +101,30 @@ __device__ static inline void key_head(const plr_attention_args &a, const float 
   attention_matrix q = {a.q + row * a.ldq + head * dims, a.ldq};
   attention_matrix dout = {a.dout + row * a.ldo + head * dims, a.ldo};
   attention_matrix k = {a.k + row * a.ldk + kv, a.ldk}, v = {a.v + row * a.ldv + kv, a.ldv};
-  int64_t j = at.row0 + thread_row();
+  int64_t j = at.row0 + thread_row(), last = a.seq, row_last = a.seq; /* of the block, of the row */
+  if (a.window && j + (int64_t)a.window < a.seq) row_last = j + (int64_t)a.window;
+  if (a.window && at.row0 + attention_rows - 1 + (int64_t)a.window < a.seq)
+    last = at.row0 + attention_rows - 1 + (int64_t)a.window;
   float s[attention_each], g[attention_each];
-  for (int64_t t0 = at.row0; t0 < a.seq; t0 += attention_columns) {
+  for (int64_t t0 = at.row0; t0 < last; t0 += attention_columns) {
     row_scores(k, at.row0, q, t0, a.seq, dims, tile.rows, tile.columns, s);
     row_scores(v, at.row0, dout, t0, a.seq, dims, tile.rows, tile.columns, g);
     PLR_UNROLL
     for (int c = 0; c < attention_each; c++) {
       int column = thread_lane() + c * (int)plr_lanes;
       int64_t t = t0 + column;
-      if (t < j || t >= a.seq) continue;
+      if (t < j || t >= row_last) continue;
       attention_statistics st = statistics_of(a, delta, at.b, head, t);
       float p = probability(a, st, s[c]);
       tile.weight[thread_row()][column] = p;
       tile.gradient[thread_row()][column] = score_gradient(a, st, p, g[c]);
     }
-    for (int turn = 0; turn < attention_columns && t0 + turn < a.seq; turn += attention_turn) {
+    for (int turn = 0; turn < attention_columns && t0 + turn < last; turn += attention_turn) {
       __syncthreads();
       load_vectors(tile.queries, q, t0 + turn, a.seq, at.dim, dims);
       load_vectors(tile.douts, dout, t0 + turn, a.seq, at.dim, dims);
       __syncthreads();
-      for (int i = 0; i < attention_turn && t0 + turn + i < a.seq; i++) {
+      for (int i = 0; i < attention_turn && t0 + turn + i < row_last; i++) {
         if (t0 + turn + i < j) continue;
         float x = tile.gradient[thread_row()][turn + i], p = tile.weight[thread_row()][turn + i];
         PLR_UNROLL

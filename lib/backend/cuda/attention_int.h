@@ -103,6 +103,15 @@ struct attention_block {
   }
 };
 
+/* The first key that query t sees, and the tile of columns it is in. */
+__device__ static inline int64_t first_key(const plr_attention_args &a, int64_t t) {
+  return a.window && t >= (int64_t)a.window ? t - (int64_t)a.window + 1 : 0;
+}
+
+__device__ static inline int64_t first_tile(const plr_attention_args &a, int64_t t) {
+  return first_key(a, t) / attention_columns * attention_columns;
+}
+
 static inline int64_t attention_blocks(const plr_attention_args *a, int64_t heads) {
   return plr_blocks_for(a->head_dim, attention_dims) * plr_blocks_for(a->seq, attention_rows) *
          heads * a->batch;

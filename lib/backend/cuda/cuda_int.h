@@ -32,20 +32,28 @@ struct plr_cuda_device {
   double *sumsq_parts; /* device memory */
 };
 
-/* X(name, OP, args): every operation, as kernels/ops.h lists them. */
+/* X(name, OP, args): every operation the device has, as kernels/ops.h lists them. */
 #define PLR_CUDA_OPS(X)                                                                            \
   X(fill, FILL, plr_fill_args)                                                                     \
   X(add, ADD, plr_add_args)                                                                        \
+  X(mul, MUL, plr_add_args)                                                                        \
+  X(scale, SCALE, plr_scale_args)                                                                  \
+  X(bias, BIAS, plr_bias_args)                                                                     \
+  X(bias_bwd, BIAS_BWD, plr_bias_args)                                                             \
   X(row_add, ROW_ADD, plr_row_add_args)                                                            \
   X(matmul, MATMUL, plr_matmul_args)                                                               \
   X(rmsnorm, RMSNORM, plr_rmsnorm_args)                                                            \
   X(rmsnorm_bwd, RMSNORM_BWD, plr_rmsnorm_args)                                                    \
+  X(layernorm, LAYERNORM, plr_layernorm_args)                                                      \
+  X(layernorm_bwd, LAYERNORM_BWD, plr_layernorm_args)                                              \
   X(rope_table, ROPE_TABLE, plr_rope_table_args)                                                   \
   X(rope, ROPE, plr_rope_args)                                                                     \
   X(attention, ATTENTION, plr_attention_args)                                                      \
   X(attention_bwd, ATTENTION_BWD, plr_attention_args)                                              \
   X(swiglu, SWIGLU, plr_swiglu_args)                                                               \
   X(swiglu_bwd, SWIGLU_BWD, plr_swiglu_args)                                                       \
+  X(act, ACT, plr_act_args)                                                                        \
+  X(act_bwd, ACT_BWD, plr_act_args)                                                                \
   X(embed, EMBED, plr_embed_args)                                                                  \
   X(embed_bwd, EMBED_BWD, plr_embed_args)                                                          \
   X(xent, XENT, plr_xent_args)                                                                     \

@@ -94,7 +94,14 @@ static plr_status device_synchronize(plr_device *device) {
 }
 
 static int32_t device_supports(const plr_device *, plr_op_id op) {
-  return op >= PLR_OP_FILL && op <= PLR_OP_DEQUANTISE;
+  switch (op) {
+#define PLR_CUDA_CASE(name, id, type) case PLR_OP_##id:
+    PLR_CUDA_OPS(PLR_CUDA_CASE)
+#undef PLR_CUDA_CASE
+    return 1;
+  default:
+    return 0;
+  }
 }
 
 static size_t device_workspace(plr_device *, plr_op_id op, const void *args) {

@@ -1,7 +1,7 @@
 /* Computed in fp64 and rounded once: normal numbers and the table of rotary positions. */
 #include "cuda_int.h"
 
-#include "kernels/math_inline.h"
+#include "kernels/rope_inline.h"
 
 /* Philox4x32-10 (Salmon et al., SC'11), as base has it. */
 __device__ static inline void philox(uint32_t c[4], uint32_t k0, uint32_t k1) {
@@ -51,21 +51,14 @@ plr_status plr__cuda_gaussian(plr_cuda_device *d, const plr_gaussian_args *a) {
 __global__ static void rope_table_kernel(plr_rope_table_args a) {
   int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, half = a.head_dim / 2;
   if (at >= a.positions * half) return;
-  double frequency = plr_exact_pow(a.theta, -(double)(at % half * 2) / (double)a.head_dim);
-  double sine, cosine;
+  double frequency = plr_rope_frequency(&a, at % half), size = plr_rope_size(&a), sine, cosine;
   plr_exact_sincos((double)(a.first_position + at / half) * frequency, &sine, &cosine);
-  a.cos[at] = (float)cosine;
-  a.sin[at] = (float)sine;
+  a.cos[at] = (float)(cosine * size);
+  a.sin[at] = (float)(sine * size);
 }
 
 plr_status plr__cuda_rope_table(plr_cuda_device *d, const plr_rope_table_args *a) {
-  if (a->scaling != PLR_ROPE_PLAIN) return PLR_ERR_UNSUPPORTED;
-  if (a->positions < 0 || a->first_position < 0 || a->head_dim <= 0 || a->head_dim % 2)
-    return PLR_ERR_INVALID_ARGUMENT;
-  /* The frequencies are then at most 1 and every angle is one that sincos takes. */
-  if (!(a->theta >= 1.0) || a->theta > 1e30) return PLR_ERR_INVALID_ARGUMENT;
-  if (a->positions > INT32_MAX || a->first_position > INT32_MAX - a->positions)
-    return PLR_ERR_LIMIT;
+  PLR_TRY(plr_rope_table_check(a));
   return plr_launch(d, plr_blocks_for(a->positions * (a->head_dim / 2), plr_block), plr_block,
                     rope_table_kernel, *a);
 }

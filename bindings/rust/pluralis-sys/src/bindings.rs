@@ -20,6 +20,30 @@ pub const PLR_DTYPE_I32: u32 = 4;
 pub const PLR_DTYPE_U8: u32 = 5;
 pub const PLR_BOUNDARY_DENSE: u32 = 0;
 pub const PLR_BOUNDARY_SUBSPACE: u32 = 1;
+pub const PLR_BOUNDARY_PROJECTOR: u32 = 2;
+pub const PLR_PART_EMBED: u32 = 1;
+pub const PLR_PART_BLOCK: u32 = 2;
+pub const PLR_PART_HEAD: u32 = 3;
+pub const PLR_LAYER_EMBEDDING: u32 = 1;
+pub const PLR_LAYER_POSITIONS: u32 = 2;
+pub const PLR_LAYER_LINEAR: u32 = 3;
+pub const PLR_LAYER_RMSNORM: u32 = 4;
+pub const PLR_LAYER_LAYERNORM: u32 = 5;
+pub const PLR_LAYER_ROPE: u32 = 6;
+pub const PLR_LAYER_ATTENTION: u32 = 7;
+pub const PLR_LAYER_SILU: u32 = 8;
+pub const PLR_LAYER_GELU: u32 = 9;
+pub const PLR_LAYER_GELU_TANH: u32 = 10;
+pub const PLR_LAYER_RELU2: u32 = 11;
+pub const PLR_LAYER_SWIGLU: u32 = 12;
+pub const PLR_LAYER_ADD: u32 = 13;
+pub const PLR_LAYER_MUL: u32 = 14;
+pub const PLR_LAYER_SCALE: u32 = 15;
+pub const PLR_LAYER_MOE: u32 = 16;
+pub const PLR_SCALING_NONE: u32 = 0;
+pub const PLR_SCALING_LINEAR: u32 = 1;
+pub const PLR_SCALING_LLAMA3: u32 = 2;
+pub const PLR_SCALING_YARN: u32 = 3;
 pub const PLR_SCHEDULE_CONSTANT: u32 = 0;
 pub const PLR_SCHEDULE_LINEAR: u32 = 1;
 pub const PLR_SCHEDULE_COSINE: u32 = 2;
@@ -35,6 +59,10 @@ pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
 pub const PLR_WEIGHTS_DIMS: u32 = 8;
+pub const PLR_WEIGHTS_F32: u32 = 0;
+pub const PLR_WEIGHTS_BF16: u32 = 1;
+pub const PLR_WEIGHTS_Q8: u32 = 2;
+pub const PLR_WEIGHTS_Q4: u32 = 3;
 pub const PLR_PARAMETER_WEIGHT: u32 = 0;
 pub const PLR_PARAMETER_GRADIENT: u32 = 1;
 pub const PLR_FRAME_HEADER: u32 = 64;
@@ -48,8 +76,14 @@ pub const PLR_PREDICT_NONE: u32 = 0;
 pub const PLR_TRANSFORM_IDENTITY: u32 = 0;
 pub const PLR_QUANT_RAW: u32 = 0;
 pub const PLR_QUANT_BLOCK_INT: u32 = 1;
+pub const PLR_QUANT_UNIFORM: u32 = 2;
+pub const PLR_QUANT_DITHER: u32 = 3;
+pub const PLR_QUANT_TRELLIS: u32 = 4;
 pub const PLR_ENTROPY_PACK: u32 = 0;
+pub const PLR_ENTROPY_PARAMETRIC: u32 = 1;
 pub const PLR_ENTROPY_ZSTD: u32 = 5;
+pub const PLR_STEP_GLOBAL: u32 = 0;
+pub const PLR_STEP_TOKEN: u32 = 1;
 pub const PLR_LINK_READY: u32 = 1;
 pub const PLR_LINK_FRAME: u32 = 2;
 pub const PLR_LINK_WRITABLE: u32 = 3;
@@ -397,6 +431,8 @@ pub struct plr_model_info {
     pub momentum_decay: f32,
     pub muon_lr: f32,
     pub muon_momentum: f32,
+    pub format: u32,
+    pub z_loss: f32,
 }
 extern "C" {
     pub fn plr_model_from_json(
@@ -454,6 +490,86 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_model_block_cost(model: *const plr_model, block: u32) -> u64;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_builder {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_op_desc {
+    pub struct_size: u32,
+    pub op: u32,
+    pub in_: *const ::std::os::raw::c_char,
+    pub in2: *const ::std::os::raw::c_char,
+    pub in3: *const ::std::os::raw::c_char,
+    pub out: *const ::std::os::raw::c_char,
+    pub name: *const ::std::os::raw::c_char,
+    pub cols: u32,
+    pub bias: u32,
+    pub write: u32,
+    pub heads: u32,
+    pub kv_heads: u32,
+    pub head_dim: u32,
+    pub window: u32,
+    pub count: u32,
+    pub experts: u32,
+    pub top_k: u32,
+    pub act: u32,
+    pub renormalise: u32,
+    pub scaling: u32,
+    pub original: u32,
+    pub reserved: [u32; 2usize],
+    pub std: f64,
+    pub down_std: f64,
+    pub eps: f64,
+    pub theta: f64,
+    pub balance: f64,
+    pub scale: f64,
+    pub factor: f64,
+    pub low_freq: f64,
+    pub high_freq: f64,
+    pub beta_fast: f64,
+    pub beta_slow: f64,
+    pub attention_factor: f64,
+}
+extern "C" {
+    pub fn plr_op_desc_init(desc: *mut plr_op_desc, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_builder_create(
+        ctx: *mut plr_context,
+        text: *const ::std::os::raw::c_char,
+        len: usize,
+        out: *mut *mut plr_builder,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_destroy(builder: *mut plr_builder);
+}
+extern "C" {
+    pub fn plr_builder_begin(
+        builder: *mut plr_builder,
+        part: u32,
+        repeat: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_op(
+        builder: *mut plr_builder,
+        desc: *const plr_op_desc,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_builder_build(
+        builder: *mut plr_builder,
+        out: *mut *mut plr_model,
+        err: *mut plr_error,
+    ) -> plr_status;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -579,9 +695,11 @@ pub struct plr_shard_options {
     pub end_block: u32,
     pub slots: u32,
     pub inference_only: u32,
-    pub reserved: u32,
+    pub recompute: u32,
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
+    pub weight_format: u32,
+    pub reserved2: u32,
 }
 extern "C" {
     pub fn plr_shard_options_init(options: *mut plr_shard_options, struct_size: u32);
@@ -902,6 +1020,26 @@ extern "C" {
         cap: usize,
         len: *mut usize,
     ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_budget(encoder: *mut plr_encoder, bytes: u64) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_snr(encoder: *mut plr_encoder, target_db: f64, floor_db: f64) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_encoder_stats {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub frames: u64,
+    pub values: u64,
+    pub bytes: u64,
+    pub signal_power: f64,
+    pub noise_power: f64,
+}
+extern "C" {
+    pub fn plr_encoder_get_stats(encoder: *const plr_encoder, out: *mut plr_encoder_stats) -> plr_status;
 }
 extern "C" {
     pub fn plr_decoder_create(

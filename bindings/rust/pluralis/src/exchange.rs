@@ -6,7 +6,7 @@ use std::ptr::{null, NonNull};
 use std::str::FromStr;
 
 use crate::error::{call, check, Error, Result, Status};
-use crate::ffi::{c_text, codes, create, u32_len};
+use crate::ffi::{c_text, codes, create, record, sized, u32_len, FromC};
 use crate::tensor::{Matrix, MatrixMut};
 use crate::{sys, Context};
 
@@ -234,6 +234,46 @@ impl Encoder {
             let cap = *len;
             sys::plr_encoder_encode(self.ptr.as_ptr(), info.as_ptr(), x.as_ptr(), to.cast(), cap, len)
         })
+    }
+}
+
+impl Encoder {
+    /// Most bytes of a frame from now on, 0 for no budget; of the codecs uniform, dither and trellis.
+    /// `UNSUPPORTED`.
+    pub fn set_budget(&mut self, bytes: u64) -> Result<()> {
+        // Safety: a live encoder.
+        check(unsafe { sys::plr_encoder_set_budget(self.ptr.as_ptr(), bytes) })
+    }
+
+    /// The signal-to-noise ratio to aim at, and the least that encode accepts; 0 for none. `UNSUPPORTED`,
+    /// `INVALID_ARGUMENT`.
+    pub fn set_snr(&mut self, target_db: f64, floor_db: f64) -> Result<()> {
+        // Safety: a live encoder.
+        check(unsafe { sys::plr_encoder_set_snr(self.ptr.as_ptr(), target_db, floor_db) })
+    }
+
+    /// What it has done.
+    pub fn stats(&self) -> EncoderStats {
+        // Safety: a live encoder; the struct has its size.
+        let mut stats: sys::plr_encoder_stats = unsafe { sized() };
+        unsafe { sys::plr_encoder_get_stats(self.ptr.as_ptr(), &mut stats) };
+        EncoderStats::from_c(stats)
+    }
+}
+
+record! {
+    /// What an encoder has done.
+    EncoderStats from plr_encoder_stats {
+        /// Since it was made.
+        frames: u64,
+        /// Since it was made.
+        values: u64,
+        /// Since it was made, headers counted.
+        bytes: u64,
+        /// Sum of squares of the last frame; of the codecs uniform, dither and trellis.
+        signal_power: f64,
+        /// Sum of squares of its error.
+        noise_power: f64,
     }
 }
 

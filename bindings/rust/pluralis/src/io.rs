@@ -120,6 +120,30 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// The struct, for a call of C that only reads from it.
+    pub(crate) fn raw(&self) -> sys::plr_source {
+        self.raw
+    }
+
+    /// The struct, which C closes from here on; the state of a reader must stay until it has.
+    pub(crate) fn take(&mut self) -> sys::plr_source {
+        let raw = self.raw;
+        self.raw.close = None;
+        raw
+    }
+
+    /// Adds what the reader said to a failure, and lets its panic go on.
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
+        if self.state.is_null() {
+            return error;
+        }
+        // Safety: made by `reader`; no call is under way.
+        match unsafe { (*self.state).outcome.settle::<()>(Err(error)) } {
+            Err(error) => error,
+            Ok(()) => unreachable!("a failure stays one"),
+        }
+    }
+
     /// Lends the source to C for a call.
     pub(crate) fn lend<T>(
         &mut self,

@@ -31,6 +31,7 @@
 
 pub use pluralis_sys as sys;
 
+mod builder;
 mod context;
 mod error;
 pub mod exchange;
@@ -41,22 +42,27 @@ pub mod io;
 pub mod ledger;
 pub mod link;
 pub mod model;
+pub mod session;
 pub mod shard;
 pub mod stage;
 pub mod tensor;
+pub mod weights;
 
+pub use builder::{Builder, Layer, Op, Part, Scaling};
 pub use context::{Context, ContextOptions, Isa, Level, Memory, Tasks};
 pub use error::{Error, Result, Status, StatusClass};
-pub use exchange::{Codec, Decoder, Encoder, FrameInfo, Role};
+pub use exchange::{Codec, Decoder, Encoder, EncoderStats, FrameInfo, Role};
 pub use hash::Hash;
 pub use identity::{account_id, verify, Identity, PublicKey, Signature};
 pub use io::{Sink, Source};
 pub use ledger::{Ledger, LedgerOptions};
 pub use link::{Link, LinkEvent, LinkIo, LinkOptions};
-pub use model::{ClipScope, Corpus, Model, ModelInfo, Optimizer, Split};
-pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions, SnapshotInfo};
+pub use model::{ClipScope, ConfigOptions, Corpus, Model, ModelInfo, Optimizer, Split};
+pub use session::{sample_top_p, Rows, Session};
+pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions, SnapshotInfo, WeightFormat};
 pub use stage::{Job, JobInfo, JobKind, Ran, Side, Stage, StageEvent, StageOptions};
 pub use tensor::{Dtype, Matrix, MatrixMut};
+pub use weights::{write_index, Weights, WeightsTensor};
 
 /// What must not compile, beside what does. Handles of one thread at a time:
 /// ```

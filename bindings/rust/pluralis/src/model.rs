@@ -1,11 +1,11 @@
 //! A model as its designer describes it, and the text it is trained on.
 use std::borrow::Cow;
-use std::ffi::CStr;
-use std::ptr::NonNull;
+use std::ffi::{CStr, CString};
+use std::ptr::{null, NonNull};
 use std::sync::Arc;
 
 use crate::error::{call, Error, Result, Status};
-use crate::ffi::{codes, create, record, sized, FromC};
+use crate::ffi::{c_text, codes, create, defaults, record, sized, u32_len, FromC};
 use crate::{sys, Context, Hash};
 
 codes! {
@@ -15,6 +15,8 @@ codes! {
         DENSE = PLR_BOUNDARY_DENSE,
         /// Coordinates in a fixed subspace: `rank` values a token.
         SUBSPACE = PLR_BOUNDARY_SUBSPACE,
+        /// Coordinates that both sides learn: `rank` values a token.
+        PROJECTOR = PLR_BOUNDARY_PROJECTOR,
     }
 }
 
@@ -139,6 +141,10 @@ record! {
         muon_lr: f32,
         /// Of Muon, else 0.
         muon_momentum: f32,
+        /// Of the manifest: 1 or 2.
+        format: u32,
+        /// Weight of the squared logarithm of the softmax's sum; 0 in format 1.
+        z_loss: f32,
     }
 }
 
@@ -175,6 +181,21 @@ impl Drop for Inner {
     }
 }
 
+/// What config.json of a published model does not say.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigOptions {
+    /// Blocks at which the model may be split, as in a manifest.
+    pub cuts: Vec<u32>,
+    /// Of the model; `None` is the config's model_type.
+    pub name: Option<String>,
+    /// JSON object, as in a manifest; `None` is dense.
+    pub boundary: Option<String>,
+    /// JSON object, as in a manifest; `None` is enough for serving.
+    pub train: Option<String>,
+    /// Of initial weights.
+    pub seed: u64,
+}
+
 impl Model {
     /// Reads a manifest (see `<pluralis/model.h>`). What is wrong with it is named in `where_`, such as
     /// `manifest.boundary.rank`: `MALFORMED`, `LIMIT`, `UNSUPPORTED`.
@@ -184,6 +205,35 @@ impl Model {
             let ctx = context.as_ptr();
             sys::plr_model_from_json(ctx, json.as_ptr().cast(), json.len(), out, err)
         })?;
+        Model::of(context, ptr)
+    }
+
+    /// Reads config.json of a published model (see `<pluralis/model.h>`). Keys that are not known and may
+    /// change what is computed are refused by name: `UNSUPPORTED`.
+    pub fn from_config(context: &Context, json: &str, options: &ConfigOptions) -> Result<Model> {
+        let text = |what, text: &Option<String>| text.as_deref().map(|t| c_text(what, t)).transpose();
+        let name = text("config options.name", &options.name)?;
+        let boundary = text("config options.boundary", &options.boundary)?;
+        let train = text("config options.train", &options.train)?;
+        let pointer = |text: &Option<CString>| text.as_ref().map_or(null(), |t| t.as_ptr());
+        // Safety: the `_init` function of these options.
+        let mut raw: sys::plr_config_options =
+            unsafe { defaults(|o, size| sys::plr_config_options_init(o, size)) };
+        raw.cut_count = u32_len("config options.cuts", options.cuts.len())?;
+        raw.cuts = options.cuts.as_ptr();
+        raw.name = pointer(&name);
+        raw.boundary = pointer(&boundary);
+        raw.train = pointer(&train);
+        raw.seed = options.seed;
+        // Safety: a live context; texts and options live during the call.
+        let ptr = create(|out, err| unsafe {
+            let (ctx, text) = (context.as_ptr(), json.as_ptr().cast());
+            sys::plr_model_from_config(ctx, text, json.len(), &raw, out, err)
+        })?;
+        Model::of(context, ptr)
+    }
+
+    pub(crate) fn of(context: &Context, ptr: NonNull<sys::plr_model>) -> Result<Model> {
         // Safety: a struct with a struct_size.
         let mut info: sys::plr_model_info = unsafe { sized() };
         // Safety: a live model; `info` is written.
@@ -209,6 +259,16 @@ impl Model {
     pub fn name(&self) -> Cow<'_, str> {
         // Safety: a text that lives as long as the model.
         unsafe { CStr::from_ptr(sys::plr_model_name(self.as_ptr())) }.to_string_lossy()
+    }
+
+    /// config.json for the files that [`crate::Shard::export`] writes; `None` for a model that was not made
+    /// from one.
+    pub fn config(&self) -> Option<Cow<'_, str>> {
+        // Safety: a text that lives as long as the model, or null.
+        unsafe {
+            let text = sys::plr_model_config(self.as_ptr());
+            (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy())
+        }
     }
 
     /// Positions of the cuts, ascending: a cut c lies between block c-1 and block c.

@@ -10,8 +10,8 @@ use crate::error::{call, check, Error, Result, Status};
 use crate::ffi::{c_text, create, defaults, setters, u32_len};
 use crate::io::{Sink, Source};
 use crate::model::ModelInfo;
-use crate::tensor::{Matrix, MatrixMut};
-use crate::{sys, Context, Hash, Model};
+use crate::tensor::{Dtype, Matrix, MatrixMut};
+use crate::{sys, Context, Hash, Model, Weights};
 
 /// What a [`Shard`] is made with.
 #[derive(Clone, Debug)]
@@ -58,12 +58,41 @@ impl ShardOptions {
         self
     }
 
+    /// Of a micro-batch in flight only what crosses from block to block is kept, and backward computes
+    /// the rest again: less memory, more work, the same bits.
+    #[must_use]
+    pub fn recompute(mut self) -> Self {
+        self.raw.recompute = 1;
+        self
+    }
+
+    /// How weights are held; other than F32 together with [`ShardOptions::inference_only`].
+    #[must_use]
+    pub fn weight_format(mut self, format: WeightFormat) -> Self {
+        self.raw.weight_format = format as u32;
+        self
+    }
+
     /// Where to compute, by name.
     #[must_use]
     pub fn device(mut self, name: impl Into<String>) -> Self {
         self.device = Some(name.into());
         self
     }
+}
+
+/// Formats of weights for serving. Every format has the same bits on every machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum WeightFormat {
+    /// 32 bits a weight.
+    F32 = sys::PLR_WEIGHTS_F32,
+    /// 16 bits.
+    Bf16 = sys::PLR_WEIGHTS_BF16,
+    /// 8.5 bits; products round their inputs to 8 bits too.
+    Q8 = sys::PLR_WEIGHTS_Q8,
+    /// 4.5 bits; products round their inputs to 8 bits.
+    Q4 = sys::PLR_WEIGHTS_Q4,
 }
 
 /// A matrix that a shard trains: y = x W, W rows x cols; a gain or a bias is 1 x cols.
@@ -85,6 +114,7 @@ pub struct Shard {
     model: Model,
     blocks: Range<u32>,
     context: Context,
+    pub(crate) sessions: Vec<Option<NonNull<sys::plr_session>>>,
 }
 
 // Safety: <pluralis/base.h>: used by one thread at a time, any of them.
@@ -92,8 +122,13 @@ unsafe impl Send for Shard {}
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        // Safety: a live shard; a stage that borrows one owns it.
-        unsafe { sys::plr_shard_destroy(self.ptr.as_ptr()) }
+        // Safety: a live shard and its sessions; a stage that borrows a shard owns it.
+        unsafe {
+            for session in self.sessions.iter().flatten() {
+                sys::plr_session_destroy(session.as_ptr());
+            }
+            sys::plr_shard_destroy(self.ptr.as_ptr())
+        }
     }
 }
 
@@ -101,7 +136,28 @@ impl Shard {
     /// Makes a shard with its seeded initial weights, which depend on the model and not on the split.
     /// `INVALID_ARGUMENT` (not an allowed cut), `NOT_FOUND` (device).
     pub fn new(context: &Context, model: &Model, options: &ShardOptions) -> Result<Shard> {
+        Shard::make(context, model, options, null_mut())
+    }
+
+    /// The same with the weights of a checkpoint, at step 0. `NOT_FOUND` (a tensor), `MISMATCH` (its
+    /// shape), `UNSUPPORTED` (its type), `NON_FINITE`, and what reading gives.
+    pub fn with_weights(
+        context: &Context,
+        model: &Model,
+        options: &ShardOptions,
+        weights: &mut Weights<'_>,
+    ) -> Result<Shard> {
+        weights.lend(|weights| Shard::make(context, model, options, weights))
+    }
+
+    fn make(
+        context: &Context,
+        model: &Model,
+        options: &ShardOptions,
+        weights: *mut sys::plr_weights,
+    ) -> Result<Shard> {
         let mut raw = options.raw;
+        raw.weights = weights;
         let blocks = options.blocks.clone().unwrap_or(0..model.info().blocks);
         if blocks.is_empty() {
             let text = format!("blocks {blocks:?} are none");
@@ -120,7 +176,7 @@ impl Shard {
         let ptr = create(|out, err| unsafe {
             sys::plr_shard_create(context.as_ptr(), model.as_ptr(), &raw, out, err)
         })?;
-        Ok(Shard { ptr, model: model.clone(), blocks, context: context.clone() })
+        Ok(Shard { ptr, model: model.clone(), blocks, context: context.clone(), sessions: Vec::new() })
     }
 
     /// The model it is a part of.
@@ -138,11 +194,11 @@ impl Shard {
         self.blocks.clone()
     }
 
-    fn info(&self) -> &ModelInfo {
+    pub(crate) fn info(&self) -> &ModelInfo {
         self.model.info()
     }
 
-    fn is_last(&self) -> bool {
+    pub(crate) fn is_last(&self) -> bool {
         self.blocks.end == self.info().blocks
     }
 
@@ -213,9 +269,7 @@ impl Shard {
     pub fn gradient_sums(&mut self) -> Result<Vec<f64>> {
         let mut sums = vec![0.0; self.blocks.len()];
         // Safety: a live shard; as many sums as there are blocks.
-        check(unsafe {
-            sys::plr_shard_gradient_sums(self.as_ptr(), sums.as_mut_ptr(), sums.len() as u32)
-        })?;
+        check(unsafe { sys::plr_shard_gradient_sums(self.as_ptr(), sums.as_mut_ptr(), sums.len() as u32) })?;
         Ok(sums)
     }
 
@@ -343,6 +397,13 @@ impl Shard {
         call(|err| unsafe { sys::plr_shard_write(self.as_ptr(), name.as_ptr(), values.as_ptr(), err) })
     }
 
+    /// Writes the weights as safetensors under the names of the model's family: `F32`, or `BF16` rounded to
+    /// nearest even. `UNSUPPORTED`: the family has no name for a parameter.
+    pub fn export(&mut self, dtype: Dtype, sink: Sink<'_>) -> Result<()> {
+        // Safety: a live shard; the sink is taken.
+        sink.give(|sink, err| unsafe { sys::plr_shard_export(self.as_ptr(), dtype.0, sink, err) })
+    }
+
     /// Writes a snapshot: weights, optimizer state, step. `INVALID_STATE` while gradients are pending.
     pub fn save(&mut self, sink: Sink<'_>) -> Result<()> {
         // Safety: a live shard; the sink is taken.
@@ -382,7 +443,7 @@ impl Shard {
         self.ptr.as_ptr()
     }
 
-    fn read<'a>(
+    pub(crate) fn read<'a>(
         &self,
         name: &'static str,
         data: Option<&'a [f32]>,
@@ -398,7 +459,7 @@ impl Shard {
         }
     }
 
-    fn write<'a>(
+    pub(crate) fn write<'a>(
         &self,
         name: &'static str,
         data: Option<&'a mut [f32]>,
@@ -422,11 +483,11 @@ fn length(name: &'static str, len: usize, want: usize) -> Error {
     Error::new(Status::SHAPE, "shard", text)
 }
 
-fn pointer(matrix: &Option<Matrix<'_>>) -> *const sys::plr_tensor {
+pub(crate) fn pointer(matrix: &Option<Matrix<'_>>) -> *const sys::plr_tensor {
     matrix.as_ref().map_or(null(), Matrix::as_ptr)
 }
 
-fn pointer_mut(matrix: &mut Option<MatrixMut<'_>>) -> *mut sys::plr_tensor {
+pub(crate) fn pointer_mut(matrix: &mut Option<MatrixMut<'_>>) -> *mut sys::plr_tensor {
     matrix.as_mut().map_or(null_mut(), MatrixMut::as_mut_ptr)
 }
 
@@ -455,7 +516,7 @@ impl SnapshotInfo {
                 sys::plr_snapshot_inspect(context, model, sources, count, &mut raw, err)
             })
         })?;
-        let root = (raw.blocks == model.info().blocks).then(|| Hash::from(raw.root.bytes));
+        let root = (raw.blocks == model.info().blocks).then(|| Hash(raw.root.bytes));
         Ok(SnapshotInfo { blocks: raw.blocks, steps: raw.steps, root })
     }
 }

@@ -106,6 +106,30 @@ fn an_info_goes_with_its_frame() {
 }
 
 #[test]
+fn rate_follows_what_is_set() {
+    let context = context();
+    let data = waves(64 * 32);
+    let x = Matrix::new(&data, 64, 32).unwrap();
+    let mut encoder = Encoder::new(&context, "trellis4".parse().unwrap(), 64, 32).unwrap();
+    let (mut frame, info) = (Vec::new(), FrameInfo::new(Role::ACTIVATION));
+    encoder.set_budget(700).unwrap();
+    encoder.encode(&info, &x, &mut frame).unwrap();
+    assert!(frame.len() <= 700 && frame.len() > 650, "{}", frame.len());
+    encoder.set_budget(0).unwrap();
+    encoder.set_snr(25.0, 20.0).unwrap();
+    encoder.encode(&info, &x, &mut frame).unwrap();
+    let stats = encoder.stats();
+    let db = 10.0 * (stats.signal_power / stats.noise_power).log10();
+    assert!((22.0..28.0).contains(&db), "{db}");
+    assert_eq!((stats.frames, stats.values), (2, 2 * 64 * 32));
+    encoder.set_budget(200).unwrap();
+    refused(Status::LIMIT, encoder.encode(&info, &x, &mut frame));
+    refused(Status::INVALID_ARGUMENT, encoder.set_snr(-1.0, 0.0));
+    let mut fixed = Encoder::new(&context, "int8".parse().unwrap(), 4, 4).unwrap();
+    refused(Status::UNSUPPORTED, fixed.set_budget(9));
+}
+
+#[test]
 fn encoding_again_allocates_nothing() {
     let context = context();
     let data = waves(50 * 32);

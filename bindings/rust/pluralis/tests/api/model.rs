@@ -54,6 +54,63 @@ fn what_is_wrong_with_a_manifest_is_named() {
     }
 }
 
+/// What is left of a manifest for a builder.
+const REST: &str = r#"{"format": "pluralis-model/2", "name": "built", "vocab": 11, "d_model": 16, "seed": 1,
+    "cuts": [1], "boundary": {"kind": "projector", "rank": 2, "seed": 1, "anchor_std": 0.1, "tied": false},
+    "train": {"seq_len": 8, "micro_batch": 2, "micro_batches": 4, "optimizer": "adamw", "lr": 3e-3,
+              "min_lr_ratio": 0.1, "beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "weight_decay": 0.1, "clip": 1.0,
+              "schedule": "constant", "warmup_steps": 0, "steps": 40, "data_seed": 3, "z_loss": 0}}"#;
+
+#[test]
+fn a_builder_gives_what_the_manifest_does() {
+    let context = context();
+    let lists = r#""embed": [{"op": "embedding", "out": "x", "name": "embed", "std": 1.0}],
+        "blocks": [{"repeat": 2, "ops": [
+            {"op": "layernorm", "in": "x", "out": "n", "name": "norm", "eps": 1e-5, "bias": true},
+            {"op": "linear", "in": "n", "out": "h", "name": "w", "cols": 16, "std": 0.1, "bias": false},
+            {"op": "rope", "in": "h", "out": "h", "head_dim": 8, "theta": 100,
+             "scaling": {"type": "linear", "factor": 2}},
+            {"op": "attention", "q": "h", "k": "h", "v": "h", "out": "a", "heads": 2, "kv_heads": 2,
+             "head_dim": 8},
+            {"op": "moe", "in": "a", "out": "m", "name": "moe", "experts": 3, "top_k": 2, "cols": 8,
+             "act": "gelu", "std": 0.1, "down_std": 0.2, "balance": 0.01, "renormalise": true},
+            {"op": "add", "a": "x", "b": "m", "out": "x"}]}],
+        "head": [{"op": "linear", "in": "x", "out": "logits", "name": "head", "cols": 11, "std": 0.1,
+                  "bias": false}], "cuts""#;
+    let whole = Model::from_json(&context, &REST.replacen("\"cuts\"", lists, 1)).unwrap();
+    let mut builder = Builder::new(&context, REST).unwrap();
+    let linear = |input, out, name, cols| Op {
+        name: Some(name),
+        cols,
+        std: 0.1,
+        ..Op::new(Layer::LINEAR, input, out)
+    };
+    builder.begin(Part::Embed).unwrap();
+    builder.op(&Op { name: Some("embed"), std: 1.0, ..Op::new(Layer::EMBEDDING, &[], "x") }).unwrap();
+    builder.begin(Part::Block(2)).unwrap();
+    let norm = Op { name: Some("norm"), eps: 1e-5, ..Op::new(Layer::LAYERNORM, &["x"], "n") };
+    builder.op(&Op { bias: true, ..norm }).unwrap();
+    refused(Status::MALFORMED, builder.op(&linear(&["y"], "h", "w", 16)));
+    refused(Status::INVALID_ARGUMENT, builder.op(&linear(&["n", "n", "n", "n"], "h", "w", 16)));
+    builder.op(&linear(&["n"], "h", "w", 16)).unwrap();
+    let rope = Op { head_dim: 8, theta: 100.0, ..Op::new(Layer::ROPE, &["h"], "h") };
+    builder.op(&Op { scaling: Scaling::LINEAR, factor: 2.0, ..rope }).unwrap();
+    let attention = Op::new(Layer::ATTENTION, &["h", "h", "h"], "a");
+    builder.op(&Op { heads: 2, kv_heads: 2, head_dim: 8, ..attention }).unwrap();
+    let moe = Op { name: Some("moe"), experts: 3, top_k: 2, cols: 8, ..Op::new(Layer::MOE, &["a"], "m") };
+    let moe = Op { act: Some(Layer::GELU), std: 0.1, down_std: 0.2, ..moe };
+    builder.op(&Op { balance: 0.01, renormalise: true, ..moe }).unwrap();
+    builder.op(&Op::new(Layer::ADD, &["x", "m"], "x")).unwrap();
+    builder.begin(Part::Head).unwrap();
+    builder.op(&linear(&["x"], "logits", "head", 11)).unwrap();
+    let built = builder.build().unwrap();
+    assert_eq!(built.hash(), whole.hash());
+    assert_eq!((built.info().format, built.info().boundary), (2, Boundary::PROJECTOR));
+    assert_eq!(built.block_cost(1), whole.block_cost(1));
+    refused(Status::MALFORMED, Builder::new(&context, "{"));
+    refused(Status::INVALID_ARGUMENT, Builder::new(&context, REST).unwrap().build());
+}
+
 #[test]
 fn cuts_and_costs() {
     let context = context();

@@ -248,6 +248,21 @@ fn snapshots_of_another_split() {
 }
 
 #[test]
+fn recompute_has_the_same_bits() {
+    let context = context();
+    let model = model(&context);
+    let tokens = corpus(&context).batch(Split::Train, 3, 0, 2, 8).unwrap();
+    let run = |options: ShardOptions| {
+        let mut shard = Shard::new(&context, &model, &options).unwrap();
+        shard.forward(0, &tokens, None, None).unwrap();
+        shard.backward(0, None, None).unwrap();
+        shard.step().unwrap();
+        shard.leaves().unwrap()
+    };
+    assert_eq!(run(ShardOptions::new()), run(ShardOptions::new().recompute()));
+}
+
+#[test]
 fn the_norm_of_the_whole_gradient() {
     let context = context();
     let json = manifest("dense").replace("\"clip\":", "\"clip_scope\": \"global\", \"clip\":");

@@ -1,0 +1,144 @@
+/* A parametric frame: which step each chunk gets, so that the frame has the bits or the error asked for, or stays
+ * within its budget; nothing is encoded to find the step, only to keep the budget exactly. */
+#include "exchange/encoder_int.h"
+
+#define BUDGET_TRIES 8
+#define SNR_LEAST    1e-20
+
+/* Bytes of a chunk that do not depend on the step, near enough: header, head, states. */
+static double fixed_bytes(const plr__parametric_encoder *p, uint32_t rows, size_t n) {
+  double bytes = PLR_CHUNK_HEADER + PLR_PARAMETRIC_HEAD;
+  if (p->plan.has_tokens) bytes += 0.6 * rows + 1;
+  return bytes + 1.2 * (double)plr__parametric_lanes(n);
+}
+
+typedef struct job {
+  plr_encoder *e;
+  plr_frame_info *info;
+  const plr__view *x;
+  uint8_t *out;
+  uint32_t header_len;
+  double noise;
+} job;
+
+static plr_status encode_at(job *j, uint32_t first, uint32_t rows, int32_t step, uint8_t *at,
+                            uint32_t *len) {
+  const float *values = plr__view_rows(j->x, first, rows, j->e->staging);
+  plr__parametric_encode(j->e->parametric, j->info, values, first, rows, step, at, len);
+  return PLR_OK;
+}
+
+/* The step for the rows planned: bits or budget, and error. */
+static int32_t choose_step(const plr_encoder *e, double bits) {
+  const plr__plan *plan = &e->parametric->plan;
+  const int32_t for_bits = plr__plan_step_for_bits(plan, bits / e->correction);
+  if (e->target <= 0) return for_bits;
+  const int32_t for_noise = plr__plan_step_for_noise(plan, e->target);
+  return e->budget ? PLR_MAX(for_bits, for_noise) : for_noise;
+}
+
+/* How far off the estimates are, followed slowly: the data of a stream resemble each other. */
+static void learn(plr_encoder *e, int32_t step, double bits) {
+  const double expected = plr__plan_bits(&e->parametric->plan, step);
+  if (expected < 1000 || bits <= 0) return;
+  const double ratio = PLR_MAX(0.5, PLR_MIN(2.0, bits / expected));
+  e->correction += 0.5 * (ratio - e->correction);
+}
+
+/* Steps of 1/64 octave that bring `bytes` to `goal`: one bit a value is 64 of them. */
+static int32_t steps_to(double bytes, double goal, size_t n) {
+  const double steps = (bytes - goal) * 8.0 * 64.0 / (double)n;
+  return (int32_t)PLR_MAX(-512.0, PLR_MIN(512.0, steps));
+}
+
+/* A chunk of at most `cap` bytes, and most of them. */
+static plr_status encode_within(job *j, uint32_t first, uint32_t rows, double cap, uint8_t *at,
+                                uint32_t *len) {
+  plr_encoder *e = j->e;
+  const size_t n = (size_t)rows * j->info->cols;
+  const double fixed = fixed_bytes(e->parametric, rows, n), goal = cap - 0.004 * cap - 2;
+  int32_t step = choose_step(e, 8.0 * PLR_MAX(goal - fixed, 1.0));
+  const int32_t least =
+      e->target > 0 ? plr__plan_step_for_noise(&e->parametric->plan, e->target) : PLR_STEP_LEAST;
+  int32_t fits = PLR_STEP_MOST + 1, fails = least - 1;
+  for (uint32_t tries = 0; tries < BUDGET_TRIES || fits > PLR_STEP_MOST; tries++) {
+    PLR_TRY(encode_at(j, first, rows, step, at, len));
+    if (tries == 0) learn(e, step, 8.0 * ((double)*len - fixed));
+    const int32_t off = steps_to(*len, goal, n);
+    if ((double)*len <= cap) {
+      if (off >= -1 || (double)*len >= 0.99 * cap || step <= least || tries >= BUDGET_TRIES)
+        return PLR_OK;
+      fits = step;
+      step = PLR_MAX(fails + 1, step + off);
+      if (step >= fits) return PLR_OK;
+    } else {
+      fails = PLR_MAX(fails, step);
+      if (step >= PLR_STEP_MOST) return PLR_ERR_LIMIT;
+      step = step + PLR_MAX(off + 1, tries < BUDGET_TRIES / 2 ? 4 : 64);
+      if (fits <= PLR_STEP_MOST && step >= fits) step = fits;
+      step = PLR_MIN(step, PLR_STEP_MOST);
+    }
+  }
+  return (double)*len <= cap ? PLR_OK : PLR_ERR_LIMIT;
+}
+
+static void put(job *j, uint32_t len) {
+  if (!len) return;
+  j->info->payload_len += len;
+  j->info->chunks++;
+}
+
+/* Bytes that these rows may take of what is left: in proportion to what they need. */
+static double share(plr_encoder *e, uint32_t first, uint32_t rows, double left) {
+  plr__plan *plan = &e->parametric->plan;
+  const uint32_t rest = plan->rows - first;
+  if (rest == rows) return left;
+  plr__plan_rows(plan, first, rest);
+  const int32_t step = choose_step(e, 8.0 * left);
+  const double all = plr__plan_bits(plan, step);
+  plr__plan_rows(plan, first, rows);
+  const double part = plr__plan_bits(plan, step);
+  return all > 0 ? left * part / all : left * (double)rows / (double)rest;
+}
+
+static plr_status encode_chunks(job *j) {
+  plr_encoder *e = j->e;
+  plr__parametric_encoder *p = e->parametric;
+  const uint32_t rows_most = plr__chunk_rows(j->info->cols);
+  const double bits = (double)e->codec.bits * (double)p->plan.values;
+  /* Without a budget the step may as well be one that the tables were made for. */
+  const int32_t step = plr__plan_snap(&p->plan, choose_step(e, bits));
+  for (uint32_t first = 0; first < j->info->rows; first += rows_most) {
+    const uint32_t rows = PLR_MIN(rows_most, j->info->rows - first);
+    uint8_t *at = j->out + j->header_len + j->info->payload_len;
+    uint32_t len;
+    if (e->budget) {
+      const double left = (double)e->budget - (double)j->header_len - (double)j->info->payload_len;
+      const double cap = share(e, first, rows, left);
+      plr__plan_rows(&p->plan, first, rows);
+      PLR_TRY(encode_within(j, first, rows, cap, at, &len));
+    } else {
+      PLR_TRY(encode_at(j, first, rows, step, at, &len));
+    }
+    j->noise += p->noise;
+    put(j, len);
+  }
+  return PLR_OK;
+}
+
+plr_status plr__parametric_frame(plr_encoder *e, plr_frame_info *info, const plr__view *x,
+                                 uint8_t *out, uint32_t header_len) {
+  plr__parametric_encoder *p = e->parametric;
+  job j = {e, info, x, out, header_len, 0};
+  uint32_t len;
+  double bits = e->codec.bits;
+  if (e->budget) bits = 8.0 * (double)e->budget / ((double)info->rows * (double)info->cols);
+  PLR_TRY(plr__plan_make(&p->plan, x, p->row, PLR_MIN(bits, 12.0)));
+  plr__parametric_model_chunk(p, out + header_len, &len);
+  put(&j, len);
+  PLR_TRY(encode_chunks(&j));
+  if (e->floor > 0 && j.noise > e->floor * p->plan.power) return PLR_ERR_LIMIT;
+  e->stats.signal_power = p->plan.power;
+  e->stats.noise_power = j.noise;
+  return PLR_OK;
+}

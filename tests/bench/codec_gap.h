@@ -1,0 +1,10 @@
+/* The part of bench_codec that is about error and bits; the rest is about speed. */
+#ifndef CODEC_GAP_H
+#define CODEC_GAP_H
+
+#include <pluralis/pluralis.h>
+
+/* Synthetic tensors, and those of a folder of dumps (NULL: none). report: the HTML file to write, or NULL. */
+void bench_codec_gap(plr_context *ctx, const char *dumps, const char *report);
+
+#endif
