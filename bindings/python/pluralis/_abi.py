@@ -690,6 +690,8 @@ class plr_stage_options(Structure):
         ('corpus', c_void_p),
         ('forward_codec', plr_codec),
         ('backward_codec', plr_codec),
+        ('auto_budget', c_uint32),
+        ('reserved', c_uint32),
     ]
 
 
@@ -732,6 +734,8 @@ class plr_stage_stats(Structure):
         ('sent_bytes', c_uint64),
         ('journal_records', c_uint64),
         ('journal_dropped', c_uint64),
+        ('forward_budget', c_uint64),
+        ('backward_budget', c_uint64),
     ]
 
 plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)

@@ -235,6 +235,8 @@ class StageStats(NamedTuple):
     sent_bytes: int
     journal_records: int
     journal_dropped: int
+    forward_budget: int
+    backward_budget: int
 
     @classmethod
     def of(cls, c):
@@ -248,6 +250,8 @@ class StageStats(NamedTuple):
             c.sent_bytes,
             c.journal_records,
             c.journal_dropped,
+            c.forward_budget,
+            c.backward_budget,
         )
 
 

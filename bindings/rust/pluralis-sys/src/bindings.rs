@@ -1245,6 +1245,8 @@ pub struct plr_stage_options {
     pub corpus: *const plr_corpus,
     pub forward_codec: plr_codec,
     pub backward_codec: plr_codec,
+    pub auto_budget: u32,
+    pub reserved: u32,
 }
 extern "C" {
     pub fn plr_stage_options_init(options: *mut plr_stage_options, struct_size: u32);
@@ -1360,6 +1362,8 @@ pub struct plr_stage_stats {
     pub sent_bytes: u64,
     pub journal_records: u64,
     pub journal_dropped: u64,
+    pub forward_budget: u64,
+    pub backward_budget: u64,
 }
 extern "C" {
     pub fn plr_stage_get_stats(stage: *const plr_stage, stats: *mut plr_stage_stats) -> plr_status;

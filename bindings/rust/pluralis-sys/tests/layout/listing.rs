@@ -437,6 +437,8 @@ structs! {
         corpus = "corpus",
         forward_codec = "forward_codec",
         backward_codec = "backward_codec",
+        auto_budget = "auto_budget",
+        reserved = "reserved",
     }
     plr_job_info {
         struct_size = "struct_size",
@@ -470,6 +472,8 @@ structs! {
         sent_bytes = "sent_bytes",
         journal_records = "journal_records",
         journal_dropped = "journal_dropped",
+        forward_budget = "forward_budget",
+        backward_budget = "backward_budget",
     }
     plr_units {
         lo = "lo",
