@@ -102,13 +102,14 @@ typedef struct plr_model plr_model;
 /* Most blocks a model can have. */
 #define PLR_MAX_BLOCKS 1024u
 
-/* The manifest's fields as numbers. Set struct_size before the call that fills it. */
+/* The manifest's fields as numbers. Set struct_size before the call that fills it. In format 2 heads, kv_heads and
+ * head_dim are those of all attention, 0 when they differ; d_ff, norm_eps, init_std, embed_std and rope_theta are 0. */
 typedef struct plr_model_info {
   uint32_t struct_size;
   uint32_t blocks, d_model, heads, kv_heads, head_dim, d_ff, vocab; /* as in the manifest */
   uint32_t cut_count;      /* see plr_model_cut */
   uint32_t boundary;       /* PLR_BOUNDARY_* */
-  uint32_t boundary_width; /* values a token on the wire: d_model or rank */
+  uint32_t boundary_width; /* values a token on the wire: d_model, or rank */
   uint32_t first_full_rank; /* first block that is not held in the subspace; 0 for dense */
   uint32_t seq_len, micro_batch, micro_batches, steps, warmup_steps; /* as in the manifest */
   uint32_t schedule; /* PLR_SCHEDULE_* */
@@ -203,7 +204,7 @@ typedef struct plr_builder plr_builder;
 typedef struct plr_op_desc {
   uint32_t struct_size; /* set by plr_op_desc_init */
   uint32_t op;          /* PLR_LAYER_* */
-  const char *in, *in2, *in3; /* operands in order: in; q, k, v; gate, up; a, b */
+  const char *in1, *in2, *in3; /* operands in order: in; q, k, v; gate, up; a, b */
   const char *out;            /* name of the result */
   const char *name;           /* of the parameters */
   uint32_t cols, bias, write; /* linear, layernorm (bias), moe (cols) */

@@ -32,8 +32,8 @@ static plr_status find_layers(plr_shard *s, plr_serving *v) {
   return PLR_OK;
 }
 
-/* Whether only one value made before `node`, fp32 rows, is used from there on. The integers that the host fills count as
- * well. */
+/* Whether only one value made before `node`, fp32 rows, is used from there on. The integers that the host fills count
+ * as well. */
 static int one_goes_on(const plr_graph *g, const uint32_t *made, uint32_t node, uint32_t *which) {
   uint32_t found = PLR_NO_VALUE;
   for (uint32_t i = node; i < g->forward_count; i++) {

@@ -1,6 +1,6 @@
-/* Fuzz: a session's state from anywhere. It is tried as it is, and once more with its hash made right, so that what lies
- * before the hash is reached too. A refusal must leave the session empty and good; what is accepted must come out of
- * save as the same bytes. */
+/* Fuzz: a session's state from anywhere. It is tried as it is, and once more with its hash made right, so that what
+ * lies before the hash is reached too. A refusal must leave the session empty and good; what is accepted must come out
+ * of save as the same bytes. */
 #include <pluralis/generate.h>
 
 #include <stdlib.h>

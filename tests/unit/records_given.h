@@ -185,6 +185,30 @@ static plr_status use_sample(kit *k, const void *options, plr_error *err) {
   return st;
 }
 
+static void fill_op(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_op_desc, p, size, op, PLR_LAYER_EMBEDDING);
+  SET(plr_op_desc, p, size, out, "x");
+  SET(plr_op_desc, p, size, name, "embed");
+  SET(plr_op_desc, p, size, std, 1.0);
+}
+
+static plr_status use_op(kit *k, const void *desc, plr_error *err) {
+  static const char json[] =
+      "{\"format\":\"pluralis-model/"
+      "2\",\"name\":\"r\",\"vocab\":\"bytes\",\"d_model\":8,\"seed\":1,"
+      "\"cuts\":[],\"boundary\":{\"kind\":\"dense\"},\"train\":{\"seq_len\":8,\"micro_batch\":1,"
+      "\"micro_batches\":1,\"optimizer\":\"adamw\",\"lr\":0.001,\"min_lr_ratio\":0.1,\"beta1\":0.9,"
+      "\"beta2\":0.95,\"eps\":1e-8,\"weight_decay\":0.1,\"clip\":1.0,\"schedule\":\"cosine\","
+      "\"warmup_steps\":1,\"steps\":2,\"data_seed\":3,\"z_loss\":0}}";
+  plr_builder *builder;
+  plr_status st = plr_builder_create(k->ctx, json, sizeof json - 1, &builder, err);
+  if (st == PLR_OK) st = plr_builder_begin(builder, PLR_PART_EMBED, 1, err);
+  if (st == PLR_OK) st = plr_builder_op(builder, desc, err);
+  plr_builder_destroy(builder);
+  return st;
+}
+
 static void fill_policy(kit *k, void *p, uint32_t size) {
   (void)k;
   SET(plr_proof_policy, p, size, origin, "example.org/records");
@@ -213,6 +237,7 @@ INIT(config_options)
 INIT(session_options)
 INIT(sample_options)
 INIT(proof_policy)
+INIT(op_desc)
 
 static const struct given {
   const char *name;
@@ -241,6 +266,7 @@ static const struct given {
     {"plr_sample_options", 32, sizeof(plr_sample_options), init_sample_options, fill_nothing,
      use_sample},
     {"plr_proof_policy", 40, sizeof(plr_proof_policy), init_proof_policy, fill_policy, use_policy},
+    {"plr_op_desc", 208, sizeof(plr_op_desc), init_op_desc, fill_op, use_op},
 };
 
 #endif

@@ -385,7 +385,7 @@ class plr_op_desc(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
         ('op', c_uint32),
-        ('in', c_char_p),
+        ('in1', c_char_p),
         ('in2', c_char_p),
         ('in3', c_char_p),
         ('out', c_char_p),

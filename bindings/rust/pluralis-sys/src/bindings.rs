@@ -501,7 +501,7 @@ pub struct plr_builder {
 pub struct plr_op_desc {
     pub struct_size: u32,
     pub op: u32,
-    pub in_: *const ::std::os::raw::c_char,
+    pub in1: *const ::std::os::raw::c_char,
     pub in2: *const ::std::os::raw::c_char,
     pub in3: *const ::std::os::raw::c_char,
     pub out: *const ::std::os::raw::c_char,

@@ -259,7 +259,7 @@ structs! {
     plr_op_desc {
         struct_size = "struct_size",
         op = "op",
-        in_ = "in",
+        in1 = "in1",
         in2 = "in2",
         in3 = "in3",
         out = "out",
