@@ -37,18 +37,18 @@ static uint32_t lanes_of(size_t n) {
 static void separate2(const uint8_t *restrict v, size_t n, uint8_t *restrict exponent,
                       uint8_t *restrict rest) {
   for (size_t i = 0; i < n; i++) {
-    const uint32_t low = v[2 * i], high = v[2 * i + 1];
-    exponent[i] = (uint8_t)(high << 1 | low >> 7);
-    rest[i] = (uint8_t)((low & 0x7f) | (high & 0x80));
+    const uint16_t u = plr__load_le16(v + 2 * i);
+    exponent[i] = (uint8_t)(u >> 7);
+    rest[i] = (uint8_t)((u & 0x7f) | (u >> 8 & 0x80));
   }
 }
 
 static void unite2(const uint8_t *restrict exponent, const uint8_t *restrict rest, size_t n,
                    uint8_t *restrict v) {
   for (size_t i = 0; i < n; i++) {
-    const uint32_t e = exponent[i], r = rest[i];
-    v[2 * i] = (uint8_t)((r & 0x7f) | e << 7);
-    v[2 * i + 1] = (uint8_t)((r & 0x80) | e >> 1);
+    const uint32_t r = rest[i];
+    plr__store_le16(v + 2 * i,
+                    (uint16_t)((r & 0x7f) | (uint32_t)exponent[i] << 7 | (r & 0x80) << 8));
   }
 }
 

@@ -161,6 +161,7 @@ int main(int argc, char **argv) {
   for (size_t s = 0; s < 2; s++)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
       bench_one(ctx, names[i], x, y, shapes[s][0], shapes[s][1]);
+  bench_codec_lossless(ctx);
   bench_framing(ctx, x, y);
   free(x), free(y);
   plr_context_destroy(ctx);
