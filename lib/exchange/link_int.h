@@ -47,6 +47,8 @@
 #define PLR_LINK_FRAME_COST    256u
 #define PLR_LINK_ACK_DELAY     UINT64_C(25000000)
 #define PLR_LINK_REPORT_BYTES  32768u /* of a stream, reported as received at the latest then */
+#define PLR_LINK_REPORT_LEAST  1024u  /* so many are, when the last report is PLR_LINK_REPORT_GAP ago */
+#define PLR_LINK_REPORT_GAP    UINT64_C(5000000)
 #define PLR_LINK_PRIORITIES    4u
 #define PLR_LINK_MIN_WINDOW    4096u
 #define PLR_LINK_POOL_CLASS    40u
