@@ -199,7 +199,8 @@ typedef struct plr__rate {
   uint64_t idle[PLR_RATE_IDLES]; /* positions of the stream before which there was nothing to send */
   uint32_t idles, samples, at, started;
   uint64_t pos, delivered, time_ns; /* of the last report */
-  uint64_t sum_bytes, sum_ns;       /* of the sample that is being gathered */
+  uint64_t part_bytes, part_ns;     /* of the part that is being gathered */
+  uint64_t sum_ns, best;            /* of the sample: time of its parts, rate of the fastest */
   uint64_t sample[PLR_RATE_SAMPLES];
   uint64_t rate; /* bytes per second; 0: unknown */
 } plr__rate;
