@@ -6,13 +6,13 @@
  * Hello: both sides send versions, codec ids, public key, model hash, profile hash, a nonce and a key for the exchange,
  * then sign both hellos; any mismatch ends the link with an event that names both sides' values. Sealing: what follows
  * is encrypted and authenticated (X25519; over a stream libsodium's secretstream, in datagrams XChaCha20-Poly1305),
- * unless both sides turn it off because the host runs TLS or QUIC already. Resume: when a stream is lost the host makes a
- * new one and calls plr_link_resume at both ends; nothing is lost or doubled. Datagrams may be lost, repeated and
+ * unless both sides turn it off because the host runs TLS or QUIC already. Resume: when a stream is lost the host makes
+ * a new one and calls plr_link_resume at both ends; nothing is lost or doubled. Datagrams may be lost, repeated and
  * reordered; frames arrive whole, and in order within a priority.
  *
- * Flow control: a sender may have at most `window` bytes of frames that the other host has not taken; a frame of n bytes
- * counts as n + 256, so that small ones are bounded too. A link holds no more memory than a small multiple of its own
- * window, whatever the peer sends. lib/exchange/LINK.md is the protocol.
+ * Flow control: a sender may have at most `window` bytes of frames that the other host has not taken; a frame of n
+ * bytes counts as n + 256, so that small ones are bounded too. A link holds no more memory than a small multiple of
+ * its own window, whatever the peer sends. lib/exchange/LINK.md is the protocol.
  */
 #ifndef PLURALIS_LINK_H
 #define PLURALIS_LINK_H
@@ -40,7 +40,7 @@ typedef struct plr_link_options {
   uint64_t window;         /* bytes of frames in flight, each direction; 4 KiB to 1 TiB, default 16 MiB */
   uint64_t keep_alive_ns;  /* default 5 s; 0 = none */
   uint64_t timeout_ns;     /* silence, or handshake, after which the link is dead; default 20 s; 0 = never */
-  uint32_t seal;           /* 1, the default: sealed; 0: the host has TLS or QUIC below. Both sides must have the same */
+  uint32_t seal;           /* 1, the default: sealed; 0: the host has TLS or QUIC below. The same on both sides */
   uint32_t datagram;       /* 0: an ordered byte stream; else datagrams of at most this many bytes, 512 to 65507 */
 } plr_link_options;
 
@@ -77,9 +77,10 @@ PLR_API plr_status plr_link_advance(plr_link *link, uint64_t now_ns);
 
 /* The host lost the byte stream (or, in datagram mode, the path) and has a new one: from now on bytes go and come over
  * that, beginning with a new handshake between the same two links; both hosts call this. Frames that the other host has
- * not got are sent again, half-received ones are dropped, and PLR_LINK_RESUMED follows. Bytes of the old stream must not
- * be given any more. nonce: as in the options, and new each time (INVALID_ARGUMENT: it was used). While there is no stream
- * the link goes on counting silence: after timeout_ns it is closed for good. INVALID_STATE: closed. Since 0.1. */
+ * not got are sent again, half-received ones are dropped, and PLR_LINK_RESUMED follows. Bytes of the old stream must
+ * not be given any more. nonce: as in the options, and new each time (INVALID_ARGUMENT: it was used). While there is no
+ * stream the link goes on counting silence: after timeout_ns it is closed for good. INVALID_STATE: closed.
+ * Since 0.1. */
 PLR_API plr_status plr_link_resume(plr_link *link, uint64_t now_ns, const uint8_t nonce[32]);
 
 /* Types of an event. */
@@ -118,7 +119,7 @@ typedef struct plr_link_stats {
   uint64_t rejected;                     /* datagrams dropped: altered, repeated, or of no session */
   uint64_t resumes;                      /* handshakes after the first */
   uint64_t rtt_ns;                       /* time there and back, smoothed; 0: not measured yet */
-  uint64_t bytes_per_s;                  /* delivery rate: 25th percentile of the last 16 samples; 0: not measured yet */
+  uint64_t bytes_per_s;                  /* delivery rate, 25th percentile of the last 16 samples; 0: unknown */
 } plr_link_stats;
 
 /* Fills *stats. Errors: INVALID_ARGUMENT. Threads: const. Since 0.1. */

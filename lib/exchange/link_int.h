@@ -47,6 +47,8 @@
 #define PLR_LINK_FRAME_COST    256u
 #define PLR_LINK_ACK_DELAY     UINT64_C(25000000)
 #define PLR_LINK_REPORT_BYTES  32768u /* of a stream, reported as received at the latest then */
+#define PLR_LINK_REPORT_LEAST  1024u  /* so many are, when the last report is PLR_LINK_REPORT_GAP ago */
+#define PLR_LINK_REPORT_GAP    UINT64_C(5000000)
 #define PLR_LINK_PRIORITIES    4u
 #define PLR_LINK_MIN_WINDOW    4096u
 #define PLR_LINK_POOL_CLASS    40u
@@ -197,7 +199,8 @@ typedef struct plr__rate {
   uint64_t idle[PLR_RATE_IDLES]; /* positions of the stream before which there was nothing to send */
   uint32_t idles, samples, at, started;
   uint64_t pos, delivered, time_ns; /* of the last report */
-  uint64_t sum_bytes, sum_ns;       /* of the sample that is being gathered */
+  uint64_t part_bytes, part_ns;     /* of the part that is being gathered */
+  uint64_t sum_ns, best;            /* of the sample: time of its parts, rate of the fastest */
   uint64_t sample[PLR_RATE_SAMPLES];
   uint64_t rate; /* bytes per second; 0: unknown */
 } plr__rate;

@@ -10,11 +10,12 @@ static void note_eliciting(plr_link *link) {
     rx->report_due_ns = PLR_MIN(rx->report_due_ns, now + PLR_DATAGRAM_DELAY);
     return;
   }
-  if (rx->bytes - rx->reported >= PLR_LINK_REPORT_BYTES ||
-      now - rx->report_ns >= PLR_LINK_ACK_DELAY)
+  const uint64_t bytes = rx->bytes - rx->reported, past = now - rx->report_ns;
+  const uint64_t wait = bytes >= PLR_LINK_REPORT_LEAST ? PLR_LINK_REPORT_GAP : PLR_LINK_ACK_DELAY;
+  if (bytes >= PLR_LINK_REPORT_BYTES || past >= wait)
     link->tx.want_report = 1;
-  else if (rx->report_due_ns == PLR_NEVER)
-    rx->report_due_ns = now + PLR_LINK_ACK_DELAY;
+  else
+    rx->report_due_ns = PLR_MIN(rx->report_due_ns, now + wait);
 }
 
 static plr_status take_received(plr_link *link, const uint8_t *p) {

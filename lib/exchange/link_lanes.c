@@ -65,8 +65,8 @@ static int begin(plr_link *link, plr__tx_lane *lane) {
   return 1;
 }
 
-/* A frame that does not fit the credit now waits, and so do all of lower priority, or it would wait for ever. Only those
- * that have been begun go on: they hold credit and must get done. */
+/* A frame that does not fit the credit now waits, and so do all of lower priority, or it would wait for ever. Only
+ * those that have been begun go on: they hold credit and must get done. */
 int plr__lane_next(plr_link *link, size_t most, plr__fragment *f) {
   int blocked = 0;
   for (uint32_t i = 0; i < PLR_LINK_PRIORITIES; i++) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define SAMPLE_NS UINT64_C(10000000) /* of arriving, in one sample */
+#define PART_NS   UINT64_C(1000000)  /* and in one part of it */
 
 void plr__rate_restart(plr__rate *r) {
   r->started = r->idles = 0;
@@ -26,6 +27,18 @@ static int busy(const plr__rate *r, uint64_t pos) {
   return r->idles <= PLR_RATE_IDLES || r->idle[r->idles % PLR_RATE_IDLES] <= r->pos;
 }
 
+/* A busy host makes bytes late and never early: the fastest part of a sample is the nearest to the truth. Taken too
+ * high the rate makes bursts longer, which times them better; too low it would make them shorter and stay there. */
+static void add_part(plr__rate *r, uint64_t bytes, uint64_t ns) {
+  r->part_bytes += bytes;
+  r->part_ns += ns;
+  if (r->part_ns < PART_NS) return;
+  const uint64_t rate = (uint64_t)((double)r->part_bytes * 1e9 / (double)r->part_ns);
+  r->best = PLR_MAX(r->best, rate);
+  r->sum_ns += r->part_ns;
+  r->part_bytes = r->part_ns = 0;
+}
+
 static void take_sample(plr__rate *r, uint64_t value) {
   uint64_t sorted[PLR_RATE_SAMPLES];
   uint32_t n = 0;
@@ -44,17 +57,15 @@ static void take_sample(plr__rate *r, uint64_t value) {
 
 void plr__rate_report(plr__rate *r, uint64_t pos, uint64_t delivered, uint64_t time_ns) {
   if (r->started && (pos <= r->pos || time_ns <= r->time_ns)) return;
-  if (r->started && delivered > r->delivered && busy(r, pos)) {
-    r->sum_bytes += delivered - r->delivered;
-    r->sum_ns += time_ns - r->time_ns;
-  }
+  if (r->started && delivered > r->delivered && busy(r, pos))
+    add_part(r, delivered - r->delivered, time_ns - r->time_ns);
   r->started = 1;
   r->pos = pos;
   r->delivered = delivered;
   r->time_ns = time_ns;
   if (r->sum_ns < SAMPLE_NS) return;
-  take_sample(r, (uint64_t)((double)r->sum_bytes * 1e9 / (double)r->sum_ns));
-  r->sum_bytes = r->sum_ns = 0;
+  take_sample(r, r->best);
+  r->sum_ns = r->best = 0;
 }
 
 /* RFC 6298, section 2. */

@@ -2,8 +2,8 @@
  * frames, so what is decided here is an input of the job, and the journal says what it was. */
 #include "stage_int.h"
 
-/* A value gets 1 to 8 bits; beside that rows, chunks and the header take their part. Below, training would not converge, and
- * above, more bits buy nothing. */
+/* A value gets 1 to 8 bits; beside that rows, chunks and the header take their part. Below, training would not
+ * converge; above, more bits buy nothing. */
 static uint64_t clamp_budget(const plr_stage *s, uint64_t bytes) {
   const uint64_t values = (uint64_t)s->rows * s->info.boundary_width;
   const uint64_t extra = 1024 + 4 * (uint64_t)s->rows + values / 64;

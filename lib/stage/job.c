@@ -20,8 +20,8 @@ static plr_status alloc_codecs(plr_stage *s, const plr_stage_options *o, plr_err
     PLR_TRY(plr_encoder_create(s->ctx, &o->forward_codec, s->rows, width, &c->forward, err));
   if (s->index > 0)
     PLR_TRY(plr_encoder_create(s->ctx, &o->backward_codec, s->rows, width, &c->backward, err));
-  if (s->auto_budget && ((c->forward && plr_encoder_set_budget(c->forward, 0) != PLR_OK) ||
-                         (c->backward && plr_encoder_set_budget(c->backward, 0) != PLR_OK)))
+  if (s->auto_budget && ((c->forward && plr_encoder_set_budget(c->forward, 1) != PLR_OK) ||
+                         (c->backward && plr_encoder_set_budget(c->backward, 1) != PLR_OK)))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, "stage.auto_budget",
                      "the size of frames of this codec is fixed");
   return PLR_OK;

@@ -1,6 +1,7 @@
 /* A link under a script of calls and of bytes from a peer that may know the protocol: some of its messages get a right
  * checksum or seal. The bits of the first byte say whether the handshake has already been made by a peer with a right
- * key, whether the link is sealed, and whether it runs over datagrams; the peer's hello may be altered before it is signed. */
+ * key, whether the link is sealed, and whether it runs over datagrams; the peer's hello may be altered before
+ * it is signed. */
 #include "exchange/link_int.h"
 
 #include <stdlib.h>

@@ -222,8 +222,8 @@ static void test_calls(void **state) {
 
 /* ---- the rate ---------------------------------------------------------------------------------- */
 
-/* A wire of `rate` bytes a second that takes bytes when it has room, in pieces of a millisecond. Sends a burst of len bytes,
- * then is silent until `until`. */
+/* A wire of `rate` bytes a second that takes bytes when it has room, in pieces of a millisecond. Sends a burst of len
+ * bytes, then is silent until `until`. */
 static void burst(test_pair *p, size_t len, uint64_t rate, uint64_t until) {
   static uint8_t buf[65536];
   const size_t piece = (size_t)(rate / 1000);

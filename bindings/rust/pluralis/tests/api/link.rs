@@ -172,7 +172,7 @@ fn a_lost_stream_loses_nothing() {
     a.send(&[7; 2000], 1).unwrap();
     assert!(a.io().transmit(5, &mut lost).unwrap() > 2000);
     a.io().resume(6, &[11; 32]).unwrap();
-    assert_eq!(a.io().resume(6, &[11; 32]).unwrap_err().status(), Status::INVALID_ARGUMENT);
+    assert_eq!(a.io().resume(6, &[11; 32]).unwrap_err().status, Status::INVALID_ARGUMENT);
     b.io().resume(6, &[12; 32]).unwrap();
     settle(&mut a, &mut b, 6);
     assert_eq!(a.next_event(), Some(LinkEvent::Resumed));
