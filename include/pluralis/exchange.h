@@ -33,13 +33,15 @@ extern "C" {
 /* Ids of a codec's parts, as in frames; never reused. */
 #define PLR_PREDICT_NONE 0u
 #define PLR_TRANSFORM_IDENTITY 0u
+#define PLR_TRANSFORM_HADAMARD 1u /* of each row, with signs from the seed; not of RAW */
 #define PLR_QUANT_RAW 0u       /* dtype says F32 or BF16 */
-#define PLR_QUANT_BLOCK_INT 1u /* bits 4 or 8, one scale a group */
+#define PLR_QUANT_BLOCK_INT 1u /* bits 2 to 8, one scale a group */
 #define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
 #define PLR_QUANT_DITHER 3u    /* uniform with subtractive dither, which is unbiased; PARAMETRIC */
 #define PLR_QUANT_TRELLIS 4u   /* eight-state dependent quantiser; PARAMETRIC */
 #define PLR_ENTROPY_PACK 0u
 #define PLR_ENTROPY_PARAMETRIC 1u /* range coder with Gaussian models scaled by token and channel */
+#define PLR_ENTROPY_SPLIT 4u /* of RAW: exponents range-coded, sign and mantissa as they are; lossless */
 #define PLR_ENTROPY_ZSTD 5u /* byte-shuffled, then zstd */
 
 /* What the step of the quantisers of PARAMETRIC codecs is relative to. */
@@ -56,9 +58,10 @@ typedef struct plr_codec {
 
 /* A codec by name: parts joined by '+', the first of which is
  *   raw, bf16            all bits, or rounded to bf16
- *   int4, int8           block integers, in groups of 32
+ *   int2 to int8         block integers, in groups of 32
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
- * and the others, each at most once: zstd (raw, bf16, int); g32, g64, g128 (int); token (a step for each row's rms).
+ * and the others, each at most once: zstd (raw, bf16, int) or split (raw, bf16); g32, g64, g128 (int); token (a step
+ * for each row's rms; uniform, dither, trellis); hadamard (all but raw and bf16).
  * NOT_FOUND for anything else. Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 

@@ -64,6 +64,7 @@ static int quantise_group(const float *x, size_t n, uint32_t bits, uint8_t *scal
 
 static int quantise(const float *x, size_t n, uint32_t group, uint32_t bits, uint8_t *scales,
                     uint8_t *q) {
+  if (bits != 4 && bits != 8) return plr__block_portable.quantise(x, n, group, bits, scales, q);
   int finite = 1;
   size_t i = 0;
   for (; i + group <= n; i += group, scales += 2)
@@ -88,6 +89,10 @@ static void store8(float *y, __m128i q, __m256 scale) {
 
 static void dequantise(const uint8_t *scales, const uint8_t *q, size_t n, uint32_t group,
                        uint32_t bits, float *y) {
+  if (bits != 4 && bits != 8) {
+    plr__block_portable.dequantise(scales, q, n, group, bits, y);
+    return;
+  }
   size_t i = 0;
   for (; i + group <= n; i += group, scales += 2) {
     const __m256 scale = _mm256_set1_ps(plr__bf16_to_f32(plr__load_le16(scales)));

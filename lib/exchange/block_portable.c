@@ -25,7 +25,35 @@ static inline int32_t round_even(float x) {
   return (int32_t)(plr__f32_bits(x + 12582912.0f) - 0x4b400000u);
 }
 
+/* Any number of bits: a window that bytes leave from below. */
+static void quantise_bits(const float *x, size_t n, uint32_t bits, float inverse, uint8_t *q) {
+  const int32_t top = (1 << (bits - 1)) - 1, bottom = -top - 1;
+  uint32_t window = 0, held = 0;
+  for (size_t i = 0; i < n; i++) {
+    int32_t v = round_even(x[i] * inverse);
+    v = v > top ? top : v < bottom ? bottom : v;
+    window |= ((uint32_t)v & ((1u << bits) - 1)) << held;
+    for (held += bits; held >= 8; held -= 8, window >>= 8) *q++ = (uint8_t)window;
+  }
+  if (held) *q = (uint8_t)window;
+}
+
+static void dequantise_bits(const uint8_t *q, size_t n, uint32_t bits, float scale, float *y) {
+  const int32_t sign = 1 << (bits - 1);
+  uint32_t window = 0, held = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (held < bits) window |= (uint32_t)*q++ << held, held += 8;
+    y[i] = (float)(((int32_t)(window & ((1u << bits) - 1)) ^ sign) - sign) * scale;
+    window >>= bits;
+    held -= bits;
+  }
+}
+
 static void quantise_values(const float *x, size_t n, uint32_t bits, float inverse, uint8_t *q) {
+  if (bits != 4 && bits != 8) {
+    quantise_bits(x, n, bits, inverse, q);
+    return;
+  }
   const int32_t top = (1 << (bits - 1)) - 1, bottom = -top - 1;
   int32_t even = 0;
   for (size_t i = 0; i < n; i++) {
@@ -54,6 +82,10 @@ int plr__quantise_group(const float *x, size_t n, uint32_t bits, uint8_t *scale,
 void plr__dequantise_group(const uint8_t *scale, const uint8_t *q, size_t n, uint32_t bits,
                            float *y) {
   const float s = plr__bf16_to_f32(plr__load_le16(scale));
+  if (bits != 4 && bits != 8) {
+    dequantise_bits(q, n, bits, s, y);
+    return;
+  }
   if (bits == 8) {
     for (size_t i = 0; i < n; i++) y[i] = (float)(int8_t)q[i] * s;
     return;

@@ -58,11 +58,12 @@ static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, p
     if (c->flags & 0xffffu) return fail(err, bad, r, "unknown flags are set");
     return PLR_OK;
   }
-  if (c->flags & ~PLR_CHUNK_ZSTD) return fail(err, bad, r, "unknown flags are set");
+  const uint32_t packer = PLR_CHUNK_ZSTD | PLR_CHUNK_SPLIT;
+  if (c->flags & ~packer || c->flags == packer) return fail(err, bad, r, "unknown flags are set");
   uint64_t packed = plr__packed_len(&info->codec, values);
-  if (!(c->flags & PLR_CHUNK_ZSTD))
+  if (!c->flags)
     return c->payload_len == packed ? PLR_OK : fail(err, bad, r, "its length is wrong");
-  if (info->codec.entropy != PLR_ENTROPY_ZSTD)
+  if (info->codec.entropy != (c->flags == PLR_CHUNK_ZSTD ? PLR_ENTROPY_ZSTD : PLR_ENTROPY_SPLIT))
     return fail(err, bad, r, "it is compressed, which the header does not say");
   return c->payload_len < packed ? PLR_OK : fail(err, bad, r, "its length is wrong");
 }

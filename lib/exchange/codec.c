@@ -17,8 +17,8 @@ static plr_status check_raw(const plr_codec *c, const char *where, plr_error *er
 static plr_status check_block(const plr_codec *c, const char *where, plr_error *err) {
   if (c->dtype != PLR_DTYPE_F32)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "dtype %u of a block codec", c->dtype);
-  if (c->bits != 4 && c->bits != 8)
-    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "%u bits; 4 and 8 exist", c->bits);
+  if (c->bits < 2 || c->bits > 8)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "%u bits; 2 to 8 exist", c->bits);
   if (c->group != 32 && c->group != 64 && c->group != 128)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "groups of %u; 32, 64 and 128 exist",
                      c->group);
@@ -41,9 +41,11 @@ static plr_status check_parametric(const plr_codec *c, const char *where, plr_er
 plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *err) {
   if (c->predict != PLR_PREDICT_NONE)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "predictor %u", c->predict);
-  if (c->transform != PLR_TRANSFORM_IDENTITY)
+  if (c->transform != PLR_TRANSFORM_IDENTITY &&
+      (c->transform != PLR_TRANSFORM_HADAMARD || c->quant == PLR_QUANT_RAW))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
   if (plr__codec_parametric(c)) return check_parametric(c, where, err);
+  if (c->entropy == PLR_ENTROPY_SPLIT && c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
   if (c->entropy != PLR_ENTROPY_PACK && c->entropy != PLR_ENTROPY_ZSTD)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "entropy coder %u", c->entropy);
   if (c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
@@ -117,8 +119,9 @@ plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size
   if (c->quant == PLR_QUANT_BLOCK_INT) {
     const uint8_t *q = in + scales_len(c, n);
     PLR_TRY(check_scales(c, in, scales_len(c, n) / 2, why));
-    *why = "the last half byte is not 0";
-    if (c->bits == 4 && n % 2 && q[n / 2] >> 4) return PLR_ERR_MALFORMED;
+    const size_t spare = n * c->bits % 8;
+    *why = "the last bits are not 0";
+    if (spare && q[n * c->bits / 8] >> spare) return PLR_ERR_MALFORMED;
     ops->dequantise(in, q, n, c->group, c->bits, y);
     return PLR_OK;
   }

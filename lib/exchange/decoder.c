@@ -1,5 +1,7 @@
 /* Frame to tensor. A chunk that is stored is read where it lies; one in zstd goes through two buffers. */
+#include "exchange/hadamard.h"
 #include "exchange/parametric.h"
+#include "exchange/split.h"
 #include "exchange/view.h"
 
 #include "base/guard.h"
@@ -60,7 +62,14 @@ void plr_decoder_destroy(plr_decoder *d) {
 static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
                                size_t n, const uint8_t **payload, const char **why) {
   *payload = chunk->payload;
-  if (!(chunk->flags & PLR_CHUNK_ZSTD)) return PLR_OK;
+  if (!chunk->flags) return PLR_OK;
+  if (chunk->flags == PLR_CHUNK_SPLIT) {
+    plr__parametric_decoder *p = d->parametric;
+    *payload = d->b;
+    p->quant = 0; /* its tables are lent */
+    return plr__split_decode(p->ops, p->tables, p->index, p->symbol, chunk->payload,
+                             chunk->payload_len, n, plr_dtype_size(c->dtype), d->b, why);
+  }
   const size_t packed = (size_t)plr__packed_len(c, n), front = (size_t)plr__planes_len(c, n);
   const uint32_t size = plr__plane_size(c);
   *why = "not one zstd frame of the right length";
@@ -89,6 +98,12 @@ static plr_status decode_chunk(plr_decoder *d, const plr_frame_info *info, const
   float *values = (float *)(void *)d->a;
   if (direct) values = (float *)(void *)x->data + (int64_t)chunk->first_row * x->row_stride;
   PLR_TRY(chunk_values(d, info, chunk, n, values, why));
+  if (info->codec.transform == PLR_TRANSFORM_HADAMARD) {
+    *why = "a value is not finite";
+    if (!plr__hadamard_inverse(d->parametric->ops, info, chunk->first_row, chunk->rows,
+                               d->parametric->u, values))
+      return PLR_ERR_NON_FINITE;
+  }
   for (uint32_t r = 0; !direct && r < chunk->rows; r++)
     plr__view_store(x, chunk->first_row + r, values + (size_t)r * x->cols);
   return PLR_OK;

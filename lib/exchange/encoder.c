@@ -1,6 +1,7 @@
 /* Tensor to frame. Each chunk: rows to one run of values, values to payload, payload through zstd if the
  * codec says so and it helps. */
 #include "exchange/encoder_int.h"
+#include "exchange/hadamard.h"
 
 #include "kernels/kernels.h"
 
@@ -33,11 +34,20 @@ static plr_status take_memory(plr_encoder *e) {
   const size_t values = most_chunk_values(e->max_rows, e->max_cols);
   e->staging = plr__alloc(e->ctx, values * sizeof *e->staging);
   if (!e->staging) return PLR_ERR_NO_MEMORY;
+  if (e->codec.transform == PLR_TRANSFORM_HADAMARD) {
+    e->turned = plr__alloc(e->ctx, (size_t)e->max_rows * e->max_cols * sizeof *e->turned);
+    e->signs = plr__alloc(e->ctx, e->max_cols * sizeof *e->signs);
+    if (!e->turned || !e->signs) return PLR_ERR_NO_MEMORY;
+  }
   if (plr__codec_parametric(&e->codec))
     return plr__parametric_encoder_create(&e->parametric, e->ctx, &e->codec, e->max_rows,
                                           e->max_cols, values);
-  if (e->codec.entropy != PLR_ENTROPY_ZSTD) return PLR_OK;
   const size_t packed = (size_t)plr__packed_len(&e->codec, values);
+  if (e->codec.entropy == PLR_ENTROPY_PACK) return PLR_OK;
+  if (e->codec.entropy == PLR_ENTROPY_SPLIT) {
+    e->packed = plr__alloc(e->ctx, packed);
+    return e->packed ? plr__split_create(&e->split, e->ctx, values) : PLR_ERR_NO_MEMORY;
+  }
   const size_t zstd = plr__zstd_encoder_size(plr__zstd_window_log(SIZE_MAX / 2));
   e->packed = plr__alloc(e->ctx, packed);
   e->shuffled = plr__alloc(e->ctx, packed);
@@ -83,6 +93,9 @@ void plr_encoder_destroy(plr_encoder *e) {
   plr__free(ctx, e->packed);
   plr__free(ctx, e->shuffled);
   plr__free(ctx, e->zstd_memory);
+  plr__free(ctx, e->turned);
+  plr__free(ctx, e->signs);
+  plr__split_destroy(e->split, ctx);
   plr__parametric_encoder_destroy(e->parametric, ctx);
   plr__free(ctx, e);
   plr__context_unref(ctx);
@@ -112,6 +125,19 @@ static plr_status compress(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *c
   return PLR_OK;
 }
 
+/* The same through split.h. */
+static void split(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *chunk) {
+  const uint32_t size = plr_dtype_size(e->codec.dtype);
+  size_t written;
+  plr__split_encode(e->split, e->packed, n, size, out, &written);
+  if (written) {
+    chunk->flags = PLR_CHUNK_SPLIT;
+    chunk->payload_len = (uint32_t)written;
+  } else {
+    memcpy(out, e->packed, n * size);
+  }
+}
+
 static plr_status encode_chunk(plr_encoder *e, const plr__view *x, uint32_t first, uint32_t rows,
                                uint8_t *at, uint32_t *len) {
   const size_t n = (size_t)rows * x->cols;
@@ -122,6 +148,9 @@ static plr_status encode_chunk(plr_encoder *e, const plr__view *x, uint32_t firs
   if (e->codec.entropy == PLR_ENTROPY_ZSTD) {
     PLR_TRY(plr__pack(isa, &e->codec, values, n, e->packed));
     PLR_TRY(compress(e, n, payload, &chunk));
+  } else if (e->split) {
+    PLR_TRY(plr__pack(isa, &e->codec, values, n, e->packed));
+    split(e, n, payload, &chunk);
   } else {
     PLR_TRY(plr__pack(isa, &e->codec, values, n, payload));
   }
@@ -130,8 +159,30 @@ static plr_status encode_chunk(plr_encoder *e, const plr__view *x, uint32_t firs
   return PLR_OK;
 }
 
+/* The tensor after the Hadamard transform. */
+static plr__view turn(plr_encoder *e, const plr_frame_info *info, const plr__view *x) {
+  const size_t cols = x->cols;
+  for (uint32_t r = 0; r < x->rows; r++) {
+    const float *row = plr__view_row(x, r, e->staging);
+    memcpy(e->turned + r * cols, row, cols * sizeof *row);
+  }
+  plr__hadamard_forward(plr__model_ops_for(plr_context_isa(e->ctx)), info, 0, x->rows, e->signs,
+                        e->turned);
+  return (plr__view){.data = (uint8_t *)e->turned,
+                     .dtype = PLR_DTYPE_F32,
+                     .rows = x->rows,
+                     .cols = x->cols,
+                     .row_stride = x->cols,
+                     .col_stride = 1};
+}
+
 static plr_status encode_chunks(plr_encoder *e, plr_frame_info *info, const plr__view *x,
                                 uint8_t *out, uint32_t header_len) {
+  plr__view turned;
+  if (e->turned) {
+    turned = turn(e, info, x);
+    x = &turned;
+  }
   if (e->parametric) return plr__parametric_frame(e, info, x, out, header_len);
   const uint32_t step = plr__chunk_rows(info->cols);
   for (uint32_t first = 0; first < info->rows; first += step) {

@@ -4,6 +4,7 @@
 
 #include "base/guard.h"
 #include "exchange/parametric.h"
+#include "exchange/split.h"
 #include "exchange/view.h"
 
 struct plr_encoder {
@@ -16,6 +17,8 @@ struct plr_encoder {
   uint8_t *packed;   /* zstd: payload of a chunk */
   uint8_t *shuffled; /* zstd: its byte planes */
   void *zstd_memory, *zstd;
+  float *turned, *signs; /* Hadamard: the whole tensor, and one row */
+  plr__split *split;
   plr__parametric_encoder *parametric;
   uint64_t budget;         /* bytes of a frame; 0 = none */
   double target, floor;    /* error power over signal power; 0 = none */

@@ -15,6 +15,7 @@
 #define PLR_CHUNK_HEADER 20u
 #define PLR_CHUNK_VALUES 65536u
 #define PLR_CHUNK_ZSTD   1u
+#define PLR_CHUNK_SPLIT  4u
 #define PLR_CHUNK_MODEL  2u /* scales of the channels, no rows */
 
 /* Ids of the dtype field that no public codec has. */

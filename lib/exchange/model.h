@@ -75,6 +75,13 @@ typedef struct plr__rans_decoder {
 /* Tables of `families` families from `first` on. */
 void plr__rans_encoder_build(plr__rans_encoder *t, uint32_t first, uint32_t families);
 void plr__rans_decoder_build(plr__rans_decoder *t, uint32_t first, uint32_t families);
+/* Only table 0, of any 256 symbols; frequencies are at most 4095 and sum to 4096. clear: before the first set. */
+void plr__rans_encoder_clear(plr__rans_encoder *t);
+void plr__rans_encoder_set(plr__rans_encoder *t, uint32_t symbol, uint32_t start, uint32_t f);
+void plr__rans_decoder_set(plr__rans_decoder *t, const uint32_t f[256]);
+/* A state in 3 or 4 bytes: where the next one goes or lies; get: NULL when it is wrong. */
+uint8_t *plr__rans_put_state(uint8_t *p, uint32_t x);
+const uint8_t *plr__rans_get_state(const uint8_t *p, const uint8_t *end, uint32_t *x);
 
 /* ---- kernels ------------------------------------------------------------------------------------- */
 

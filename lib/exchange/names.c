@@ -5,23 +5,22 @@
 
 typedef struct part {
   const char *name;
-  uint32_t numbered; /* a number of bits may follow */
+  uint32_t most; /* bits that may follow the name; 0: none */
   plr_codec codec;
 } part;
 
 static const part firsts[] = {
     {"raw", 0, {.dtype = PLR_DTYPE_F32}},
     {"bf16", 0, {.dtype = PLR_DTYPE_BF16}},
-    {"int8", 0, {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .bits = 8, .group = 32}},
-    {"int4", 0, {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .bits = 4, .group = 32}},
+    {"int", 8, {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .group = 32}},
     {"uniform",
-     1,
+     12,
      {.quant = PLR_QUANT_UNIFORM, .entropy = PLR_ENTROPY_PARAMETRIC, .dtype = PLR_DTYPE_F32}},
     {"dither",
-     1,
+     12,
      {.quant = PLR_QUANT_DITHER, .entropy = PLR_ENTROPY_PARAMETRIC, .dtype = PLR_DTYPE_F32}},
     {"trellis",
-     1,
+     12,
      {.quant = PLR_QUANT_TRELLIS, .entropy = PLR_ENTROPY_PARAMETRIC, .dtype = PLR_DTYPE_F32}},
 };
 
@@ -46,34 +45,37 @@ static int take_first(const char *text, size_t len, plr_codec *c) {
     if (len < n || memcmp(text, firsts[i].name, n) != 0) continue;
     *c = firsts[i].codec;
     if (len == n) {
-      if (firsts[i].numbered) c->bits = 4;
-      return 1;
+      if (firsts[i].most) c->bits = 4;
+      return c->quant != PLR_QUANT_BLOCK_INT; /* which always says its bits */
     }
-    if (!firsts[i].numbered) continue;
+    if (!firsts[i].most) continue;
     const uint32_t bits = number(text + n, len - n);
     c->bits = (uint8_t)bits;
-    return bits != 0;
+    return bits >= (c->quant == PLR_QUANT_BLOCK_INT ? 2u : 1u) && bits <= firsts[i].most;
   }
   return 0;
 }
 
 static int take_option(const char *text, size_t len, plr_codec *c, uint32_t *seen) {
-  static const char *const options[] = {"zstd", "token", "g32", "g64", "g128"};
+  static const char *const options[] = {"zstd", "split", "token", "g32", "g64", "g128", "hadamard"};
   uint32_t i = 0;
   while (i < PLR_COUNT_OF(options) && !is(text, len, options[i])) i++;
   if (i == PLR_COUNT_OF(options)) return 0;
-  const uint32_t kind = i < 2 ? 1u << i : 4u;
+  const uint32_t kind = i < 2 ? 1u : i == 2 ? 2u : i < 6 ? 4u : 8u; /* one of each */
   if (*seen & kind) return 0;
   *seen |= kind;
-  if (i == 0) {
-    if (c->entropy != PLR_ENTROPY_PACK) return 0;
-    c->entropy = PLR_ENTROPY_ZSTD;
-  } else if (i == 1) {
+  if (i < 2) {
+    if (c->entropy != PLR_ENTROPY_PACK || (i == 1 && c->quant != PLR_QUANT_RAW)) return 0;
+    c->entropy = i ? PLR_ENTROPY_SPLIT : PLR_ENTROPY_ZSTD;
+  } else if (i == 2) {
     if (!plr__codec_parametric(c)) return 0;
     c->group = PLR_STEP_TOKEN;
+  } else if (i == 6) {
+    if (c->quant == PLR_QUANT_RAW) return 0;
+    c->transform = PLR_TRANSFORM_HADAMARD;
   } else {
     if (c->quant != PLR_QUANT_BLOCK_INT) return 0;
-    c->group = (uint16_t)(8u << i);
+    c->group = (uint16_t)(4u << i);
   }
   return 1;
 }

@@ -122,16 +122,8 @@ static void make_index(plr__parametric_decoder *d, const job *j) {
 
 static plr_status read_symbols(plr__parametric_decoder *d, job *j, const char **why) {
   for (uint32_t l = 0; l < j->lanes; l++) {
-    const size_t left = (size_t)(j->end - j->p);
-    if (left < 3 || left < 3u + (j->p[2] >> 7)) return bad(why, "its states are cut off");
-    uint32_t x = plr__load_le16(j->p) | (j->p[2] & 0x7fu) << 16;
-    if (j->p[2] >> 7) {
-      if (j->p[3] == 0) return bad(why, "a state is longer than it must be");
-      x |= (uint32_t)j->p++[3] << 23;
-    }
-    j->p += 3;
-    if (x < PLR_RANS_LOW) return bad(why, "a state is out of range");
-    j->state[l] = x;
+    j->p = plr__rans_get_state(j->p, j->end, &j->state[l]);
+    if (!j->p) return bad(why, "a state is wrong");
   }
   if (!j->lanes) return PLR_OK;
   j->p = d->ops->decode(d->tables, j->p, j->end, d->index, j->main, j->lanes,

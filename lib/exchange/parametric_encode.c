@@ -203,13 +203,7 @@ static size_t write_payload(const plr__parametric_encoder *e, const job *j, size
     first_states(e, j, bits_len, state);
     words = e->ops->encode(e->tables, e->symbol, e->index, j->main, j->lanes, state, end);
   }
-  for (uint32_t l = 0; l < j->lanes; l++) { /* 3 bytes for 23 bits, or 4 */
-    const uint32_t more = state[l] >> 23;
-    plr__store_le16(p, (uint16_t)state[l]);
-    p[2] = (uint8_t)((state[l] >> 16 & 0x7f) | (more ? 0x80 : 0));
-    p += 3;
-    if (more) *p++ = (uint8_t)more;
-  }
+  for (uint32_t l = 0; l < j->lanes; l++) p = plr__rans_put_state(p, state[l]);
   memcpy(p, words, (size_t)(end - words));
   p += end - words;
   if (bits_len > spare) {

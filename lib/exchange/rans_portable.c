@@ -42,14 +42,22 @@ static void encoder_entry(void *arg, uint32_t symbol, uint32_t start, uint32_t f
   entry[symbol][1] = f | shift << 12 | bias << 16;
 }
 
-void plr__rans_encoder_build(plr__rans_encoder *t, uint32_t first, uint32_t families) {
+void plr__rans_encoder_clear(plr__rans_encoder *t) {
   memset(t, 0, sizeof *t);
-  for (uint32_t i = 0; i < families * PLR_MODEL_TABLES; i++)
-    visit_table(first + i / PLR_MODEL_TABLES, i % PLR_MODEL_TABLES, encoder_entry,
-                t->entry + 256 * i);
   for (uint32_t mask = 0; mask < 256; mask++)
     for (uint32_t lane = 8, at = 8; lane-- > 0;)
       if (mask >> lane & 1) t->compress[mask][--at] = (uint8_t)lane;
+}
+
+void plr__rans_encoder_set(plr__rans_encoder *t, uint32_t symbol, uint32_t start, uint32_t f) {
+  encoder_entry(t->entry, symbol, start, f);
+}
+
+void plr__rans_encoder_build(plr__rans_encoder *t, uint32_t first, uint32_t families) {
+  plr__rans_encoder_clear(t);
+  for (uint32_t i = 0; i < families * PLR_MODEL_TABLES; i++)
+    visit_table(first + i / PLR_MODEL_TABLES, i % PLR_MODEL_TABLES, encoder_entry,
+                t->entry + 256 * i);
 }
 
 typedef struct decoder_at {
@@ -63,17 +71,49 @@ static void decoder_entry(void *arg, uint32_t symbol, uint32_t start, uint32_t f
   at->slot[symbol] = f | start << 16;
 }
 
+static void make_expand(plr__rans_decoder *t) {
+  for (uint32_t mask = 0; mask < 256; mask++)
+    for (uint32_t lane = 0, at = 0; lane < 8; lane++) {
+      t->expand[mask][lane] = (uint8_t)(at & 7);
+      at += mask >> lane & 1;
+    }
+}
+
+void plr__rans_decoder_set(plr__rans_decoder *t, const uint32_t f[256]) {
+  decoder_at at = {t->symbol, t->slot};
+  for (uint32_t symbol = 0, start = 0; symbol < 256; start += f[symbol], symbol++)
+    if (f[symbol]) decoder_entry(&at, symbol, start, f[symbol]);
+  make_expand(t);
+}
+
 void plr__rans_decoder_build(plr__rans_decoder *t, uint32_t first, uint32_t families) {
   memset(t->symbol + sizeof t->symbol - 4, 0, 4);
   for (uint32_t i = 0; i < families * PLR_MODEL_TABLES; i++) {
     decoder_at at = {t->symbol + 4096 * i, t->slot + 256 * i};
     visit_table(first + i / PLR_MODEL_TABLES, i % PLR_MODEL_TABLES, decoder_entry, &at);
   }
-  for (uint32_t mask = 0; mask < 256; mask++)
-    for (uint32_t lane = 0, at = 0; lane < 8; lane++) {
-      t->expand[mask][lane] = (uint8_t)(at & 7);
-      at += mask >> lane & 1;
-    }
+  make_expand(t);
+}
+
+uint8_t *plr__rans_put_state(uint8_t *p, uint32_t x) {
+  const uint32_t more = x >> 23;
+  plr__store_le16(p, (uint16_t)x);
+  p[2] = (uint8_t)((x >> 16 & 0x7f) | (more ? 0x80 : 0));
+  p += 3;
+  if (more) *p++ = (uint8_t)more;
+  return p;
+}
+
+const uint8_t *plr__rans_get_state(const uint8_t *p, const uint8_t *end, uint32_t *x) {
+  if (end - p < 3 || end - p < 3 + (p[2] >> 7)) return NULL;
+  *x = plr__load_le16(p) | (p[2] & 0x7fu) << 16;
+  if (p[2] >> 7) {
+    if (p[3] == 0) return NULL; /* longer than it must be */
+    *x |= (uint32_t)p[3] << 23;
+    p++;
+  }
+  p += 3;
+  return *x < PLR_RANS_LOW ? NULL : p;
 }
 
 uint8_t *plr__rans_encode_portable(const plr__rans_encoder *t, const uint8_t *symbol,

@@ -43,7 +43,9 @@ static void copy_row(const plr__view *v, uint32_t r, float *to) {
     return;
   }
   const uint16_t *h = (const uint16_t *)(const void *)from;
-  if (v->dtype == PLR_DTYPE_BF16)
+  if (v->dtype == PLR_DTYPE_BF16 && step == 1) /* which the compiler makes vectors of */
+    for (uint32_t i = 0; i < v->cols; i++) to[i] = plr__bf16_to_f32(h[i]);
+  else if (v->dtype == PLR_DTYPE_BF16)
     for (uint32_t i = 0; i < v->cols; i++) to[i] = plr__bf16_to_f32(h[i * step]);
   else
     for (uint32_t i = 0; i < v->cols; i++) to[i] = plr__f16_to_f32(h[i * step]);
@@ -72,7 +74,9 @@ void plr__view_store(const plr__view *v, uint32_t r, const float *values) {
     return;
   }
   uint16_t *h = (uint16_t *)(void *)to;
-  if (v->dtype == PLR_DTYPE_BF16)
+  if (v->dtype == PLR_DTYPE_BF16 && step == 1)
+    for (uint32_t i = 0; i < v->cols; i++) h[i] = plr__f32_to_bf16(values[i]);
+  else if (v->dtype == PLR_DTYPE_BF16)
     for (uint32_t i = 0; i < v->cols; i++) h[i * step] = plr__f32_to_bf16(values[i]);
   else
     for (uint32_t i = 0; i < v->cols; i++) h[i * step] = plr__f32_to_f16(values[i]);

@@ -7,4 +7,7 @@
 /* Synthetic tensors, and those of a folder of dumps (NULL: none). report: the HTML file to write, or NULL. */
 void bench_codec_gap(plr_context *ctx, const char *dumps, const char *report);
 
+/* Lossless bf16 beside zstd. */
+void bench_codec_lossless(plr_context *ctx);
+
 #endif

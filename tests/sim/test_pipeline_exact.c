@@ -111,6 +111,12 @@ static void test_networks_int4(void **state) {
   same_on_every_network("int4");
 }
 
+/* What an encoder learns of its stream depends on its frames alone, not on when they went. */
+static void test_networks_trellis(void **state) {
+  (void)state;
+  same_on_every_network("trellis5+token");
+}
+
 /* A lossy codec changes the result, and changes it in the same way for every cut that crosses the wire. */
 static void test_codec_matters(void **state) {
   (void)state;
@@ -266,13 +272,14 @@ static void test_inference_only(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_subspace_1),      cmocka_unit_test(test_subspace_2),
-      cmocka_unit_test(test_subspace_4),      cmocka_unit_test(test_dense_1),
-      cmocka_unit_test(test_dense_2),         cmocka_unit_test(test_dense_4),
-      cmocka_unit_test(test_networks_raw),    cmocka_unit_test(test_networks_int4),
-      cmocka_unit_test(test_codec_matters),   cmocka_unit_test(test_small_window),
-      cmocka_unit_test(test_train_in_pieces), cmocka_unit_test(test_stop_and_resume),
-      cmocka_unit_test(test_command_states),  cmocka_unit_test(test_inference_only),
+      cmocka_unit_test(test_subspace_1),       cmocka_unit_test(test_subspace_2),
+      cmocka_unit_test(test_subspace_4),       cmocka_unit_test(test_dense_1),
+      cmocka_unit_test(test_dense_2),          cmocka_unit_test(test_dense_4),
+      cmocka_unit_test(test_networks_raw),     cmocka_unit_test(test_networks_int4),
+      cmocka_unit_test(test_networks_trellis), cmocka_unit_test(test_codec_matters),
+      cmocka_unit_test(test_small_window),     cmocka_unit_test(test_train_in_pieces),
+      cmocka_unit_test(test_stop_and_resume),  cmocka_unit_test(test_command_states),
+      cmocka_unit_test(test_inference_only),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@ typedef enum must_fail_base {
   ZSTD,
   TWO,
   UNIFORM,
+  SPLIT,
   CHANNELS,
   TOKENS,
   PACKED,
@@ -88,7 +89,8 @@ static const must_fail_case must_fail_cases[] = {
     {"rank-3", PLR_ERR_UNSUPPORTED, INT4, SET8, 13, 3},
     {"role-0", PLR_ERR_UNSUPPORTED, INT4, SET8, 14, 0},
     {"role-9", PLR_ERR_UNSUPPORTED, INT4, SET8, 14, 9},
-    {"bits-5", PLR_ERR_UNSUPPORTED, INT4, SET8, 15, 5},
+    {"bits-9", PLR_ERR_UNSUPPORTED, INT4, SET8, 15, 9},
+    {"bits-1", PLR_ERR_UNSUPPORTED, INT4, SET8, 15, 1},
     {"bits-of-raw", PLR_ERR_MALFORMED, RAW, SET8, 15, 8},
     {"group-48", PLR_ERR_UNSUPPORTED, INT4, SET16, 58, 48},
     {"group-0", PLR_ERR_UNSUPPORTED, INT4, SET16, 58, 0},
@@ -131,6 +133,15 @@ static const must_fail_case must_fail_cases[] = {
     {"zstd-two-frames", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_TWICE, 0},
     {"token-past-vocabulary", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 1, 0xff},
     {"token-spare-bits", PLR_ERR_MALFORMED, PACKED, CHUNK8, 20 + 8, 0x80},
+    {"hadamard-of-raw", PLR_ERR_UNSUPPORTED, RAW, SET8, 9, 1},
+    {"split-lanes-4", PLR_ERR_MALFORMED, SPLIT, CHUNK8, 20, 4},
+    {"split-range-turned", PLR_ERR_MALFORMED, SPLIT, CHUNK8, 21, 0xff},
+    {"split-frequencies", PLR_ERR_MALFORMED, SPLIT, CHUNK8, 23, 0x55},
+    {"split-not-said", PLR_ERR_MALFORMED, BF16, CHUNK32, 12, 4},
+    {"split-and-zstd", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 5},
+    {"split-stored-not-said", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 0},
+    {"split-of-int4", PLR_ERR_UNSUPPORTED, INT4, SET8, 11, 4},
+    {"split-cut", PLR_ERR_MALFORMED, SPLIT, SPECIAL, LAST_BYTE, 0},
     {"parametric-with-zstd", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 11, 5},
     {"parametric-of-raw", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 10, 0},
     {"parametric-bits-0", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 15, 0},
@@ -163,7 +174,7 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   } tensors[] = {
       [INT4] = {"int4", 9, 8}, [ODD] = {"int4", 5, 9},       [BF16] = {"bf16", 3, 4},
       [RAW] = {"raw", 3, 4},   [ZSTD] = {"int8+zstd", 9, 8}, [TWO] = {"int8+zstd", 2, 40000},
-      [UNIFORM] = {"uniform4", 40, 20}, [CHANNELS] = {"trellis5", 64, 12}};
+      [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];

@@ -49,7 +49,9 @@ static inline plr_codec test_codec(const char *name, uint16_t group) {
 
 static const char *const test_codec_names[] = {
     "raw",      "bf16",           "int8",    "int4",         "raw+zstd", "bf16+zstd", "int8+zstd",
-    "int4+zstd", "uniform5+token", "uniform6", "dither5",      "trellis5", "trellis4+token"};
+    "int4+zstd", "uniform5+token", "uniform6", "dither5",      "trellis5", "trellis4+token",
+    "raw+split", "bf16+split",
+    "int5", "int6+zstd", "int7", "int6+g64+hadamard", "uniform6+hadamard+token"};
 
 static inline plr_frame_info test_info(uint32_t role) {
   plr_frame_info info;

@@ -42,7 +42,14 @@ static void test_names(void **state) {
                          "uniform+zstd",
                          "raw+token",
                          "raw4",
+                         "int1",
+                         "raw+hadamard",
+                         "int9",
+                         "int12",
                          "int4+zstd+zstd",
+                         "int4+split",
+                         "raw+split+zstd",
+                         "uniform+split",
                          "int4+g32+g64",
                          "+raw",
                          "dither4+",
@@ -164,8 +171,10 @@ static void test_error_is_what_theory_says(void **state) {
     const char *name;
     uint16_t group;
     double db;
-  } cases[] = {{"int4", 32, 21.33}, {"int4", 64, 20.44},  {"int4", 128, 19.75}, {"int8", 32, 45.43},
-               {"int8", 64, 44.56}, {"int8", 128, 43.83}, {"bf16", 0, 55.6}};
+  } cases[] = {{"int4", 32, 21.33}, {"int4", 64, 20.44}, {"int4", 128, 19.75},
+               {"int8", 32, 45.43}, {"int8", 64, 44.56}, {"int8", 128, 43.83},
+               {"bf16", 0, 55.6},   {"int2", 32, 8.86},  {"int3", 32, 15.21},
+               {"int5", 32, 27.39}, {"int6", 32, 33.44}, {"int7", 32, 39.45}};
   enum { ROWS = 4096, COLS = 16, N = ROWS * COLS };
   plr_context *ctx = context(PLR_ISA_BEST, NULL);
   float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
@@ -235,7 +244,8 @@ static void test_isa_equal(void **state) {
     static const uint16_t groups[] = {32, 64, 128};
     plr_codec c =
         test_codec(test_codec_names[round / 6 % PLR_COUNT_OF(test_codec_names)], groups[round % 3]);
-    for (size_t i = 0; i < n && c.quant >= PLR_QUANT_UNIFORM; i++) x[i] *= 0x1p-32f;
+    for (size_t i = 0; i < n && (c.quant >= PLR_QUANT_UNIFORM || c.transform); i++)
+      x[i] *= 0x1p-32f;
     if (c.dtype == PLR_DTYPE_BF16)
       for (size_t i = 0; i < n; i++) /* nothing that rounds to infinity */
         if (fabsf(x[i]) > plr__f32_from_bits(0x7f7f7fffu)) x[i] = 1.0f;
@@ -383,9 +393,9 @@ static void test_bad_calls(void **state) {
   assert_null(e);
   assert_int_equal(plr_encoder_create(ctx, &c, 1000, 1000, &e, &err), PLR_ERR_LIMIT);
   assert_int_equal(plr_encoder_create(ctx, &c, UINT32_MAX, UINT32_MAX, &e, &err), PLR_ERR_LIMIT);
-  c.bits = 5;
+  c.bits = 9;
   assert_int_equal(plr_encoder_create(ctx, &c, 4, 4, &e, &err), PLR_ERR_UNSUPPORTED);
-  assert_string_equal(err.message, "5 bits; 4 and 8 exist");
+  assert_string_equal(err.message, "9 bits; 2 to 8 exist");
   c = test_codec("raw", 0);
   c.bits = 8;
   assert_int_equal(plr_encoder_create(ctx, &c, 4, 4, &e, &err), PLR_ERR_INVALID_ARGUMENT);
@@ -457,15 +467,14 @@ static void test_steady_state_allocates_nothing(void **state) {
 }
 
 /* Each allocation fails once; nothing leaks, nothing crashes, the status is NO_MEMORY. */
-static void test_out_of_memory(void **state) {
-  (void)state;
+static void run_out_of_memory(const char *name) {
   int32_t ids[300], back[300];
   uint8_t frame[1024];
   for (size_t i = 0; i < 300; i++) ids[i] = (int32_t)(i % 7);
   for (int64_t at = 1;; at++) {
     test_allocator a;
     plr_context *ctx = context(PLR_ISA_BEST, &a);
-    plr_codec c = test_codec("int4+zstd", 32);
+    plr_codec c = test_codec(name, 32);
     plr_encoder *e = NULL;
     plr_decoder *d = NULL;
     plr_frame_info info = test_info(PLR_ROLE_TOKENS);
@@ -483,8 +492,55 @@ static void test_out_of_memory(void **state) {
     assert_int_equal(a.live, 0);
     assert_false(a.bad_free);
     if (done) break;
-    assert_true(at < 50);
+    assert_true(at < 100);
   }
+}
+
+static void test_out_of_memory(void **state) {
+  (void)state;
+  static const char *const names[] = {"int4+zstd", "uniform4", "trellis4+hadamard", "raw+split"};
+  for (size_t i = 0; i < PLR_COUNT_OF(names); i++) run_out_of_memory(names[i]);
+}
+
+/* A context of little memory: a decoder is refused at create, and what it decodes, whatever the bytes, takes none. */
+static void test_memory_limit(void **state) {
+  (void)state;
+  plr_context_options o = test_options(NULL);
+  o.max_memory = 4 << 20;
+  plr_context *ctx = test_context(&o);
+  plr_decoder *d = NULL;
+  uint64_t before, after, seed = 17;
+  assert_int_equal(plr_decoder_create(ctx, 4096, 1024, &d, NULL), PLR_OK);
+  plr_decoder *more[8] = {0};
+  plr_status st = PLR_OK;
+  for (size_t i = 0; i < 8 && st == PLR_OK; i++)
+    st = plr_decoder_create(ctx, 4096, 1024, &more[i], NULL);
+  assert_int_equal(st, PLR_ERR_NO_MEMORY);
+  for (size_t i = 0; i < 8; i++) plr_decoder_destroy(more[i]);
+  plr_context *large = context(PLR_ISA_BEST, NULL);
+  float *x = test_floats(2, 40 * 64), *y = malloc(sizeof(float) * 40 * 64);
+  plr_context_memory(ctx, NULL, NULL, &before);
+  for (size_t i = 0; i < PLR_COUNT_OF(test_codec_names); i++) {
+    plr_codec c = test_codec(test_codec_names[i], 32);
+    test_frame f = test_encode(large, &c, PLR_ROLE_STATE, x, 40, 64);
+    for (uint32_t round = 0; round < 200; round++) {
+      const size_t at = PLR_FRAME_HEADER + test_random(&seed) % (f.len - PLR_FRAME_HEADER);
+      const uint8_t old = f.data[at];
+      plr_tensor t;
+      plr_tensor_matrix(&t, y, PLR_DTYPE_F32, 40, 64);
+      f.data[at] = (uint8_t)test_random(&seed);
+      test_fix_frame(f.data, f.len);
+      plr_decoder_decode(d, f.data, f.len, &t, NULL, NULL);
+      f.data[at] = old;
+    }
+    free(f.data);
+  }
+  plr_context_memory(ctx, NULL, NULL, &after);
+  assert_int_equal(before, after);
+  free(x), free(y);
+  plr_decoder_destroy(d);
+  plr_context_destroy(ctx);
+  plr_context_destroy(large);
 }
 
 int main(void) {
@@ -502,6 +558,7 @@ int main(void) {
       cmocka_unit_test(test_bad_calls),
       cmocka_unit_test(test_steady_state_allocates_nothing),
       cmocka_unit_test(test_out_of_memory),
+      cmocka_unit_test(test_memory_limit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -376,7 +376,8 @@ static void test_hostile_chunks(void **state) {
   (void)state;
   enum { ROWS = 40, COLS = 130, N = ROWS * COLS };
   plr_context *ctx = context(PLR_ISA_BEST), *plain = context(PLR_ISA_PORTABLE);
-  static const char *const names[] = {"uniform4", "uniform2+token", "dither4", "trellis3"};
+  static const char *const names[] = {"uniform4", "uniform2+token", "dither4", "trellis3",
+                                      "bf16+split"};
   float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y), *z = malloc(N * sizeof *z);
   uint64_t seed = 99;
   size_t decoded = 0, refused = 0;
@@ -385,7 +386,7 @@ static void test_hostile_chunks(void **state) {
     if (round % 100 == 0) {
       free(f.data);
       fill(x, ROWS, COLS, round / 100 % 4, &seed);
-      plr_codec c = test_codec(names[round / 100 % 4], 0);
+      plr_codec c = test_codec(names[round / 100 % 5], 0);
       f = test_encode(ctx, &c, PLR_ROLE_GRADIENT, x, ROWS, COLS);
     }
     uint8_t *bad = malloc(f.len);
@@ -404,7 +405,8 @@ static void test_hostile_chunks(void **state) {
       for (size_t i = 0; i < N; i++) assert_true(isfinite(y[i]));
     } else {
       refused++;
-      assert_true(st == PLR_ERR_MALFORMED || st == PLR_ERR_TRUNCATED || st == PLR_ERR_CHECKSUM);
+      assert_true(st == PLR_ERR_MALFORMED || st == PLR_ERR_TRUNCATED || st == PLR_ERR_NON_FINITE ||
+                  st == PLR_ERR_CHECKSUM);
     }
     free(bad);
     if (round % 100 == 99 && round == 1999) free(f.data);
@@ -416,13 +418,68 @@ static void test_hostile_chunks(void **state) {
   plr_context_destroy(plain);
 }
 
+/* A loud value in a block costs a fixed-rate code all its levels; turned, it costs little. */
+static void test_hadamard(void **state) {
+  (void)state;
+  enum { ROWS = 64, COLS = 384, N = ROWS * COLS };
+  plr_context *ctx = context(PLR_ISA_BEST);
+  float *x = normals(13, N), *y = malloc(N * sizeof *y);
+  for (size_t i = 7; i < N; i += 128) x[i] = 60.0f;
+  double db[2];
+  for (int turned = 0; turned < 2; turned++) {
+    plr_codec c = test_codec(turned ? "int4+hadamard" : "int4", 128);
+    test_frame f = test_encode(ctx, &c, PLR_ROLE_DELTA, x, ROWS, COLS);
+    assert_int_equal(test_decode(ctx, f.data, f.len, y, ROWS, COLS, NULL), PLR_OK);
+    double error = 0, power = 0; /* of the quiet ones */
+    for (size_t i = 0; i < N; i++)
+      if (i % 128 != 7) error += pow((double)(x[i] - y[i]), 2), power += pow((double)x[i], 2);
+    db[turned] = 10 * log10(power / error);
+    free(f.data);
+  }
+  if (db[0] > 3 || db[1] < 4) fail_msg("%.2f dB, turned %.2f", db[0], db[1]);
+  free(x), free(y);
+  plr_context_destroy(ctx);
+}
+
+/* Lossless: near the order-0 entropy of the exponents (2.55 bits for a Gaussian); degenerate planes. */
+static void test_split(void **state) {
+  (void)state;
+  enum { ROWS = 256, COLS = 512, N = ROWS * COLS };
+  plr_context *ctx = context(PLR_ISA_BEST), *plain = context(PLR_ISA_PORTABLE);
+  float *x = normals(77, N), *y = malloc(N * sizeof *y);
+  for (uint32_t kind = 0; kind < 4; kind++) {
+    plr_codec c = test_codec(kind == 3 ? "raw+split" : "bf16+split", 0);
+    for (size_t i = 0; i < N; i++) {
+      if (kind == 1) x[i] = 1.5f;
+      if (kind == 2) x[i] = i % 40000 == 39999 ? 1e-20f : i % 5000 == 4999 ? 1e9f : -1.25f;
+      if (kind == 3) x[i] = plr__f32_from_bits((uint32_t)i * 2654435761u);
+      if (c.dtype == PLR_DTYPE_BF16) x[i] = plr__bf16_to_f32(plr__f32_to_bf16(x[i]));
+    }
+    test_frame f = test_encode(ctx, &c, PLR_ROLE_STATE, x, ROWS, COLS);
+    test_frame g = test_encode(plain, &c, PLR_ROLE_STATE, x, ROWS, COLS);
+    assert_int_equal(f.len, g.len);
+    assert_memory_equal(f.data, g.data, f.len);
+    assert_int_equal(test_decode(ctx, f.data, f.len, y, ROWS, COLS, NULL), PLR_OK);
+    assert_memory_equal(x, y, N * sizeof *x);
+    const double ratio = (c.dtype == PLR_DTYPE_BF16 ? 2.0 : 4.0) * N / (double)f.len;
+    const double least[] = {1.48, 1.95, 1.95, 0.99};
+    if (ratio < least[kind]) fail_msg("data %u: ratio %.3f", kind, ratio);
+    if (kind == 0) print_message("split: bf16 N(0,1) by %.3f\n", ratio);
+    free(f.data), free(g.data);
+  }
+  free(x), free(y);
+  plr_context_destroy(ctx);
+  plr_context_destroy(plain);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_tables),        cmocka_unit_test(test_logs_and_steps),
-      cmocka_unit_test(test_bits),          cmocka_unit_test(test_gap),
-      cmocka_unit_test(test_channels),      cmocka_unit_test(test_dither_is_unbiased),
-      cmocka_unit_test(test_isa_equal),     cmocka_unit_test(test_views),
-      cmocka_unit_test(test_budget),        cmocka_unit_test(test_snr_and_stats),
-      cmocka_unit_test(test_hostile_chunks)};
+      cmocka_unit_test(test_tables),         cmocka_unit_test(test_logs_and_steps),
+      cmocka_unit_test(test_bits),           cmocka_unit_test(test_gap),
+      cmocka_unit_test(test_channels),       cmocka_unit_test(test_dither_is_unbiased),
+      cmocka_unit_test(test_isa_equal),      cmocka_unit_test(test_views),
+      cmocka_unit_test(test_budget),         cmocka_unit_test(test_snr_and_stats),
+      cmocka_unit_test(test_hostile_chunks), cmocka_unit_test(test_split),
+      cmocka_unit_test(test_hadamard)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
