@@ -155,6 +155,24 @@ static void put_losses(struct strbuf *out, const struct report *r) {
   strbuf_puts(out, "</section></div>\n");
 }
 
+static void put_bits(struct strbuf *out, const struct report *r) {
+  for (size_t m = 0; m < r->model_count; m++) {
+    const struct run_record *run = r->models[m].run;
+    if (!run->adaptive || run->point_count < 2) continue;
+    strbuf_puts(
+        out,
+        "<section><h2>Bits per value</h2><div class=\"sub\">Of the tensors between stages, both "
+        "directions, everything that was sent counted. Each stage gives its frames what "
+        "the link carries while it computes.");
+    if (run->trace[0])
+      strbuf_printf(out, " The links were given %s Mbit/s, each for an equal part of the steps.",
+                    run->trace);
+    strbuf_puts(out, "</div>\n");
+    report_bits(out, run);
+    strbuf_puts(out, "</section>\n");
+  }
+}
+
 static void put_links(struct strbuf *out, const struct report *r) {
   strbuf_puts(
       out,
@@ -350,6 +368,7 @@ int report_write(const struct report *r, const char *path, char *message, size_t
   put_head(&page, r);
   put_tiles(&page, r);
   put_losses(&page, r);
+  put_bits(&page, r);
   put_links(&page, r);
   put_timeline(&page, r);
   put_ownership(&page, r);

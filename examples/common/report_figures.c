@@ -94,6 +94,37 @@ void report_loss_by_bytes(struct strbuf *out, const struct report *r) {
   draw_loss(out, r, 1);
 }
 
+/* ---- bits per value
+ * ------------------------------------------------------------------------------- */
+
+/* raw counts two bytes a value. Over a window of a few steps, for stages report at different times. */
+#define BITS_WINDOW 4
+void report_bits(struct strbuf *out, const struct run_record *run) {
+  const size_t n = run->point_count;
+  double *x = must_alloc(n, sizeof *x), *y = must_alloc(n, sizeof *y);
+  size_t count = 0;
+  for (size_t i = 1; i < n; i++) {
+    const struct run_point *a = &run->points[i > BITS_WINDOW ? i - BITS_WINDOW : 0];
+    const struct run_point *b = &run->points[i];
+    if (b->raw <= a->raw) continue;
+    x[count] = (double)b->step;
+    y[count++] = 16 * (double)(b->sent - a->sent) / (double)(b->raw - a->raw);
+  }
+  char label[32];
+  snprintf(label, sizeof label, "%.1f", count ? y[count - 1] : 0.0);
+  struct chart_series series = {report_run_color(run), label, x, y, count, 0};
+  struct chart chart = {.id = "bits",
+                        .title = "Bits per value against training steps",
+                        .x_title = "training step",
+                        .y_title = "bits per value",
+                        .series = &series,
+                        .series_count = 1,
+                        .reference = NAN};
+  if (count) chart_draw(out, &chart);
+  free(x);
+  free(y);
+}
+
 /* ---- bytes of each link
  * -------------------------------------------------------------------------- */
 

@@ -41,7 +41,10 @@ struct run_record {
   char name[64];     /* "ours" or "dense": also the folder */
   char boundary[96]; /* what crosses a cut, in words */
   uint32_t stages;
-  uint32_t dense; /* 1: the baseline */
+  uint32_t dense;    /* 1: the baseline */
+  uint32_t adaptive; /* 1: bits follow the links */
+  char trace
+      [128]; /* what the links' rates were, Mbit/s in equal parts of the steps; "": all alike */
   uint64_t steps_total, tokens_per_step, parameters;
   double ratio_planned; /* 0 for the baseline */
   struct run_point *points;

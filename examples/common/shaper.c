@@ -18,19 +18,23 @@ static uint64_t serialise_ns(const struct shaper *s, size_t bytes) {
   return s->bits_per_s ? (uint64_t)((double)bytes * 8e9 / (double)s->bits_per_s) : 0;
 }
 
-void shaper_init(struct shaper *s, uint64_t bits_per_s, uint64_t delay_ns) {
-  memset(s, 0, sizeof *s);
+void shaper_set_rate(struct shaper *s, uint64_t bits_per_s) {
   s->bits_per_s = bits_per_s;
-  s->delay_ns = delay_ns;
-  s->last = &s->first;
   /* A chunk takes about 1 ms of the wire, so that urgent frames wait no longer than that. */
   double per_ms = bits_per_s ? (double)bits_per_s / 8e3 : SHAPER_CHUNK;
   s->chunk_max = per_ms < 64 ? 64 : per_ms > SHAPER_CHUNK ? SHAPER_CHUNK : (size_t)per_ms;
   /* What may be under way: twice the bandwidth-delay product; without a rate, HELD_MAX. */
-  double flight = bits_per_s ? (double)bits_per_s / 4e9 * (double)delay_ns : (double)HELD_MAX;
+  double flight = bits_per_s ? (double)bits_per_s / 4e9 * (double)s->delay_ns : (double)HELD_MAX;
   s->held_max = flight < (double)HELD_MIN   ? HELD_MIN
                 : flight > (double)HELD_MAX ? HELD_MAX
                                             : (size_t)flight;
+}
+
+void shaper_init(struct shaper *s, uint64_t bits_per_s, uint64_t delay_ns) {
+  memset(s, 0, sizeof *s);
+  s->delay_ns = delay_ns;
+  s->last = &s->first;
+  shaper_set_rate(s, bits_per_s);
 }
 
 static void free_list(struct shaper_chunk *chunk) {

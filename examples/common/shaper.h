@@ -27,6 +27,8 @@ struct shaper {
 };
 
 void shaper_init(struct shaper *s, uint64_t bits_per_s, uint64_t delay_ns);
+/* From now on; what is on the wire keeps its time. */
+void shaper_set_rate(struct shaper *s, uint64_t bits_per_s);
 void shaper_free(struct shaper *s);
 
 /* A chunk to fill with at most *room bytes, or NULL while the wire is busy. It is then given

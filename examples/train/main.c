@@ -102,7 +102,9 @@ static int make_plans(struct job *j, char *message, size_t cap) {
     result = plan_manifest(j->ctx, o, j->corpus, &j->plans[j->plan_count++], message, cap);
   if (compressed)
     result = plan_compressed(j->ctx, o, j->corpus, &j->plans[j->plan_count++], message, cap);
-  if (result == 0 && !o->manifest && (!compressed || o->baseline))
+  if (!o->manifest && o->compress_auto)
+    result = plan_auto(j->ctx, o, &j->plans[j->plan_count++], message, cap);
+  if (result == 0 && !o->manifest && ((!compressed && !o->compress_auto) || o->baseline))
     result = plan_dense(j->ctx, o, &j->plans[j->plan_count++], message, cap);
   return result;
 }
@@ -157,7 +159,7 @@ static void announce(const struct job *j) {
     printf("%s: %s parameters in %u blocks, %llu stage%s, links of %s and %.3g ms; %s", p->name,
            format_short(params, (double)p->info.parameters), p->info.blocks,
            (unsigned long long)j->o.stages, j->o.stages == 1 ? "" : "s",
-           format_rate(rate, j->o.rate), (double)j->o.delay * 1e-6, p->boundary);
+           format_rate(rate, options_rate(&j->o, 0)), (double)j->o.delay * 1e-6, p->boundary);
     if (p->ratio > 0) printf(", %.0fx expected", p->ratio);
     printf("\n");
   }

@@ -21,10 +21,12 @@ static const struct arg_spec specs[] = {
     {"stages", "N", ARG_COUNT, AT(stages), 1, 64, "processes the model is split over (4)"},
     {"rate", "RATE", ARG_RATE, AT(rate), 0, 0, "of each direction of each link, or off (80mbit)"},
     {"delay", "TIME", ARG_DURATION, AT(delay), 0, 0, "of each direction of each link (25ms)"},
-    {"compress", "R", ARG_NUMBER, AT(compress), 1, 1e6,
-     "dense bf16 bytes per byte sent, at least; 1 = dense (100)"},
+    {"compress", "R", ARG_TEXT, AT(compress_text), 0, 0,
+     "dense bf16 bytes per byte sent, at least; 1 = dense; auto = dense, bits follow the link (100)"},
+    {"trace", "M:M...", ARG_TEXT, AT(trace), 0, 0,
+     "rates of the links in Mbit/s, each for an equal part of the steps, such as 200:20"},
     {"boundary", "KIND", ARG_TEXT, AT(boundary), 0, 0,
-     "what is compressed: projector, or subspace (projector)"},
+     "what crosses a cut: subspace, or projector (subspace)"},
     {"baseline", NULL, ARG_FLAG, AT(baseline), 0, 0,
      "train the dense, uncompressed model as well, at the same tokens"},
     {"steps", "N", ARG_COUNT, AT(steps), 1, 1e9, "training steps (120)"},
@@ -68,7 +70,7 @@ static void set_defaults(struct options *o) {
   *o = (struct options){.out = "out",
                         .prompt = "And the ",
                         .device = "cpu",
-                        .boundary = "projector",
+                        .boundary = "subspace",
                         .stages = 4,
                         .threads = 1,
                         .seed = 1,
@@ -93,8 +95,39 @@ static int say(char *message, size_t cap, const char *text) {
   return -1;
 }
 
+static int read_compress(struct options *o, char *message, size_t cap) {
+  char *end;
+  if (!o->compress_text) return 0;
+  o->compress_auto = strcmp(o->compress_text, "auto") == 0;
+  o->compress = o->compress_auto ? 1 : strtod(o->compress_text, &end);
+  if (o->compress_auto ||
+      (end != o->compress_text && !*end && o->compress >= 1 && o->compress <= 1e6))
+    return 0;
+  snprintf(message, cap, "--compress: '%s' is neither auto nor a number from 1 to 1e6",
+           o->compress_text);
+  return -1;
+}
+
+uint64_t options_rate(const struct options *o, uint64_t step) {
+  uint64_t rates[OPTIONS_MAX_TRACE], n = 0;
+  if (!o->trace) return o->rate;
+  for (const char *at = o->trace; n < OPTIONS_MAX_TRACE; at++) {
+    char *end;
+    const double mbit = strtod(at, &end);
+    if (end == at || !(mbit >= 0.01 && mbit <= 1e6) || (*end && *end != ':')) return 0;
+    rates[n++] = (uint64_t)(mbit * 1e6);
+    at = end;
+    if (!*at) break;
+  }
+  const uint64_t part = o->steps ? step * n / o->steps : 0;
+  return rates[part < n ? part : n - 1];
+}
+
 static int check(struct options *o, char *message, size_t cap) {
   o->cut_stages = o->stages;
+  if (read_compress(o, message, cap) != 0) return -1;
+  if (o->trace && options_rate(o, 0) == 0)
+    return say(message, cap, "--trace: rates in Mbit/s from 0.01 to 1000000 with ':' between them");
   if (o->help || o->verify || o->is_worker) return 0;
   if (!o->text && !o->resume) return say(message, cap, "--text FILE is missing; see --help");
   if (o->width % 64) return say(message, cap, "--width: must be a multiple of 64");

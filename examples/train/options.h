@@ -13,6 +13,8 @@ struct options {
   uint64_t cut_stages; /* what the model was cut for: stages, unless a resume says other ones */
   uint64_t rate, delay; /* bits a second, nanoseconds */
   double compress;
+  const char *compress_text, *trace; /* R or "auto"; Mbit/s, one part of the steps each */
+  int32_t compress_auto;
   int32_t baseline, resume, help;
   /* the model, unless there is a manifest */
   uint64_t blocks, width, seq_len, micro_batch, micro_batches;
@@ -31,6 +33,11 @@ struct options {
 /* 0, or -1 with a message that names the option. */
 int options_parse(struct options *o, int argc, char **argv, char *message, size_t message_cap);
 void options_help(void);
+
+/* Bits a second of a link while that step is trained: --rate, or what --trace says; 0: it says nothing that can
+ * be read. */
+#define OPTIONS_MAX_TRACE 16
+uint64_t options_rate(const struct options *o, uint64_t step);
 
 /* Keeps the arguments as one line each; reads them back in place of the command line, of which
  * only --out and --resume were given. options_free ends the life of what was read. */

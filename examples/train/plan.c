@@ -12,6 +12,7 @@
 
 #define CODEC_COMPRESSED "int4+zstd"
 #define CODEC_DENSE      "bf16"
+#define CODEC_AUTO       "uniform4+token"
 
 /* ---- manifest
  * ----------------------------------------------------------------------------------- */
@@ -190,6 +191,17 @@ int plan_dense(plr_context *ctx, const struct options *o, struct plan *out, char
   out->json = json.text;
   if (make_model(ctx, "model", out, message, message_cap) != 0) return -1;
   return check_stages(o, out, message, message_cap);
+}
+
+int plan_auto(plr_context *ctx, const struct options *o, struct plan *out, char *message,
+              size_t message_cap) {
+  if (plan_dense(ctx, o, out, message, message_cap) != 0) return -1;
+  snprintf(out->name, sizeof out->name, "auto");
+  snprintf(out->boundary, sizeof out->boundary, "all %u values, quantised; bits follow the links",
+           (unsigned)o->width);
+  out->codec = CODEC_AUTO;
+  out->dense = 0;
+  return 0;
 }
 
 static const char *kind_name(uint32_t boundary) {

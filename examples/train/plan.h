@@ -29,6 +29,12 @@ int plan_compressed(plr_context *ctx, const struct options *o, const plr_corpus 
 int plan_dense(plr_context *ctx, const struct options *o, struct plan *out, char *message,
                size_t message_cap);
 
+/* The same with entropy-coded boundaries whose bits follow the links (--compress auto). Gradients get the
+ * unbiased quantiser, for dW sums over tokens. */
+#define CODEC_AUTO_GRADIENT "dither4"
+int plan_auto(plr_context *ctx, const struct options *o, struct plan *out, char *message,
+              size_t message_cap);
+
 /* The designer's own manifest. */
 int plan_manifest(plr_context *ctx, const struct options *o, const plr_corpus *corpus,
                   struct plan *out, char *message, size_t message_cap);

@@ -108,8 +108,8 @@ static int make_link(struct run *r, uint32_t side, const char *key_hex) {
   if (keys_random(options.nonce, sizeof options.nonce) != 0) return -1;
   if (plr_link_create(r->job->ctx, r->job->books->feeder, &options, &r->link[side], NULL) != PLR_OK)
     return -1;
-  uv_link_init(&r->node.side[side], &r->loop, r->link[side], r->job->o->rate, r->job->o->delay,
-               node_pump, &r->node);
+  uv_link_init(&r->node.side[side], &r->loop, r->link[side], options_rate(r->job->o, r->start_step),
+               r->job->o->delay, node_pump, &r->node);
   return 0;
 }
 
@@ -169,6 +169,8 @@ static int open_record(struct run *r, char *message, size_t cap) {
   snprintf(record->name, sizeof record->name, "%s", plan->name);
   snprintf(record->boundary, sizeof record->boundary, "%s", plan->boundary);
   record->stages = r->stages;
+  record->adaptive = r->job->o->compress_auto && !plan->dense;
+  if (r->job->o->trace) snprintf(record->trace, sizeof record->trace, "%s", r->job->o->trace);
   record->dense = plan->dense;
   record->steps_total = plan->info.steps;
   record->tokens_per_step =

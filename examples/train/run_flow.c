@@ -197,6 +197,8 @@ static void take_step(struct run *r, const plr_stage_event *event) {
   r->step = event->step;
   r->point = (struct run_point){.step = event->step, .train_loss = event->value, .valid_loss = NAN};
   r->have_point = 1;
+  for (int side = 0; side < 2; side++)
+    shaper_set_rate(&r->node.side[side].shaper, options_rate(r->job->o, r->step));
   if (!is_evaluated(r, r->step)) record_point(r);
   run_show(r, 0);
 }

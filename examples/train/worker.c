@@ -121,6 +121,9 @@ static void on_job(void *user, const plr_job_info *job, uint64_t begin_ns, uint6
   count_raw(w, job);
   lines_send(&w->lines, "job %u %" PRIu64 " %u %" PRIu64 " %" PRIu64, job->kind, job->step,
              job->micro_batch, begin_ns, end_ns);
+  if (job->kind == PLR_JOB_STEP)
+    for (int side = 0; side < 2; side++)
+      shaper_set_rate(&w->node.side[side].shaper, options_rate(w->o, job->step + 1));
   if (job->kind == PLR_JOB_STEP || job->kind == PLR_JOB_INFER) report_traffic(w);
 }
 
@@ -183,8 +186,8 @@ static int make_link(struct worker *w, uint32_t side, const char *key_hex) {
   if (keys_random(options.nonce, sizeof options.nonce) != 0) return -1;
   plr_status status = plr_link_create(w->ctx, w->identity, &options, &w->link[side], &err);
   if (status != PLR_OK) return -1;
-  uv_link_init(&w->node.side[side], &w->loop, w->link[side], w->o->rate, w->o->delay, node_pump,
-               &w->node);
+  uv_link_init(&w->node.side[side], &w->loop, w->link[side], options_rate(w->o, w->o->start_step),
+               w->o->delay, node_pump, &w->node);
   return 0;
 }
 
@@ -272,6 +275,10 @@ static int make_stage(struct worker *w) {
   options.shard = w->shard;
   plr_status status = plr_codec_from_name(w->o->codec, &options.forward_codec);
   options.backward_codec = options.forward_codec;
+  if (status == PLR_OK && w->o->compress_auto) {
+    options.auto_budget = 1;
+    status = plr_codec_from_name(CODEC_AUTO_GRADIENT, &options.backward_codec);
+  }
   if (status == PLR_OK) status = plr_stage_create(w->ctx, &options, &w->stage, &err);
   if (status == PLR_OK) return 0;
   fail_status(w, "stage", status, &err);

@@ -120,6 +120,9 @@ static void build_arguments(struct arguments *a, const char *program, const stru
   argument(a, "snapshot-every", "%" PRIu64, o->snapshot_every);
   argument(a, "start-step", "%" PRIu64, start_step);
   argument(a, "port", "%u", port);
+  argument(a, "steps", "%" PRIu64, o->steps);
+  if (o->trace) argument(a, "trace", "%s", o->trace);
+  if (o->compress_auto && !plan->dense) argument(a, "compress", "auto");
   if (o->rate) {
     argument(a, "rate", "%" PRIu64 "bit", o->rate);
   } else {

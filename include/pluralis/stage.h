@@ -59,6 +59,10 @@ typedef struct plr_stage_options {
                                 min(count - index, micro_batches) slots */
   const plr_corpus *corpus;  /* feeder: borrowed until destroy */
   plr_codec forward_codec, backward_codec; /* default raw fp32 */
+  uint32_t auto_budget;      /* worker: 1 = each tensor frame of training gets as many bytes as its link carries while
+                                this stage computes one micro-batch (plr_link_budget): bits follow bandwidth. PARAMETRIC
+                                codecs only. The budgets are written into the journal; default 0 */
+  uint32_t reserved;         /* 0 */
 } plr_stage_options;
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_stage_options) as compiled. Since 0.1. */
@@ -201,6 +205,7 @@ typedef struct plr_stage_stats {
   uint64_t receipts_refused;                     /* proposals of neighbours that did not match what we saw */
   uint64_t raw_bytes, sent_bytes;                /* dense bf16 equivalent of the tensors sent; bytes of all frames */
   uint64_t journal_records, journal_dropped;     /* written, and of these lost before they were read */
+  uint64_t forward_budget, backward_budget;      /* auto_budget: bytes, of the newest tensor frame each way; 0: none */
 } plr_stage_stats;
 
 /* Fills *stats. Errors: INVALID_ARGUMENT. Threads: const. Since 0.1. */

@@ -3,7 +3,7 @@
  * A header of one alignment unit before every block holds its size, so that the host's free gets
  * the size back and plr__realloc knows what to copy. */
 #if defined(__linux__)
-#define _DEFAULT_SOURCE /* madvise */
+#define _DEFAULT_SOURCE /* mmap, madvise */
 #endif
 #include "base/base_int.h"
 
@@ -20,27 +20,76 @@ typedef struct block_header {
 _Static_assert(sizeof(block_header) <= PLR_ALIGN, "the header fits before an aligned block");
 
 /* Large blocks begin on a huge page and ask for such pages: weights are walked across rows, and with small pages every
- * row costs a walk of the page table. */
+ * row costs a walk of the page table. They are mapped by themselves, and so come zeroed. Not under a sanitizer, which
+ * sees past the end of its own blocks only. */
 #define HUGE_PAGE   ((size_t)2 << 20)
 #define LARGE_BLOCK (2 * HUGE_PAGE)
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+
+#if defined(__linux__) && !defined(SANITIZED)
+static int is_large(size_t size) {
+  return size >= LARGE_BLOCK;
+}
+#else
+static int is_large(size_t size) {
+  (void)size;
+  return 0;
+}
+#endif
+
+#if defined(__linux__)
+static size_t whole_pages(size_t size) {
+  return (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+}
+
+/* size is below PTRDIFF_MAX: the sums do not wrap. */
+static void *map_large(size_t size) {
+  size_t want = whole_pages(size), all = want + HUGE_PAGE;
+  uint8_t *start = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (start == MAP_FAILED) return NULL;
+  size_t before = (HUGE_PAGE - (uintptr_t)start % HUGE_PAGE) % HUGE_PAGE;
+  if (before) munmap(start, before);
+  munmap(start + before + want, HUGE_PAGE - before); /* never empty: before is below a page */
+#ifdef MADV_HUGEPAGE
+  (void)madvise(start + before, want, MADV_HUGEPAGE); /* a hint: refused is fine */
+#endif
+  return start + before;
+}
+
+static void unmap_large(void *ptr, size_t size) {
+  munmap(ptr, whole_pages(size));
+}
+#else
+static void *map_large(size_t size) {
+  (void)size;
+  return NULL;
+}
+
+static void unmap_large(void *ptr, size_t size) {
+  (void)ptr, (void)size;
+}
+#endif
+
 static void *default_alloc(void *user, size_t size, size_t align) {
   (void)user;
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (size >= LARGE_BLOCK) {
-    void *block = NULL;
-    if (posix_memalign(&block, HUGE_PAGE, size) != 0) return NULL;
-    (void)madvise(block, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a hint: refused is fine */
-    return block;
-  }
-#endif
+  if (is_large(size)) return map_large(size);
   size_t rounded = (size + align - 1) & ~(align - 1); /* C11 aligned_alloc wants a multiple */
   return rounded < size ? NULL : aligned_alloc(align, rounded);
 }
 
 static void default_free(void *user, void *ptr, size_t size, size_t align) {
-  (void)user, (void)size, (void)align;
-  free(ptr);
+  (void)user, (void)align;
+  if (is_large(size))
+    unmap_large(ptr, size);
+  else
+    free(ptr);
 }
 
 plr_allocator plr__default_allocator(void) {
@@ -90,7 +139,8 @@ void *plr__alloc(plr_context *ctx, size_t size) {
 void *plr__calloc(plr_context *ctx, size_t count, size_t size) {
   if (size && count > SIZE_MAX / size) return NULL;
   void *ptr = plr__alloc(ctx, count * size);
-  if (ptr) memset(ptr, 0, count * size);
+  int zeroed = ctx->allocator.alloc == default_alloc && is_large(count * size + PLR_ALIGN);
+  if (ptr && !zeroed) memset(ptr, 0, count * size);
   return ptr;
 }
 

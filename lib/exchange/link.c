@@ -14,6 +14,7 @@ static plr_link_options defaults(void) {
   o.window = UINT64_C(16) << 20;
   o.keep_alive_ns = UINT64_C(5000000000);
   o.timeout_ns = UINT64_C(20000000000);
+  o.seal = 1;
   return o;
 }
 
@@ -29,21 +30,25 @@ static plr_status check_options(const plr_link_options *o, plr_error *err) {
   if (o->window < PLR_LINK_MIN_WINDOW || o->window > MAX_WINDOW)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "link.window", "%llu is not within %u .. 2^40",
                      (unsigned long long)o->window, PLR_LINK_MIN_WINDOW);
+  if (o->seal > 1)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "link.seal", "%u is not 0 or 1", o->seal);
+  if (o->datagram && (o->datagram < PLR_DATAGRAM_MIN || o->datagram > PLR_DATAGRAM_MAX))
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "link.datagram",
+                     "%u is not 0 or within %u .. %u", o->datagram, PLR_DATAGRAM_MIN,
+                     PLR_DATAGRAM_MAX);
   return PLR_OK;
 }
 
-static void write_hello(plr_link *link) {
+static void fill_hello(plr_link *link) {
   plr__hello *h = &link->ours;
   h->initiator = link->options.initiator;
+  h->seal = link->options.seal;
+  h->datagram = link->options.datagram;
   h->window = link->options.window;
   h->max_frame = plr__max_frame(link->ctx);
   h->model = link->options.model;
   h->profile = link->options.profile;
-  memcpy(h->nonce, link->options.nonce, sizeof h->nonce);
   plr_identity_public_key(link->identity, h->key);
-  plr__hello_write(link->our_hello, h);
-  link->tx.len =
-      plr__message_write(link->tx.message, PLR_MSG_HELLO, link->our_hello, PLR_HELLO_BYTES);
 }
 
 plr_status plr_link_create(plr_context *ctx, const plr_identity *identity,
@@ -61,36 +66,34 @@ plr_status plr_link_create(plr_context *ctx, const plr_identity *identity,
   link->identity = identity;
   link->options = o;
   link->pool.ctx = ctx;
-  link->pool.keep = 4 * o.window;
+  link->pool.keep = 6 * o.window;
   plr_error_init(&link->closed, (uint32_t)sizeof link->closed);
-  write_hello(link);
+  if (o.datagram) {
+    plr_status st = plr__datagrams_create(link, err);
+    if (st != PLR_OK) {
+      plr_link_destroy(link);
+      return st;
+    }
+  }
+  fill_hello(link);
+  plr__link_begin(link, o.nonce);
+  sodium_memzero(link->options.nonce, sizeof link->options.nonce);
   *out = link;
   return PLR_OK;
-}
-
-static void drop_frames(plr_link *link, plr__link_fifo *f) {
-  for (plr__link_buffer *b; (b = plr__link_fifo_take(f)) != NULL;)
-    plr__link_buffer_give(&link->pool, b);
-}
-
-/* Frames that will not be sent any more. */
-static void drop_queue(plr_link *link) {
-  plr__link_tx *tx = &link->tx;
-  for (uint32_t i = 0; i < PLR_LINK_PRIORITIES; i++) drop_frames(link, &tx->queue[i]);
-  plr__link_buffer_give(&link->pool, tx->frame);
-  tx->frame = NULL;
-  tx->queued_cost = tx->queued_bytes = 0;
 }
 
 void plr_link_destroy(plr_link *link) {
   if (!link) return;
   PLR_GUARD_END(link);
   plr_context *ctx = link->ctx;
-  drop_queue(link);
-  drop_frames(link, &link->rx.frames);
-  plr__link_buffer_give(&link->pool, link->rx.frame);
+  plr__lanes_drop_queue(link);
+  plr__lanes_drop_partial(link);
+  for (plr__link_buffer *b; (b = plr__link_fifo_take(&link->rx.frames)) != NULL;)
+    plr__link_buffer_give(&link->pool, b);
   plr__link_buffer_give(&link->pool, link->rx.taken);
   plr__link_pool_release(&link->pool);
+  plr__datagrams_destroy(link);
+  sodium_memzero(link, sizeof *link);
   plr__free(ctx, link);
   plr__context_unref(ctx);
 }
@@ -105,15 +108,13 @@ void plr__link_drop_taken(plr_link *link) {
 plr_status plr__link_end(plr_link *link) {
   plr__link_tx *tx = &link->tx;
   if (link->state == LINK_CLOSED) return (plr_status)link->closed.status;
+  tx->bye_inside = link->state == LINK_READY;
   link->state = LINK_CLOSED;
   link->event_closed = 1;
   link->event_writable = 0;
-  /* Inside a frame a bye would be read as part of it. */
-  tx->want_bye = tx->frame == NULL;
-  if (tx->frame) tx->pos = tx->len = 0;
-  drop_queue(link);
-  plr__link_buffer_give(&link->pool, link->rx.frame);
-  link->rx.frame = NULL;
+  tx->want_bye = 1;
+  plr__lanes_drop_queue(link);
+  plr__lanes_drop_partial(link);
   return (plr_status)link->closed.status;
 }
 
@@ -144,19 +145,15 @@ void plr__link_clock(plr_link *link, uint64_t now_ns) {
   link->now_ns = PLR_MAX(link->now_ns, now_ns);
 }
 
-static uint64_t later(uint64_t from, uint64_t delay) {
-  return delay == 0 || from > PLR_NEVER - delay ? PLR_NEVER : from + delay;
-}
-
 /* When silence becomes death. The handshake as a whole has no more time than one silence. */
 static uint64_t death(const plr_link *link) {
   uint64_t from = link->state == LINK_READY ? link->last_rx_ns : link->start_ns;
-  return later(from, link->options.timeout_ns);
+  return plr__link_later(from, link->options.timeout_ns);
 }
 
 static uint64_t ping_due(const plr_link *link) {
   if (link->state != LINK_READY || link->tx.want_ping) return PLR_NEVER;
-  return later(link->last_tx_ns, link->options.keep_alive_ns);
+  return plr__link_later(link->last_tx_ns, link->options.keep_alive_ns);
 }
 
 static uint64_t ack_due(const plr_link *link) {
@@ -164,11 +161,18 @@ static uint64_t ack_due(const plr_link *link) {
   return link->rx.ack_due_ns;
 }
 
+static uint64_t report_due(const plr_link *link) {
+  if (link->state != LINK_READY || link->tx.want_report) return PLR_NEVER;
+  return link->rx.report_due_ns;
+}
+
 uint64_t plr_link_next_deadline_ns(const plr_link *link) {
   PLR_GUARD_LOOK(link);
   if (!link || link->state == LINK_CLOSED) return PLR_NEVER;
   if (!link->started) return 0;
-  return PLR_MIN(death(link), PLR_MIN(ping_due(link), ack_due(link)));
+  uint64_t due = PLR_MIN(death(link), PLR_MIN(ping_due(link), ack_due(link)));
+  due = PLR_MIN(due, report_due(link));
+  return link->dg ? PLR_MIN(due, plr__datagram_deadline(link)) : due;
 }
 
 plr_status plr_link_advance(plr_link *link, uint64_t now_ns) {
@@ -183,6 +187,8 @@ plr_status plr_link_advance(plr_link *link, uint64_t now_ns) {
                           (double)link->options.timeout_ns * 1e-9);
   if (link->now_ns >= ping_due(link)) link->tx.want_ping = 1;
   if (link->now_ns >= ack_due(link)) link->tx.want_ack = 1;
+  if (link->now_ns >= report_due(link)) link->tx.want_report = 1;
+  if (link->dg) plr__datagram_advance(link);
   return PLR_OK;
 }
 
@@ -194,7 +200,8 @@ static void take_frame(plr_link *link, plr__link_buffer *b, plr_link_event *even
   event->type = PLR_LINK_FRAME;
   event->data = b->data;
   event->len = b->len;
-  if (rx->to_ack == 0) rx->ack_due_ns = later(link->now_ns, PLR_LINK_ACK_DELAY);
+  rx->lane[b->lane].taken++;
+  if (rx->to_ack == 0) rx->ack_due_ns = plr__link_later(link->now_ns, PLR_LINK_ACK_DELAY);
   rx->to_ack += plr__link_cost(b->len);
   if (rx->to_ack >= link->options.window / 4) link->tx.want_ack = 1;
 }
@@ -209,6 +216,9 @@ plr_status plr_link_next_event(plr_link *link, plr_link_event *event) {
   if (link->event_ready) {
     link->event_ready = 0;
     event->type = PLR_LINK_READY;
+  } else if (link->event_resumed) {
+    link->event_resumed = 0;
+    event->type = PLR_LINK_RESUMED;
   } else if ((b = plr__link_fifo_take(&link->rx.frames)) != NULL) {
     take_frame(link, b, event);
   } else if (link->event_writable) {
@@ -230,11 +240,14 @@ plr_status plr_link_get_stats(const plr_link *link, plr_link_stats *stats) {
   if (!link || !stats) return PLR_ERR_INVALID_ARGUMENT;
   plr_link_stats full = link->stats;
   full.queued_bytes = link->tx.queued_bytes;
+  full.unacked_bytes = link->tx.unacked;
+  full.rtt_ns = link->rtt.smooth_ns;
+  full.bytes_per_s = link->rate.rate;
   return plr__record_write(stats, &full, sizeof full, 48);
 }
 
 void plr_link_peer_key(const plr_link *link, uint8_t out[32]) {
   PLR_GUARD_LOOK(link);
   memset(out, 0, 32);
-  if (link->verified) memcpy(out, link->peer.key, 32);
+  if (link->verified) memcpy(out, link->known.key, 32);
 }

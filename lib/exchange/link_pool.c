@@ -43,7 +43,7 @@ plr__link_buffer *plr__link_buffer_take(plr__link_pool *pool, size_t len) {
   if (!b) return NULL;
   b->next = NULL;
   b->len = len;
-  b->crc = 0;
+  b->have = 0;
   return b;
 }
 

@@ -1,155 +1,98 @@
-/* Bytes that came: cut into messages, each checked before anything follows from it. */
+/* Bytes that came over a stream: cut into messages, each checked before anything follows from it. */
 #include "exchange/link_int.h"
 
 #include <string.h>
 
-/* The length a message of this type may have, and whether this is its time. */
-static plr_status check_message(plr_link *link, uint32_t type, uint64_t len) {
-  static const uint32_t fixed[] = {[PLR_MSG_AUTH] = PLR_AUTH_BYTES,
-                                   [PLR_MSG_ACK] = 8,
-                                   [PLR_MSG_PING] = 8,
-                                   [PLR_MSG_PONG] = 8,
-                                   [PLR_MSG_BYE] = 4};
-  if (type < PLR_MSG_HELLO || type > PLR_MSG_BYE)
+/* The length a message of this type may have. */
+static int length_ok(uint32_t type, uint64_t len) {
+  switch (type) {
+  case PLR_MSG_HELLO:
+    return len >= 8 && len <= PLR_HELLO_MAX_BYTES;
+  case PLR_MSG_AUTH:
+    return len == PLR_AUTH_BYTES;
+  case PLR_MSG_DATA:
+    return len >= 1 && len <= PLR_LINK_PAYLOAD;
+  case PLR_MSG_SEALED:
+    return len > PLR_LINK_SEAL_BYTES && len <= PLR_LINK_PAYLOAD + PLR_LINK_SEAL_BYTES;
+  default:
+    return len == 4;
+  }
+}
+
+/* Whether this is the time for it. A bye in clear is for those who could not agree: once there are keys
+ * it must come under them. */
+static int time_ok(const plr_link *link, uint32_t type) {
+  switch (type) {
+  case PLR_MSG_HELLO:
+    return link->state == LINK_HELLO;
+  case PLR_MSG_AUTH:
+    return link->state == LINK_AUTH;
+  case PLR_MSG_BYE:
+    return link->rx.messages == 0;
+  default:
+    return link->state == LINK_READY;
+  }
+}
+
+static plr_status begin_message(plr_link *link) {
+  plr__link_rx *rx = &link->rx;
+  const uint32_t type = rx->header[4];
+  const uint64_t len = plr__load_le32(rx->header);
+  const uint32_t wrong = link->ours.seal ? PLR_MSG_DATA : PLR_MSG_SEALED;
+  rx->type = type;
+  rx->len = (size_t)len;
+  if (type < PLR_MSG_HELLO || type > PLR_MSG_BYE || type == wrong)
     return plr__link_fail(link, PLR_ERR_MALFORMED, "link message", "type %u", type);
-  int length_ok = type == PLR_MSG_HELLO   ? len >= 8 && len <= PLR_HELLO_MAX_BYTES
-                  : type == PLR_MSG_FRAME ? len >= 1
-                                          : len == fixed[type];
-  if (!length_ok)
+  if (!length_ok(type, len))
     return plr__link_fail(link, PLR_ERR_MALFORMED, "link message", "type %u of %llu bytes", type,
                           (unsigned long long)len);
-  const plr__link_state due = type == PLR_MSG_HELLO  ? LINK_HELLO
-                              : type == PLR_MSG_AUTH ? LINK_AUTH
-                                                     : LINK_READY;
-  if (link->state != due && type != PLR_MSG_BYE)
+  if (!time_ok(link, type))
     return plr__link_fail(link, PLR_ERR_SEQUENCE, "link message", "type %u is out of its time",
                           type);
   return PLR_OK;
 }
 
-/* Room for a frame, within what we promised to hold. */
-static plr_status begin_frame(plr_link *link, uint64_t len) {
+static plr_status take_payload(plr_link *link, const uint8_t *body) {
   plr__link_rx *rx = &link->rx;
-  if (len > link->ours.max_frame)
-    return plr__link_fail(link, PLR_ERR_LIMIT, "link frame", "%llu bytes, the limit is %llu",
-                          (unsigned long long)len, (unsigned long long)link->ours.max_frame);
-  if (rx->used + plr__link_cost(len) > link->ours.window)
-    return plr__link_fail(link, PLR_ERR_LIMIT, "link frame",
-                          "%llu bytes pass the window of %llu, of which %llu are in use",
-                          (unsigned long long)len, (unsigned long long)link->ours.window,
-                          (unsigned long long)rx->used);
-  rx->frame = plr__link_buffer_take(&link->pool, (size_t)len);
-  if (!rx->frame)
-    return plr__link_fail(link, PLR_ERR_NO_MEMORY, "link frame", "no memory for %llu bytes",
-                          (unsigned long long)len);
-  rx->used += plr__link_cost(len);
-  rx->to = rx->frame->data;
-  return PLR_OK;
-}
-
-static plr_status begin_message(plr_link *link) {
-  plr__link_rx *rx = &link->rx;
-  rx->type = rx->header[4];
-  rx->len = plr__load_le32(rx->header);
-  PLR_TRY(check_message(link, rx->type, rx->len));
-  rx->crc = plr__crc32c(0, rx->header, 5);
-  rx->to = rx->body;
-  return rx->type == PLR_MSG_FRAME ? begin_frame(link, rx->len) : PLR_OK;
-}
-
-static plr_status take_hello(plr_link *link) {
-  plr__link_rx *rx = &link->rx;
-  plr_status st = plr__hello_read(&link->peer, rx->body, rx->len, &link->ours,
-                                  link->options.peer_key, &link->closed);
-  if (st != PLR_OK) return plr__link_end(link);
-  memcpy(link->peer_hello, rx->body, rx->len);
-  link->peer_hello_len = rx->len;
-  link->state = LINK_AUTH;
-  link->tx.want_auth = 1;
-  return PLR_OK;
-}
-
-static plr_status take_auth(plr_link *link) {
-  uint8_t text[PLR_TRANSCRIPT_MAX_BYTES];
-  const int first = link->ours.initiator;
-  const uint8_t *ours = link->our_hello, *peer = link->peer_hello;
-  size_t len =
-      plr__link_transcript(text, link->peer.initiator, first ? ours : peer,
-                           first ? PLR_HELLO_BYTES : link->peer_hello_len, first ? peer : ours,
-                           first ? link->peer_hello_len : PLR_HELLO_BYTES);
-  if (plr_verify(link->peer.key, text, len, link->rx.body) != PLR_OK) {
-    char hex[17];
-    plr__hex_encode(link->peer.key, 8, hex);
-    return plr__link_fail(link, PLR_ERR_SIGNATURE, "link auth",
-                          "the signature over both hellos is not by the key %s..", hex);
+  size_t len = rx->len;
+  if (rx->type == PLR_MSG_SEALED) {
+    PLR_TRY(plr__link_open(link, rx->header, body, rx->len, rx->plain, &len));
+    body = rx->plain;
   }
-  link->state = LINK_READY;
-  link->verified = 1;
-  link->event_ready = 1;
-  return PLR_OK;
+  rx->messages++;
+  return plr__link_items(link, body, len);
 }
 
-static plr_status take_ack(plr_link *link) {
-  uint64_t cost = plr__load_le64(link->rx.body);
-  if (cost == 0 || cost > link->tx.unacked)
-    return plr__link_fail(link, PLR_ERR_MALFORMED, "link ack", "%llu of %llu outstanding",
-                          (unsigned long long)cost, (unsigned long long)link->tx.unacked);
-  link->tx.unacked -= cost;
-  return PLR_OK;
-}
-
-static plr_status take_bye(plr_link *link) {
-  plr_status why = (plr_status)(int32_t)plr__load_le32(link->rx.body);
-  plr__link_fail(link, PLR_ERR_CLOSED, "link", "the peer ended the link: %s", plr_status_name(why));
-  link->tx.want_bye = 0; /* nobody listens */
-  return PLR_OK;
-}
-
-static plr_status take_message(plr_link *link) {
+static plr_status take_message(plr_link *link, const uint8_t *body) {
   plr__link_rx *rx = &link->rx;
-  if (rx->crc != plr__load_le32(rx->header + 5))
+  if (rx->type != PLR_MSG_SEALED &&
+      plr__message_crc(rx->header, body, rx->len) != plr__load_le32(rx->header + 5))
     return plr__link_fail(link, PLR_ERR_CHECKSUM, "link message",
                           "checksum of a message of type %u and %zu bytes", rx->type, rx->len);
-  switch (rx->type) {
-  case PLR_MSG_HELLO:
-    return take_hello(link);
-  case PLR_MSG_AUTH:
-    return take_auth(link);
-  case PLR_MSG_FRAME:
-    plr__link_fifo_put(&rx->frames, rx->frame);
-    rx->frame = NULL;
-    link->stats.frames_received++;
-    return PLR_OK;
-  case PLR_MSG_ACK:
-    return take_ack(link);
-  case PLR_MSG_PING:
-    link->tx.pong = plr__load_le64(rx->body);
-    link->tx.want_pong = 1;
-    return PLR_OK;
-  case PLR_MSG_BYE:
-    return take_bye(link);
-  default: /* a pong: that it came is all there is to it */
-    return PLR_OK;
-  }
+  if (rx->type == PLR_MSG_HELLO) return plr__link_take_hello(link, body, rx->len);
+  if (rx->type == PLR_MSG_AUTH) return plr__link_take_auth(link, body);
+  if (rx->type == PLR_MSG_BYE) return plr__link_take_bye(link, body);
+  return take_payload(link, body);
 }
 
-/* Up to len bytes of the message under way; how many were used. */
+/* Up to len bytes of the message under way; how many were used. A body that is here as a whole is not
+ * copied. */
 static size_t feed(plr_link *link, const uint8_t *data, size_t len, plr_status *st) {
   plr__link_rx *rx = &link->rx;
   if (rx->have < PLR_MSG_HEADER) {
-    size_t n = PLR_MIN(len, PLR_MSG_HEADER - rx->have);
+    const size_t n = PLR_MIN(len, PLR_MSG_HEADER - rx->have);
     memcpy(rx->header + rx->have, data, n);
     rx->have += n;
     if (rx->have == PLR_MSG_HEADER) *st = begin_message(link);
     return n;
   }
-  size_t at = rx->have - PLR_MSG_HEADER, n = PLR_MIN(len, rx->len - at);
-  memcpy(rx->to + at, data, n);
-  rx->crc = plr__crc32c(rx->crc, data, n);
+  const size_t at = rx->have - PLR_MSG_HEADER, n = PLR_MIN(len, rx->len - at);
+  const int whole = n == rx->len;
+  if (!whole) memcpy(rx->body + at, data, n);
   rx->have += n;
   if (at + n == rx->len) {
     rx->have = 0;
-    *st = take_message(link);
+    *st = take_message(link, whole ? data : rx->body);
   }
   return n;
 }
@@ -160,8 +103,10 @@ plr_status plr_link_receive(plr_link *link, uint64_t now_ns, const void *data, s
   if (link->state == LINK_CLOSED) return PLR_ERR_INVALID_STATE;
   plr__link_clock(link, now_ns);
   plr__link_drop_taken(link);
-  if (len) link->last_rx_ns = link->now_ns;
   link->stats.bytes_received += len;
+  if (link->dg) return len ? plr__datagram_receive(link, data, len) : PLR_OK;
+  if (len) link->last_rx_ns = link->now_ns;
+  link->rx.bytes += len;
   const uint8_t *p = data;
   plr_status st = PLR_OK;
   while (len > 0 && st == PLR_OK && link->state != LINK_CLOSED) {

@@ -7,6 +7,10 @@
 
 #define MAX_DIM 1024
 
+/* Multiply-adds of a task, at least; tasks there are at most. */
+#define WORK_PER_TASK    32768.0
+#define TASKS_PER_THREAD 8
+
 typedef struct cache_job {
   const plr_attention_cache_args *a;
   const plr_vec_kernels *vec;
@@ -92,8 +96,10 @@ static int64_t slot_floats(const plr_attention_cache_args *a) {
 }
 
 static uint32_t parts_for(plr_context *ctx, const plr_attention_cache_args *a, int64_t total) {
-  if ((double)total * (double)a->head_dim < 65536.0) return 1;
-  return plr_context_threads(ctx);
+  const uint32_t threads = plr_context_threads(ctx);
+  const double work = (double)total * (double)a->head_dim / WORK_PER_TASK;
+  if (threads == 1 || work < 2.0) return 1;
+  return work < (double)(threads * TASKS_PER_THREAD) ? (uint32_t)work : threads * TASKS_PER_THREAD;
 }
 
 size_t plr__cpu_attention_cache_workspace(plr_context *ctx, const plr_attention_cache_args *a) {
@@ -102,10 +108,10 @@ size_t plr__cpu_attention_cache_workspace(plr_context *ctx, const plr_attention_
 }
 
 /* A block belongs to the part in whose share of the whole cost it starts. */
-static void attend_part(void *arg, uint32_t index) {
+static void attend_part(void *arg, uint32_t index, uint32_t lane) {
   const cache_job *job = arg;
   const plr_attention_cache_args *a = job->a;
-  float *slot = (float *)a->work + index * job->slot_floats;
+  float *slot = (float *)a->work + lane * job->slot_floats;
   const int64_t low =
       job->total / job->parts * index + job->total % job->parts * index / job->parts;
   const int64_t next = index + 1;
@@ -133,6 +139,6 @@ plr_status plr__cpu_attention_cache(plr_context *ctx, const plr_attention_cache_
   plr__partition(ctx, pairs, 1, rows * a->kv_heads / pairs * a->head_dim, append_range, a);
   cache_job job = {a, plr__vec(ctx), slot_floats(a), total_cost(a), 1};
   job.parts = parts_for(ctx, a, job.total);
-  plr__parallel_for(ctx, job.parts, attend_part, &job);
+  plr__parallel_lanes(ctx, job.parts, attend_part, &job);
   return PLR_OK;
 }

@@ -10,6 +10,9 @@
 #define MUON_B     (-4.7750f)
 #define MUON_C     2.0315f
 
+/* Rows of a symmetric product at a time: enough for the product's tiles, few enough to leave out nearly half. */
+#define MUON_ROWS 192
+
 /* The parts of `work`. x and y are small x large. */
 typedef struct muon_plan {
   int64_t small, large;
@@ -42,12 +45,36 @@ size_t plr__cpu_muon_workspace(plr_context *ctx, const plr_optimizer_args *a) {
   return (size_t)floats * sizeof(float) + plr__cpu_matmul_workspace_limit(ctx);
 }
 
-/* c (m x n) = a op(b), or c += a op(b). */
-static plr_status product(plr_context *ctx, const muon_plan *p, const float *a, const float *b,
-                          float *c, int64_t n, int64_t k, uint32_t layout, uint32_t accumulate) {
-  plr_matmul_args m = {a, b, c, p->small, n, k, k, n, n, layout, accumulate, p->product};
-  if (layout == PLR_MATMUL_NT) m.ldb = k;
-  return plr__cpu_matmul(ctx, &m);
+typedef struct mirror_job {
+  float *c;
+  int64_t n;
+} mirror_job;
+
+/* Rows [first, last): what is right of the diagonal is what is below it. In blocks that stay in the cache. */
+static void mirror_range(const void *args, int64_t first, int64_t last) {
+  const mirror_job *job = (const mirror_job *)args;
+  for (int64_t i0 = first; i0 < last; i0 += 16)
+    for (int64_t j0 = i0; j0 < job->n; j0 += 16) {
+      int64_t i1 = PLR_MIN(i0 + 16, last), j1 = PLR_MIN(j0 + 16, job->n);
+      for (int64_t i = i0; i < i1; i++)
+        for (int64_t j = PLR_MAX(j0, i + 1); j < j1; j++)
+          job->c[i * job->n + j] = job->c[j * job->n + i];
+    }
+}
+
+/* c = a a', a small x k. Element (j, i) is the chain of (i, j), so only what is left of the diagonal is computed, a
+ * block of rows at a time. */
+static plr_status gram(plr_context *ctx, const muon_plan *p, const float *a, float *c, int64_t k) {
+  int64_t n = p->small;
+  for (int64_t i = 0; i < n; i += MUON_ROWS) {
+    int64_t rows = PLR_MIN(MUON_ROWS, n - i);
+    plr_matmul_args m = {a + i * k, a, c + i * n, rows,          i + rows, k,
+                         k,         k, n,         PLR_MATMUL_NT, 0,        p->product};
+    PLR_TRY(plr__cpu_matmul(ctx, &m));
+  }
+  mirror_job job = {c, n};
+  plr__partition(ctx, n, 16, n, mirror_range, &job);
+  return PLR_OK;
 }
 
 typedef struct transpose_job {
@@ -84,14 +111,15 @@ static plr_status normalise(plr_context *ctx, const float *x, float *y, int64_t 
 
 /* One step: x = (a + b G + c G G) x with G = x x'. The result is in p->y; the chain of B x continues from a x. */
 static plr_status newton_schulz(plr_context *ctx, const muon_plan *p) {
-  int64_t n = p->small, n2 = n * n, size = n * p->large;
-  PLR_TRY(product(ctx, p, p->x, p->x, p->gram, n, p->large, PLR_MATMUL_NT, 0));
-  PLR_TRY(product(ctx, p, p->gram, p->gram, p->square, n, n, PLR_MATMUL_NN, 0));
+  int64_t n = p->small, l = p->large, n2 = n * n, size = n * l;
+  PLR_TRY(gram(ctx, p, p->x, p->gram, l));
+  PLR_TRY(gram(ctx, p, p->gram, p->square, n)); /* G' is G */
   plr_muon_job blend = {NULL, p->square, p->gram, MUON_B, MUON_C};
   plr__partition(ctx, n2, 16, 2, plr__vec(ctx)->muon_blend, &blend);
   plr_scale_args scale = {p->x, p->y, size, MUON_A};
   PLR_TRY(plr__cpu_scale(ctx, &scale));
-  return product(ctx, p, p->gram, p->x, p->y, p->large, n, PLR_MATMUL_NN, 1);
+  plr_matmul_args m = {p->gram, p->x, p->y, n, l, n, n, l, l, PLR_MATMUL_NN, 1, p->product};
+  return plr__cpu_matmul(ctx, &m);
 }
 
 static void swap(muon_plan *p) {

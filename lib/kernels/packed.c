@@ -1,8 +1,8 @@
 /* Packed weights: packing, the quantisation of activations, and how products are shared among threads.
  *
- * The panels of all matrices that share an input are one list, of which each thread takes a run: it streams its part of
- * the weights from memory once. With many rows a panel stays in the cache while tiles of rows pass over it; with bf16
- * and many rows blocks of weights are widened for the ordinary product instead, which packs them better. */
+ * The panels of all matrices that share an input are one list, cut into runs that the threads take: each streams its
+ * part of the weights from memory once. With many rows a panel stays in the cache while tiles of rows pass over it;
+ * with bf16 and many rows blocks of weights are widened for the ordinary product instead, which packs them better. */
 #include "kernels/packed_int.h"
 #include "kernels/vec_kernels.h"
 
@@ -15,8 +15,10 @@
 
 #define MAX_DIMENSION ((int64_t)1 << 31)
 
-/* Fewer multiply-adds than this for each thread are not worth waking it. */
-#define WORK_PER_THREAD 100000
+/* Fewer multiply-adds than this are not worth a task. More tasks than threads: a thread that has lost its processor
+ * for a while holds up little. */
+#define WORK_PER_TASK    100000
+#define TASKS_PER_THREAD 8
 
 static const plr__packed_kernels *choose(const plr_context *ctx) {
 #if defined(__x86_64__)
@@ -261,9 +263,10 @@ static void product_part(void *arg, uint32_t index) {
 }
 
 static int64_t parts_for(plr_context *ctx, const plr_packed_args *a, int64_t panels) {
+  const int64_t threads = plr_context_threads(ctx);
   const double work = (double)a->rows * (double)panels * PLR_PACK_PANEL * (double)a->k;
-  int64_t parts = PLR_MIN((int64_t)plr_context_threads(ctx), panels);
-  if (work / WORK_PER_THREAD < (double)parts) parts = (int64_t)(work / WORK_PER_THREAD);
+  int64_t parts = PLR_MIN(threads > 1 ? threads * TASKS_PER_THREAD : 1, panels);
+  if (work / WORK_PER_TASK < (double)parts) parts = (int64_t)(work / WORK_PER_TASK);
   return PLR_MAX(parts, 1);
 }
 

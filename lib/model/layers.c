@@ -28,7 +28,7 @@ static const plr_layer_key embedding[] = {OUT, NAME, REAL(std, 0, LARGE)};
 static const plr_layer_key positions[] = {IN("in", in1), OUT, NAME, REAL(std, 0, LARGE),
                                           WHOLE(count, 1, 16777216)};
 static const plr_layer_key linear[] = {
-    IN("in", in1),        OUT,           NAME,          WHOLE(cols, 1, COLS),
+    IN("in", in1),       OUT,           NAME,          WHOLE(cols, 1, COLS),
     REAL(std, 0, LARGE), FLAG(bias, 0), FLAG(write, 1)};
 static const plr_layer_key rmsnorm[] = {IN("in", in1), OUT, NAME, REAL(eps, POSITIVE, 1),
                                         MAYBE(heads, 1, DIM)};

@@ -55,13 +55,14 @@ static int one_goes_on(const plr_graph *g, const uint32_t *made, uint32_t node, 
 static plr_status find_cut(plr_shard *s, plr_serving *v) {
   const plr_graph *g = &s->graph;
   v->cut = g->forward_count;
-  if (s->end_block < s->info->blocks || v->layer_count == 0) return PLR_OK;
+  if (s->end_block < s->info->blocks) return PLR_OK;
   uint32_t *made = plr__calloc(s->ctx, g->value_count, sizeof *made);
   if (!made) return PLR_ERR_NO_MEMORY;
   for (uint32_t i = g->forward_count; i-- > 0;)
     for (uint32_t j = 0; j < plr__op_args(g->forward[i].op); j++)
       if (g->forward[i].arg[j].kind == PLR_REF_VALUE) made[g->forward[i].arg[j].index] = i;
-  uint32_t first = v->layers[v->layer_count - 1].node + 1, which = PLR_NO_VALUE;
+  uint32_t first = v->layer_count > 0 ? v->layers[v->layer_count - 1].node + 1 : 0;
+  uint32_t which = PLR_NO_VALUE;
   while (first < g->forward_count && !one_goes_on(g, made, first, &which)) first++;
   plr__free(s->ctx, made);
   if (first < g->forward_count) v->cut = first, v->cut_value = which;

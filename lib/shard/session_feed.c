@@ -175,6 +175,21 @@ static plr_status run_nodes(const feed *f, plr_run *run) {
   return st;
 }
 
+/* Of a list without a place to gather at: the rows that give logits out of all. */
+static plr_status get_chosen(const feed *f, const plr_run *run, float *out) {
+  plr_device *d = f->s->device;
+  const int64_t cols = f->s->info->vocab;
+  const float *all = plr__run_value(run, f->s->graph.output);
+  int64_t at = 0;
+  for (uint32_t i = 0; i < f->count; i++) {
+    const int64_t rows = f->rows[i].logits;
+    at += f->rows[i].count;
+    PLR_TRY(d->vt->read(d, out, all + (at - rows) * cols, (size_t)(rows * cols) * sizeof *out));
+    out += rows * cols;
+  }
+  return PLR_OK;
+}
+
 static plr_status run_all(const feed *f, const plr_tensor *in, plr_tensor *out) {
   const plr_graph *g = &f->s->graph;
   plr_run run = {.shard = f->s,
@@ -190,6 +205,7 @@ static plr_status run_all(const feed *f, const plr_tensor *in, plr_tensor *out) 
   PLR_TRY(run_nodes(f, &run));
   if (!out) return PLR_OK;
   PLR_TRY(plr__run_check_finite(&run, g->output));
+  if (g->loss != PLR_NO_VALUE && !run.moved) return get_chosen(f, &run, out->data);
   return plr__run_get(&run, g->output, out->data);
 }
 

@@ -34,6 +34,9 @@ static plr_status check_common(const plr_stage_options *o, plr_error *err) {
                      "model, identity and origin are required");
   if (o->role > PLR_STAGE_FEEDER)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "unknown role %u", (unsigned)o->role);
+  if (o->auto_budget > 1)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "auto_budget is %u, not 0 or 1",
+                     (unsigned)o->auto_budget);
   if (o->count == 0 || o->count > PLR_MAX_BLOCKS)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "a pipeline of %u stages",
                      (unsigned)o->count);
@@ -147,6 +150,7 @@ static void describe(plr_stage *s, const plr_stage_options *o) {
   s->role = o->role;
   s->index = o->role == PLR_STAGE_FEEDER ? o->count : o->index;
   s->count = o->count, s->lane = o->lane, s->snapshot_every = o->snapshot_every;
+  s->auto_budget = o->auto_budget;
   s->identity = o->identity;
   plr_identity_public_key(o->identity, key);
   plr_account_id(key, &s->account);

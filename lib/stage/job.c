@@ -20,6 +20,10 @@ static plr_status alloc_codecs(plr_stage *s, const plr_stage_options *o, plr_err
     PLR_TRY(plr_encoder_create(s->ctx, &o->forward_codec, s->rows, width, &c->forward, err));
   if (s->index > 0)
     PLR_TRY(plr_encoder_create(s->ctx, &o->backward_codec, s->rows, width, &c->backward, err));
+  if (s->auto_budget && ((c->forward && plr_encoder_set_budget(c->forward, 0) != PLR_OK) ||
+                         (c->backward && plr_encoder_set_budget(c->backward, 0) != PLR_OK)))
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, "stage.auto_budget",
+                     "the size of frames of this codec is fixed");
   return PLR_OK;
 }
 
@@ -100,6 +104,7 @@ static plr_status encode_tensor(plr_job *job, plr_encoder *encoder, uint32_t rol
   plr_frame_info info = {.struct_size = sizeof info, .role = role};
   info.stream = PLR__STREAM(job->work, boundary);
   info.step = (uint32_t)job->step, info.micro_batch = job->micro_batch;
+  if (job->stage->auto_budget) PLR_TRY(plr_encoder_set_budget(encoder, job->budget));
   plr_status st =
       plr_encoder_encode(encoder, &info, x, job->out, job->stage->job_out_cap, &job->out_len);
   if (st != PLR_OK) return plr__fail(&job->error, st, "encoder", "%s", plr_status_message(st));

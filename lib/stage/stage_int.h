@@ -1,6 +1,6 @@
 /* Inside of a stage. Files: create.c (memory), io.c (links in and out), worker.c (order of the work), job.c (the work),
  * receipt.c (proposals and signatures), feeder.c (commands), collect.c (what comes back to the feeder), event.c,
- * journal.c, control.c (messages), fifo.c. */
+ * journal.c, control.c (messages), fifo.c, budget.c (bits that follow bandwidth). */
 #ifndef PLR_STAGE_INT_H
 #define PLR_STAGE_INT_H
 
@@ -100,6 +100,7 @@ struct plr_job {
   uint8_t *out; /* frame made by the job, job_out_cap bytes */
   size_t out_len;
   int32_t token;
+  uint64_t begin_ns, budget; /* when it was handed out; bytes for the frame it makes, 0: as the codec says */
 };
 
 /* The shard's side of a worker: only a running job touches these. */
@@ -198,6 +199,8 @@ struct plr_stage {
   plr__compute compute;
   plr_job job;
   uint32_t job_out;
+  uint32_t auto_budget;
+  uint64_t busy_ns[2]; /* smoothed time of a forward and of a backward job; 0: not known yet */
 
   plr__record *records; /* ring by step and micro-batch */
   uint32_t record_count;
@@ -271,6 +274,10 @@ void plr__compute_release(plr_stage *s);
 /* Bytes a frame of rows x cols values of any codec of this version can have. */
 size_t plr__frame_bound(uint32_t rows, uint32_t cols);
 
+/* ---- budget.c ---- */
+void plr__budget_give(plr_stage *s, plr_job *job);
+void plr__budget_learn(plr_stage *s, const plr_job *job);
+
 /* ---- event.c ---- */
 void plr__event(plr_stage *s, const plr_stage_event *e, const char *message);
 
@@ -278,6 +285,7 @@ void plr__event(plr_stage *s, const plr_stage_event *e, const char *message);
 #define PLR__JOURNAL_RECEIVED 1u
 #define PLR__JOURNAL_SENT     2u
 #define PLR__JOURNAL_JOB      3u
+#define PLR__JOURNAL_BUDGET   4u
 void plr__journal(plr_stage *s, uint32_t kind, uint32_t side, uint32_t what, uint64_t step,
                   uint32_t micro_batch, uint64_t time_ns, uint64_t len, const plr_hash *hash);
 

@@ -289,6 +289,7 @@ plr_status plr_stage_next_job(plr_stage *s, plr_job **out) {
   uint32_t kind = plr__worker_pick(s);
   if (!kind) return PLR_ERR_AGAIN;
   fill_job(s, kind);
+  plr__budget_give(s, &s->job);
   s->job_out = 1;
   *out = &s->job;
   return PLR_OK;
@@ -438,6 +439,7 @@ plr_status plr_stage_complete(plr_stage *s, plr_job *job, uint64_t now_ns) {
   s->job_out = 0;
   s->now = now_ns;
   if (s->failed != PLR_OK) return s->failed;
+  plr__budget_learn(s, job);
   plr__worker_complete(s, job);
   plr__stage_flush(s);
   return s->failed;

@@ -236,7 +236,7 @@ double bench_fma_rate(uint32_t threads, double *per_cpu) {
   return run_team(&t, per_cpu);
 }
 
-double bench_read_rate(uint32_t threads, int64_t bytes) {
+static double read_rate(uint32_t threads, int64_t bytes, int per_cpu) {
   static char *memory;
   static int64_t size;
   team t = {.threads = threads < MAX_THREADS ? threads : MAX_THREADS};
@@ -248,7 +248,13 @@ double bench_read_rate(uint32_t threads, int64_t bytes) {
     memset(memory, 1, (size_t)size);
   }
   t.memory = memory;
-  return run_team(&t, NULL);
+  double cpu;
+  const double rate = run_team(&t, &cpu);
+  return per_cpu ? cpu : rate;
+}
+
+double bench_read_rate(uint32_t threads, int64_t bytes) {
+  return read_rate(threads, bytes, 0);
 }
 
 uint32_t bench_options(int argc, char **argv) {
@@ -300,6 +306,15 @@ static double sample(bench_fn *fn, void *arg, int64_t calls, uint32_t threads, d
   return seconds;
 }
 
+/* The rates that bracket a turn. */
+static void take_rates(const bench_pair *pair, double *fma, double *fma_cpu, double *read) {
+  const int cpu = pair->by_processor_time && pair->threads == 1;
+  *fma = bench_fma_rate(pair->threads, fma_cpu);
+  if (cpu) *fma = *fma_cpu;
+  *read = 0;
+  if (pair->read_bytes > 0) *read = read_rate(pair->threads, pair->read_bytes, cpu);
+}
+
 /* One turn: ours, then each peer. seconds[0] and cpu[0] are ours. */
 static void take_turn(const bench_pair *pair, const int64_t calls[], double seconds[],
                       double cpu[]) {
@@ -310,12 +325,14 @@ static void take_turn(const bench_pair *pair, const int64_t calls[], double seco
     seconds[i + 1] = sample(peer, arg, calls[i + 1], pair->threads, &cpu[i + 1]);
     if (peer && pair->threads > 1) wait_until_idle();
   }
+  if (!pair->by_processor_time || pair->threads > 1) return;
+  for (uint32_t i = 0; i <= BENCH_PEERS; i++) seconds[i] = cpu[i];
 }
 
 void bench_run(const bench_pair *pair, bench_result *result) {
   double seconds[BENCH_PEERS + 1][MAX_SAMPLES], cpu[BENCH_PEERS + 1][MAX_SAMPLES];
   double ratio[MAX_SAMPLES], ratio_cpu[MAX_SAMPLES];
-  double fma[MAX_SAMPLES + 1], fma_cpu[MAX_SAMPLES + 1], read[MAX_SAMPLES + 1] = {0};
+  double fma[MAX_SAMPLES + 1], fma_cpu[MAX_SAMPLES + 1], read[MAX_SAMPLES + 1];
   const double budget = pair->seconds > 0 ? pair->seconds : 1.0, start = bench_seconds();
   int64_t calls[BENCH_PEERS + 1];
   calls[0] = calls_per_sample(pair->ours, pair->ours_arg);
@@ -324,15 +341,13 @@ void bench_run(const bench_pair *pair, bench_result *result) {
     calls[i + 1] = calls_per_sample(pair->more[i - 1], pair->more_arg[i - 1]);
   uint32_t n = 0;
   memset(result, 0, sizeof *result);
-  fma[0] = bench_fma_rate(pair->threads, &fma_cpu[0]);
-  if (pair->read_bytes) read[0] = bench_read_rate(pair->threads, pair->read_bytes);
+  take_rates(pair, &fma[0], &fma_cpu[0], &read[0]);
   while (n < MAX_SAMPLES && (n < MIN_SAMPLES || bench_seconds() - start < budget)) {
     double s[BENCH_PEERS + 1], c[BENCH_PEERS + 1] = {0};
     take_turn(pair, calls, s, c);
     for (uint32_t i = 0; i <= BENCH_PEERS; i++) seconds[i][n] = s[i], cpu[i][n] = c[i];
     n++;
-    fma[n] = bench_fma_rate(pair->threads, &fma_cpu[n]);
-    if (pair->read_bytes) read[n] = bench_read_rate(pair->threads, pair->read_bytes);
+    take_rates(pair, &fma[n], &fma_cpu[n], &read[n]);
   }
   result->samples = n;
   /* Ratios of one turn before the medians sort the samples. */

@@ -38,6 +38,9 @@ typedef struct bench_pair {
   uint32_t threads;   /* for the FMA and the read loop */
   int64_t read_bytes; /* of the read loop; 0 = none */
   double seconds;     /* about how long to measure; 0 = 1 s */
+  /* With one thread: take all times as processor time, which does not depend on what else the machine does. Not for
+   * work that waits for files. */
+  uint32_t by_processor_time;
 } bench_pair;
 
 typedef struct bench_result {

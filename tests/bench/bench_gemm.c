@@ -59,12 +59,14 @@ static void report(const product *x, const char *suffix, uint32_t threads, const
   for (uint32_t i = 0; i < peer_count; i++)
     at += (size_t)snprintf(each + at, sizeof each - at, "%s%s %.1f", i ? ", " : "", peers[i].name,
                            flops / r->peers[i]);
-  bench_print(name, flops / r->ours, "GFLOP/s", peer_count ? peers[r->fastest].name : NULL,
-              peer_count ? flops / r->peer : 0, r->ratio,
-              "%.3f of the %s rate (%.1f GFLOP/s), by processor time %.3f and %.2f of that peer%s; "
-              "best of each %.1f and %.1f; %s; %u samples",
-              flops / r->ours / r->fma, bench_fma_name(), r->fma, flops / r->ours_cpu / r->fma_cpu,
-              r->ratio_cpu, thin, flops / r->ours_best, flops / r->peer_best, each, r->samples);
+  bench_print(
+      name, flops / r->ours, "GFLOP/s", peer_count ? peers[r->fastest].name : NULL,
+      peer_count ? flops / r->peer : 0, r->ratio,
+      "%s%.3f of the %s rate (%.1f GFLOP/s), by processor time %.3f and %.2f of that peer%s; "
+      "best of each %.1f and %.1f; %s; %u samples",
+      threads == 1 ? "all times are processor time; " : "", flops / r->ours / r->fma,
+      bench_fma_name(), r->fma, flops / r->ours_cpu / r->fma_cpu, r->ratio_cpu, thin,
+      flops / r->ours_best, flops / r->peer_best, each, r->samples);
 }
 
 static void measure(plr_context *ctx, const char *suffix, const product *x) {
@@ -85,7 +87,8 @@ static void measure(plr_context *ctx, const char *suffix, const product *x) {
   a->work = bench_alloc((int64_t)plr__cpu_workspace(ctx, PLR_OP_MATMUL, a));
 
   peer_state p[BENCH_PEERS];
-  bench_pair pair = {.ours = ours, .ours_arg = &s, .threads = threads, .seconds = 0.4};
+  bench_pair pair = {
+      .ours = ours, .ours_arg = &s, .threads = threads, .seconds = 0.4, .by_processor_time = 1};
   if (x->m <= 8) pair.read_bytes = x->k * x->n * 4;
   for (uint32_t i = 0; i < peer_count; i++) {
     p[i] = (peer_state){&peers[i], a};

@@ -32,8 +32,11 @@ static float *numbers(int64_t n, uint64_t seed) {
 
 static void time_call(plr_context *ctx, plr_op_id op, const void *args, bench_result *r) {
   call c = {ctx, op, args};
-  bench_pair pair = {
-      .ours = run, .ours_arg = &c, .threads = plr_context_threads(ctx), .seconds = 0.2};
+  bench_pair pair = {.ours = run,
+                     .ours_arg = &c,
+                     .threads = plr_context_threads(ctx),
+                     .seconds = 0.2,
+                     .by_processor_time = 1};
   bench_run(&pair, r);
 }
 

@@ -1,5 +1,5 @@
 /* Optimizers on parameters that no cache holds: nanoseconds an element, beside a loop that moves the same bytes and
- * computes next to nothing. A ratio of 1 is memory speed. */
+ * computes next to nothing. A ratio of 1 is memory speed. Muon, whose time is in its products, beside the FMA rate. */
 #include "bench.h"
 
 #include "kernels/kernels.h"
@@ -65,6 +65,26 @@ static void report(plr_context *ctx, const char *name, plr_op_id op, const void 
               bytes * (double)N / r.ours * 1e-9, bytes * (double)N / r.ours_best * 1e-9);
 }
 
+/* Muon on a matrix of 768 x 3072, in GFLOP/s of the products as they stand in the formula (half of the symmetric ones
+ * need not be computed). */
+static void muon(plr_context *ctx, plr_optimizer_args o) {
+  o.rows = 768, o.cols = 3072, o.along = 0;
+  o.work = bench_alloc((int64_t)plr__cpu_workspace(ctx, PLR_OP_MUON, &o));
+  call c = {ctx, PLR_OP_MUON, &o};
+  const uint32_t threads = plr_context_threads(ctx);
+  bench_pair pair = {.ours = run, .ours_arg = &c, .threads = threads};
+  bench_result r;
+  char name[96];
+  bench_run(&pair, &r);
+  const double small = 768, large = 3072;
+  const double gflop = 1e-9 * 5.0 * (4.0 * small * small * large + 2.0 * small * small * small);
+  snprintf(name, sizeof name, "kernels/muon/768x3072/t%u", threads);
+  bench_print(name, gflop / r.ours, "GFLOP/s", NULL, 0, 0,
+              "%.3f of the %s rate; %.1f ms; best %.1f ms", gflop / r.ours / r.fma,
+              bench_fma_name(), 1e3 * r.ours, 1e3 * r.ours_best);
+  free(o.work);
+}
+
 int main(int argc, char **argv) {
   const uint32_t isa = bench_options(argc, argv);
   float *w = bench_alloc(N * 4), *m = bench_alloc(N * 4), *v = bench_alloc(N * 4);
@@ -89,6 +109,7 @@ int main(int argc, char **argv) {
     report(ctx, "adamw_row", PLR_OP_ADAMW_ROW, &o, &two);
     o.along = 1;
     report(ctx, "adamw_column", PLR_OP_ADAMW_ROW, &o, &two);
+    muon(ctx, o);
     plr_context_destroy(ctx);
   }
   free(w), free(m), free(v), free(g);

@@ -38,6 +38,75 @@ class LinkTest(unittest.TestCase):
         self.assertEqual((stats.frames_sent, other.stats.frames_received, stats.queued_bytes), (2, 2, 0))
         self.assertEqual(stats.bytes_sent, other.stats.bytes_received)
 
+    def ready(self, **options):
+        ends = self.ends(**options)
+        pump(SECOND, *ends)
+        for end in ends:
+            self.assertEqual(end.next_event().kind, "ready")
+        return ends
+
+    def test_a_lost_stream(self):
+        one, other = self.ready()
+        one.send(b"whole", 1)
+        other.receive(SECOND, one.transmit(SECOND))
+        one.send(b"lost on the way", 1)
+        self.assertNotEqual(one.transmit(SECOND), b"")
+        for i, end in enumerate((one, other)):
+            end.resume(2 * SECOND, seed(50 + i))
+        with self.assertRaises(errors.InvalidArgument):
+            one.resume(2 * SECOND, seed(50))
+        pump(2 * SECOND, one, other)
+        self.assertEqual(one.next_event().kind, "resumed")
+        got = [other.next_event() for _ in range(3)]
+        self.assertEqual([(e.kind, e.data) for e in got],
+                         [("resumed", b""), ("frame", b"whole"), ("frame", b"lost on the way")])
+        self.assertIsNone(other.next_event())
+        stats = one.stats
+        self.assertEqual((stats.resumes, stats.retransmits, stats.frames_sent, stats.duplicates), (1, 1, 2, 0))
+
+    def test_sealed_unless_both_say_not(self):
+        for seal in (True, False):
+            one, other = self.ready(seal=seal)
+            one.send(b"in the clear?", 1)
+            data = one.transmit(SECOND)
+            self.assertEqual(b"in the clear?" in data, not seal)
+        one, other = self.ends()[0], self.ends(seal=False)[1]
+        with self.assertRaisesRegex(errors.DataError, ""):
+            pump(SECOND, one, other)
+        self.assertIn("seal: ours", str(one.next_event().error or other.next_event().error))
+
+    def test_datagrams(self):
+        one, other = self.ready(datagram=700)
+        with self.assertRaises(errors.InvalidArgument):
+            one.transmit(SECOND, 699)
+        one.send(bytes(5000), 2)
+        pieces = [one.transmit(SECOND, 700) for _ in range(12)]
+        for data in reversed([p for p in pieces if p]):
+            other.receive(SECOND, data)
+            other.receive(SECOND, data)
+        event = other.next_event()
+        self.assertEqual((event.kind, event.data), ("frame", bytes(5000)))
+        self.assertGreaterEqual(other.stats.rejected, 8)
+        with self.assertRaises(errors.InvalidArgument):
+            self.ends(datagram=100)
+
+    def test_budget(self):
+        one, other = self.ready()
+        self.assertEqual(one.budget(SECOND), 0)
+        now = SECOND
+        for _ in range(40):
+            one.send(bytes(100000), 2)
+            while one.stats.queued_bytes:
+                other.receive(now, one.transmit(now, 1000))
+                while other.next_event():
+                    pass
+                other.advance(now)
+                one.receive(now, other.transmit(now))
+                now += SECOND // 1000
+        rate = one.stats.bytes_per_s
+        self.assertTrue(800_000 < rate < 1_200_000, rate)
+        self.assertAlmostEqual(one.budget(SECOND // 10), rate * 0.09, delta=2)
+
     def test_transmit_into(self):
         one, _ = self.ends()
         buffer = bytearray(7)

@@ -252,6 +252,7 @@ static void make_stage(pipeline *p, uint32_t node) {
   o.shard = node == p->feeder ? NULL : p->shard[node];
   assert_int_equal(plr_codec_from_name(c->codec, &o.forward_codec), PLR_OK);
   o.backward_codec = o.forward_codec;
+  o.auto_budget = node == p->feeder ? 0 : c->auto_budget;
   if (plr_stage_create(p->ctx, &o, &p->stage[node], &err) != PLR_OK)
     fail_msg("%s: %s", err.where, err.message);
 }
@@ -298,7 +299,8 @@ void pipe_open(pipeline *p, const pipe_config *config) {
   assert_int_equal(plr_model_get_info(p->model, &p->info), PLR_OK);
   p->text = config->text ? NULL : pipe_text(TEXT_BYTES);
   assert_int_equal(plr_corpus_create(p->ctx, config->text ? config->text : p->text,
-                                     config->text ? config->text_len : TEXT_BYTES, &p->corpus, NULL),
+                                     config->text ? config->text_len : TEXT_BYTES, &p->corpus,
+                                     NULL),
                    PLR_OK);
   p->net = sim_create(&hooks);
   assert_non_null(p->net);

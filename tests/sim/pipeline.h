@@ -25,6 +25,7 @@ typedef struct pipe_config {
   uint32_t stages;      /* 1, 2 or 4 */
   int subspace;         /* 0: dense */
   const char *codec;    /* both directions; "raw" */
+  uint32_t auto_budget; /* bits follow bandwidth */
   sim_wire wire;        /* all of them; seeds differ */
   uint64_t link_window; /* 0: default */
   uint64_t link_timeout_ns;

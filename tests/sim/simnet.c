@@ -82,6 +82,11 @@ uint32_t sim_add_wire(sim_net *net, uint32_t node_a, plr_link *a, uint32_t node_
   return net->lane_count / 2 - 1;
 }
 
+void sim_set_rate(sim_net *net, uint32_t wire, uint64_t bytes_per_second) {
+  for (uint32_t i = 0; i < 2; i++)
+    net->lanes[2 * wire + i].wire.bytes_per_second = bytes_per_second;
+}
+
 void sim_cut(sim_net *net, uint32_t wire) {
   net->lanes[2 * wire].cut = net->lanes[2 * wire + 1].cut = 1;
 }

@@ -46,6 +46,9 @@ uint32_t sim_add_wire(sim_net *net, uint32_t node_a, plr_link *a, uint32_t node_
 /* From now on the wire carries nothing, and nobody is told. */
 void sim_cut(sim_net *net, uint32_t wire);
 
+/* From now on the wire carries that much, both ways. */
+void sim_set_rate(sim_net *net, uint32_t wire, uint64_t bytes_per_second);
+
 /* Runs until nothing can happen any more, `until_ns`, or stop(user) != 0 (may be NULL). Returns 1 when stop said so. */
 int sim_run(sim_net *net, uint64_t until_ns, int (*stop)(void *user), void *user);
 uint64_t sim_now(const sim_net *net);

@@ -149,4 +149,43 @@ static inline void test_pair_ready(test_pair *p) {
   test_expect_event(p->side[1].link, PLR_LINK_READY, NULL);
 }
 
+/* What a peer might say, over a link that is not sealed. */
+static inline plr_status test_give(plr_link *link, uint64_t now, uint32_t type, const void *body,
+                                   size_t len) {
+  uint8_t *message = malloc(len + PLR_MSG_HEADER);
+  size_t n = plr__message_write(message, type, body, len);
+  plr_status st = plr_link_receive(link, now, message, n);
+  free(message);
+  return st;
+}
+
+static inline size_t test_fragment(uint8_t *out, uint32_t lane, uint64_t number, uint32_t total,
+                                   uint32_t at, const void *data, size_t len) {
+  out[0] = PLR_ITEM_FRAGMENT, out[1] = (uint8_t)lane;
+  plr__store_le16(out + 2, (uint16_t)len);
+  plr__store_le32(out + 4, total);
+  plr__store_le32(out + 8, at);
+  plr__store_le64(out + 12, number);
+  if (data) memcpy(out + PLR_FRAGMENT_HEADER, data, len);
+  return PLR_FRAGMENT_HEADER + len;
+}
+
+/* A whole frame, in as many messages as it takes. */
+static inline plr_status test_give_frame(plr_link *link, uint64_t now, uint64_t number,
+                                         const uint8_t *frame, size_t len) {
+  uint8_t payload[PLR_LINK_PAYLOAD];
+  plr_status st = PLR_OK;
+  for (size_t at = 0; at < len && st == PLR_OK;) {
+    size_t piece = PLR_MIN(len - at, sizeof payload - PLR_FRAGMENT_HEADER);
+    size_t n = test_fragment(payload, 1, number, (uint32_t)len, (uint32_t)at, frame + at, piece);
+    st = test_give(link, now, PLR_MSG_DATA, payload, n);
+    at += piece;
+  }
+  return st;
+}
+
+static inline void test_unsealed(test_pair *p) {
+  p->side[0].options.seal = p->side[1].options.seal = 0;
+}
+
 #endif

@@ -408,40 +408,39 @@ static inline void ref_check_gradients(row *r, double loss, double tolerance) {
   free(f.arena);
 }
 
-/* The whole check of a model: gradients, then every cut position and two threads, and one shard that computes again
- * what it did not keep, give the bits of one shard. */
+/* Bits of the model when it is cut at one place (0: not at all), and its activations kept or computed again. */
+static inline void ref_bits(plr_context *ctx, const char *json, uint32_t cut, uint32_t recompute,
+                            plr_hash *root) {
+  row r;
+  shard_recompute = recompute;
+  row_init(&r, ctx, json, &cut, cut > 0 ? 2 : 1);
+  ref_root(&r, &cut, ref_run(&r), root);
+  row_release(&r);
+  shard_recompute = 0;
+}
+
+/* The whole check of a model: gradients, then every cut position, two threads and computing activations again give the
+ * bits of one shard. */
 static inline void ref_check(const char *json) {
   plr_context *ctx = context_with(1, PLR_ISA_BEST);
   row r;
-  plr_hash whole, split;
+  plr_hash whole, other;
   row_init(&r, ctx, json, NULL, 1);
   ref_tokens(r.info.vocab);
   double loss = ref_run(&r);
   ref_check_gradients(&r, loss, 3e-5);
   ref_root(&r, NULL, loss, &whole);
-  uint32_t blocks = r.info.blocks;
-  row_release(&r);
-  plr_context_destroy(ctx);
-  ctx = context_with(2, PLR_ISA_PORTABLE);
-  for (uint32_t cut = 1; cut < blocks; cut++) {
-    plr_model *model = new_model(ctx, json);
-    int allowed = plr_model_can_cut(model, cut);
-    plr_model_destroy(model);
-    if (!allowed) continue;
-    row_init(&r, ctx, json, &cut, 2);
-    loss = ref_run(&r);
-    ref_root(&r, &cut, loss, &split);
-    assert_memory_equal(&whole, &split, sizeof whole);
-    row_release(&r);
+  plr_context *two = context_with(2, PLR_ISA_PORTABLE);
+  for (uint32_t cut = 0; cut < r.info.blocks; cut++) {
+    if (!plr_model_can_cut(r.model, cut)) continue;
+    for (uint32_t recompute = 0; recompute < 2; recompute++) {
+      ref_bits(two, json, cut, recompute, &other);
+      assert_memory_equal(&whole, &other, sizeof whole);
+    }
   }
-  shard_recompute = 1;
-  row_init(&r, ctx, json, NULL, 1);
-  shard_recompute = 0;
-  loss = ref_run(&r);
-  ref_root(&r, NULL, loss, &split);
-  assert_memory_equal(&whole, &split, sizeof whole);
   row_release(&r);
   plr_context_destroy(ctx);
+  plr_context_destroy(two);
 }
 
 #endif

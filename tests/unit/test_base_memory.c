@@ -34,6 +34,33 @@ static void test_defaults(void **state) {
   }
 }
 
+/* Around the size at which blocks are mapped by themselves: zeroed, whole and given back, again and again. */
+static void test_large_blocks(void **state) {
+  (void)state;
+  static const size_t sizes[] = {((size_t)4 << 20) - 65, ((size_t)4 << 20) - 64, (size_t)4 << 20,
+                                 ((size_t)9 << 20) + 1};
+  plr_context *ctx = test_context(NULL);
+  for (int round = 0; round < 3; round++)
+    for (size_t i = 0; i < PLR_COUNT_OF(sizes); i++) {
+      uint8_t *p = plr__calloc(ctx, sizes[i], 1);
+      assert_non_null(p);
+      assert_int_equal((uintptr_t)p % 64, 0);
+      uint8_t any = 0;
+      for (size_t k = 0; k < sizes[i]; k++) any |= p[k];
+      assert_int_equal(any, 0);
+      memset(p, 0xa5, sizes[i]);
+      p = plr__realloc(ctx, p, sizes[i] + ((size_t)3 << 20));
+      assert_non_null(p);
+      assert_int_equal(p[0], 0xa5);
+      assert_int_equal(p[sizes[i] - 1], 0xa5);
+      plr__free(ctx, p);
+    }
+  uint64_t now = 1;
+  plr_context_memory(ctx, &now, NULL, NULL);
+  assert_int_equal(now, 0);
+  plr_context_destroy(ctx);
+}
+
 static void expect_invalid(const plr_context_options *o, const char *where) {
   plr_context *ctx = (plr_context *)(uintptr_t)64;
   plr_error err = {0};
@@ -315,11 +342,17 @@ static void test_failing_allocations(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),         cmocka_unit_test(test_bad_options),
-      cmocka_unit_test(test_context_versions), cmocka_unit_test(test_blocks),
-      cmocka_unit_test(test_refused_block),    cmocka_unit_test(test_overflow),
-      cmocka_unit_test(test_max_memory),       cmocka_unit_test(test_buffer),
-      cmocka_unit_test(test_scratch),          cmocka_unit_test(test_failing_allocations),
+      cmocka_unit_test(test_defaults),
+      cmocka_unit_test(test_large_blocks),
+      cmocka_unit_test(test_bad_options),
+      cmocka_unit_test(test_context_versions),
+      cmocka_unit_test(test_blocks),
+      cmocka_unit_test(test_refused_block),
+      cmocka_unit_test(test_overflow),
+      cmocka_unit_test(test_max_memory),
+      cmocka_unit_test(test_buffer),
+      cmocka_unit_test(test_scratch),
+      cmocka_unit_test(test_failing_allocations),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,6 +91,46 @@ static void test_families(void **state) {
       check_family(families[i], format);
 }
 
+/* Blocks without attention have nothing to remember; positions count all the same. */
+static void test_no_attention(void **state) {
+  (void)state;
+  static const char json[] =
+      "{\"format\": \"pluralis-model/2\", \"name\": \"mlp\", \"vocab\": 96, \"d_model\": 32, "
+      "\"seed\": 1, "
+      "\"embed\": [{\"op\": \"embedding\", \"out\": \"x\", \"name\": \"embed\", \"std\": 1.0}], "
+      "\"blocks\": [{\"repeat\": 4, \"ops\": ["
+      "{\"op\": \"rmsnorm\", \"in\": \"x\", \"out\": \"n\", \"name\": \"norm\", \"eps\": 1e-5}, "
+      "{\"op\": \"linear\", \"in\": \"n\", \"out\": \"h\", \"name\": \"up\", \"cols\": 48, "
+      "\"std\": 0.1, \"bias\": false}, "
+      "{\"op\": \"silu\", \"in\": \"h\", \"out\": \"h\"}, "
+      "{\"op\": \"linear\", \"in\": \"h\", \"out\": \"o\", \"name\": \"down\", \"cols\": 32, "
+      "\"std\": 0.1, \"bias\": false}, "
+      "{\"op\": \"add\", \"a\": \"x\", \"b\": \"o\", \"out\": \"x\"}]}], "
+      "\"head\": [{\"op\": \"linear\", \"in\": \"x\", \"out\": \"logits\", \"name\": \"head\", "
+      "\"cols\": 96, \"std\": 0.1, \"bias\": true}], "
+      "\"cuts\": [2], \"boundary\": {\"kind\": \"dense\"}, "
+      "\"train\": {\"seq_len\": 50, \"micro_batch\": 1, \"micro_batches\": 1, \"optimizer\": "
+      "\"adamw\", \"lr\": 1e-3, "
+      "\"min_lr_ratio\": 0.1, \"beta1\": 0.9, \"beta2\": 0.95, \"eps\": 1e-8, \"weight_decay\": "
+      "0.1, \"clip\": 1.0, "
+      "\"z_loss\": 0, \"schedule\": \"constant\", \"warmup_steps\": 0, \"steps\": 10, "
+      "\"data_seed\": 3}}";
+  plr_context *ctx = new_context();
+  float want[LENGTH * VOCAB], got[2 * VOCAB];
+  plr_shard_options o = options(PLR_WEIGHTS_Q8);
+  pipeline p;
+  pipeline_of(&p, ctx, new_model(ctx, json), &o, NULL, 1, 2, LENGTH);
+  plr_tensor out;
+  plr_tensor_matrix(&out, want, PLR_DTYPE_F32, LENGTH, VOCAB);
+  assert_int_equal(plr_shard_infer(p.shard[0], text, 1, LENGTH, NULL, &out), PLR_OK);
+  entry e[2] = {{0, 20, 0, 1, text}, {1, 7, 0, 1, text}};
+  pipeline_feed(&p, e, 2, got);
+  assert_memory_equal(got, want + 19 * VOCAB, VOCAB * sizeof *got);
+  assert_memory_equal(got + VOCAB, want + 6 * VOCAB, VOCAB * sizeof *got);
+  pipeline_release(&p);
+  plr_context_destroy(ctx);
+}
+
 /* Learned positions end somewhere. */
 static void test_positions_end(void **state) {
   (void)state;
@@ -116,6 +156,7 @@ static void test_positions_end(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_families),
+      cmocka_unit_test(test_no_attention),
       cmocka_unit_test(test_positions_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,6 +59,10 @@ CASE(test_chain_of_sums, OPS_LINEAR("x", "a", "a", 12) ", " OPS_ADD("x", "a", "t
      OPS_ADD("t", "a", "u") ", " SCALE("u", "v", "-0.5") ", " OPS_ADD("u", "v", "w") ", "
      OPS_ADD("w", "x", "x"))
 
+/* The stream is normalised after the sum, then scaled in place of the norm's result. */
+CASE(test_post_norm, OPS_LINEAR("x", "o", "w", 12) ", " OPS_ADD("x", "o", "x") ", " NORM("x", "p", "post")
+     ", " SCALE("p", "x", "1.25"))
+
 static const char head_of_attention[] =
     "{\"format\": \"pluralis-model/2\", \"name\": \"odd\", \"vocab\": 12, \"d_model\": 12, "
     "\"seed\": 5, \"embed\": [{\"op\": \"embedding\", \"out\": \"x\", \"name\": \"embed\", "
@@ -87,6 +91,25 @@ static void test_projector(void **state) {
                            "\"anchor_std\": 0.3, \"tied\": false}"));
 }
 
+/* What a slot holds shrinks to the inputs of blocks: with a projector to a few coordinates at its cuts. */
+static void test_recompute_keeps_less(void **state) {
+  (void)state;
+  plr_context *ctx = context_with(1, PLR_ISA_BEST);
+  int64_t kept[2];
+  for (shard_recompute = 0; shard_recompute < 2; shard_recompute++) {
+    plr_model *model = new_model(ctx, OPS_MODEL(MLP));
+    plr_shard *s = new_shard(ctx, model, 0, 3);
+    kept[shard_recompute] = s->slot_size;
+    plr_shard_destroy(s);
+    plr_model_destroy(model);
+  }
+  shard_recompute = 0;
+  /* twice 12 columns between three blocks, 11 logits, ids; 12 rows each, in units of 16 elements */
+  assert_int_equal(kept[1], 2 * 144 + 144 + 16);
+  assert_true(kept[0] > 2 * kept[1]);
+  plr_context_destroy(ctx);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_parallel),
@@ -97,8 +120,10 @@ int main(void) {
       cmocka_unit_test(test_swiglu_shared),
       cmocka_unit_test(test_crossed_branches),
       cmocka_unit_test(test_chain_of_sums),
+      cmocka_unit_test(test_post_norm),
       cmocka_unit_test(test_kinds_and_head),
       cmocka_unit_test(test_projector),
+      cmocka_unit_test(test_recompute_keeps_less),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

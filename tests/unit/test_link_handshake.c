@@ -46,6 +46,13 @@ static void other_key(test_pair *p) {
 static void same_role(test_pair *p) {
   p->side[1].options.initiator = 1;
 }
+static void other_seal(test_pair *p) {
+  p->side[1].options.seal = 0;
+}
+static void other_way(test_pair *p) {
+  p->side[1].link->ours.datagram = 1200; /* a datagram's hello that came over a stream */
+  plr__hello_write(p->side[1].link->our_hello, &p->side[1].link->ours);
+}
 
 /* Both ends learn of a mismatch, and both messages hold both values. */
 static void test_mismatch(void **state) {
@@ -53,24 +60,30 @@ static void test_mismatch(void **state) {
   static const struct {
     change_fn change;
     const char *first, *second; /* what side 0 and side 1 say; NULL = the peer's bye */
+    int late;                   /* to be changed when the links are there */
   } cases[] = {
       {other_model, "model: ours 1111111111111111.., the peer's 9911111111111111..",
-       "model: ours 9911111111111111.., the peer's 1111111111111111.."},
+       "model: ours 9911111111111111.., the peer's 1111111111111111..", 0},
       {other_profile, "numeric profile: ours 2222222222222299.., the peer's 2222222222222222..",
-       "numeric profile: ours 2222222222222222.., the peer's 2222222222222299.."},
+       "numeric profile: ours 2222222222222222.., the peer's 2222222222222299..", 0},
       {other_key,
        "peer's key (ours = the one expected): ours abababababababab.., the peer's "
        "8139770ea87d175f..",
-       NULL},
-      {same_role, "initiator: ours 1, the peer's 1", "initiator: ours 1, the peer's 1"},
+       NULL, 0},
+      {same_role, "initiator: ours 1, the peer's 1", "initiator: ours 1, the peer's 1", 0},
+      {other_seal, "seal: ours 1 (sealed), the peer's 0 (in clear)",
+       "seal: ours 0 (in clear), the peer's 1 (sealed)", 0},
+      {other_way, "datagram size (0 = a stream): ours 0, the peer's 1200",
+       "datagram size (0 = a stream): ours 1200, the peer's 0", 1},
   };
   plr_context *ctx = context();
   for (size_t i = 0; i < PLR_COUNT_OF(cases); i++) {
     test_pair p;
     plr_link_event e;
     test_pair_init(&p, ctx);
-    cases[i].change(&p);
+    if (!cases[i].late) cases[i].change(&p);
     test_pair_start(&p);
+    if (cases[i].late) cases[i].change(&p);
     assert_int_equal(test_settle(&p), PLR_ERR_MISMATCH);
     test_expect_event(p.side[0].link, PLR_LINK_CLOSED, &e);
     assert_int_equal(e.status, PLR_ERR_MISMATCH);
@@ -90,9 +103,7 @@ static void test_mismatch(void **state) {
 
 /* A message of our own making to side 0. */
 static plr_status give(test_pair *p, uint32_t type, const void *body, size_t len) {
-  uint8_t message[2000];
-  size_t n = plr__message_write(message, type, body, len);
-  return plr_link_receive(p->side[0].link, p->now, message, n);
+  return test_give(p->side[0].link, p->now, type, body, len);
 }
 
 static void good_hello(test_pair *p, uint8_t out[PLR_HELLO_BYTES]) {
@@ -107,13 +118,17 @@ static void test_bad_hello(void **state) {
     plr_status status;
   } cases[] = {
       {0, 'Q', PLR_HELLO_BYTES, PLR_ERR_MALFORMED},
-      {4, 2, PLR_HELLO_BYTES, PLR_ERR_VERSION},
+      {4, 3, PLR_HELLO_BYTES, PLR_ERR_VERSION},
       {6, 2, PLR_HELLO_BYTES, PLR_ERR_VERSION},
-      {4, 2, 8, PLR_ERR_VERSION}, /* a later version may be shorter */
-      {4, 1, 8, PLR_ERR_MALFORMED},
-      {4, 1, PLR_HELLO_BYTES - 1, PLR_ERR_MALFORMED},
-      {4, 1, 7, PLR_ERR_MALFORMED},
+      {4, 1, 8, PLR_ERR_VERSION}, /* a later version may be shorter */
+      {4, 2, 8, PLR_ERR_MALFORMED},
+      {4, 2, PLR_HELLO_BYTES - 1, PLR_ERR_MALFORMED},
+      {4, 2, 7, PLR_ERR_MALFORMED},
       {8, 2, PLR_HELLO_BYTES, PLR_ERR_MALFORMED},
+      {9, 2, PLR_HELLO_BYTES, PLR_ERR_MALFORMED},
+      {240, 1, PLR_HELLO_BYTES, PLR_ERR_MISMATCH}, /* means a session that is not ours */
+      {272, 1, PLR_HELLO_BYTES, PLR_ERR_MISMATCH}, /* has a frame that was never sent */
+      {304, 1, PLR_HELLO_BYTES, PLR_ERR_MISMATCH},
       {11, 1, PLR_HELLO_BYTES, PLR_ERR_MALFORMED},
       {16, 2, PLR_HELLO_BYTES, PLR_ERR_MISMATCH}, /* no predictor in common */
       {28, 2, PLR_HELLO_BYTES, PLR_ERR_MISMATCH}, /* no entropy coder in common */
@@ -184,7 +199,7 @@ static void test_replay(void **state) {
   test_pair_init(&p, ctx);
   test_pair_start(&p);
   for (int round = 0; round < 8; round++) {
-    uint8_t buf[512];
+    uint8_t buf[1024];
     assert_int_equal(plr_link_transmit(p.side[1].link, p.now, buf, sizeof buf, &n), PLR_OK);
     memcpy(recorded + len, buf, n);
     len += n;
@@ -208,7 +223,7 @@ static void test_reflection(void **state) {
   (void)state;
   plr_context *ctx = context();
   test_pair p;
-  uint8_t buf[512];
+  uint8_t buf[1024];
   size_t n;
   test_pair_init(&p, ctx);
   test_pair_start(&p);
@@ -227,32 +242,28 @@ static void test_out_of_order(void **state) {
     plr_status status;
   } cases[] = {
       {PLR_MSG_AUTH, 64, 0, PLR_ERR_SEQUENCE},
-      {PLR_MSG_FRAME, 5, 0, PLR_ERR_SEQUENCE},
-      {PLR_MSG_ACK, 8, 0, PLR_ERR_SEQUENCE},
-      {PLR_MSG_PING, 8, 0, PLR_ERR_SEQUENCE},
-      {PLR_MSG_FRAME, 5, 1, PLR_ERR_SEQUENCE},
-      {PLR_MSG_PONG, 8, 1, PLR_ERR_SEQUENCE},
-      {PLR_MSG_HELLO, 176, 1, PLR_ERR_SEQUENCE},
-      {PLR_MSG_HELLO, 176, 2, PLR_ERR_SEQUENCE},
+      {PLR_MSG_DATA, 9, 0, PLR_ERR_SEQUENCE},
+      {PLR_MSG_DATA, 9, 1, PLR_ERR_SEQUENCE},
+      {PLR_MSG_HELLO, 336, 1, PLR_ERR_SEQUENCE},
+      {PLR_MSG_HELLO, 336, 2, PLR_ERR_SEQUENCE},
       {PLR_MSG_AUTH, 64, 2, PLR_ERR_SEQUENCE},
+      {PLR_MSG_SEALED, 30, 2, PLR_ERR_MALFORMED}, /* agreed to be in clear */
       {0, 8, 2, PLR_ERR_MALFORMED},
-      {8, 8, 2, PLR_ERR_MALFORMED},
+      {6, 8, 2, PLR_ERR_MALFORMED},
       {255, 8, 0, PLR_ERR_MALFORMED},
-      {PLR_MSG_ACK, 7, 2, PLR_ERR_MALFORMED},
-      {PLR_MSG_PING, 9, 2, PLR_ERR_MALFORMED},
-      {PLR_MSG_FRAME, 0, 2, PLR_ERR_MALFORMED},
+      {PLR_MSG_DATA, 0, 2, PLR_ERR_MALFORMED},
+      {PLR_MSG_DATA, PLR_LINK_PAYLOAD + 1, 2, PLR_ERR_MALFORMED},
       {PLR_MSG_BYE, 3, 2, PLR_ERR_MALFORMED},
-      {PLR_MSG_ACK, 8, 2, PLR_ERR_MALFORMED}, /* of nothing */
-      {PLR_MSG_PING, 8, 2, PLR_OK},
-      {PLR_MSG_PONG, 8, 2, PLR_OK},
       {PLR_MSG_BYE, 4, 0, PLR_OK},
       {PLR_MSG_BYE, 4, 2, PLR_OK},
   };
   plr_context *ctx = context();
   for (size_t i = 0; i < PLR_COUNT_OF(cases); i++) {
     test_pair p;
-    uint8_t body[PLR_HELLO_BYTES] = {0};
+    static uint8_t body[PLR_LINK_PAYLOAD + 1];
+    memset(body, 0, sizeof body);
     test_pair_init(&p, ctx);
+    test_unsealed(&p);
     if (cases[i].after == 2) {
       test_pair_ready(&p);
     } else {
@@ -273,6 +284,132 @@ static void test_out_of_order(void **state) {
   plr_context_destroy(ctx);
 }
 
+/* Items of a peer that is verified and sealed, and yet wrong. */
+static void test_bad_items(void **state) {
+  (void)state;
+  static const struct {
+    uint8_t bytes[24];
+    size_t len;
+    plr_status status;
+  } cases[] = {
+      {{0}, 1, PLR_ERR_MALFORMED},
+      {{8, 1, 1, 1, 1, 1, 1, 1, 1, 1}, 10, PLR_ERR_MALFORMED},
+      {{PLR_ITEM_PING, 1, 2, 3, 4, 5, 6, 7}, 8, PLR_ERR_MALFORMED},
+      {{PLR_ITEM_PING, 1, 2, 3, 4, 5, 6, 7, 8}, 9, PLR_OK},
+      {{PLR_ITEM_PONG, 1, 2, 3, 4, 5, 6, 7, 8}, 9, PLR_OK},
+      {{PLR_ITEM_PING, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 10, PLR_ERR_MALFORMED},
+      {{PLR_ITEM_TAKEN, 0, 1}, 10, PLR_ERR_MALFORMED}, /* of nothing sent */
+      {{PLR_ITEM_TAKEN, 0, 0}, 10, PLR_OK},
+      {{PLR_ITEM_TAKEN, 4, 0}, 10, PLR_ERR_MALFORMED},
+      {{PLR_ITEM_RECEIVED, 255, 255}, 13, PLR_ERR_MALFORMED}, /* more than was sent */
+      {{PLR_ITEM_HISTORY, 0}, 24, PLR_ERR_MALFORMED},
+      {{PLR_ITEM_FRAGMENT, 4, 1, 0, 1}, 21, PLR_ERR_MALFORMED}, /* priority 4 */
+      {{PLR_ITEM_FRAGMENT, 0, 2, 0, 2}, 21, PLR_ERR_MALFORMED}, /* longer than what is left */
+      {{PLR_ITEM_FRAGMENT, 0, 1, 0, 1}, 21, PLR_OK},
+      {{PLR_ITEM_BYE, 1, 2, 3}, 4, PLR_ERR_MALFORMED},
+      {{PLR_ITEM_BYE, 1, 2, 3, 4}, 5, PLR_OK},
+  };
+  plr_context *ctx = context();
+  for (size_t i = 0; i < PLR_COUNT_OF(cases); i++) {
+    test_pair p;
+    uint8_t message[PLR_LINK_MESSAGE_MAX];
+    test_pair_init(&p, ctx);
+    test_pair_ready(&p);
+    size_t n = plr__link_seal(p.side[1].link, message, cases[i].bytes, cases[i].len);
+    plr_status st = plr_link_receive(p.side[0].link, p.now, message, n);
+    if (st != cases[i].status)
+      fail_msg("case %zu: %s, expected %s", i, plr_status_name(st),
+               plr_status_name(cases[i].status));
+    test_pair_end(&p);
+  }
+  plr_context_destroy(ctx);
+}
+
+/* Sealed messages are altered, repeated, swapped or left out: none of it opens. */
+static void test_sealed(void **state) {
+  (void)state;
+  plr_context *ctx = context();
+  for (int kind = 0; kind < 5; kind++) {
+    test_pair p;
+    plr_link_event e;
+    uint8_t bytes[3][600];
+    size_t len[3];
+    test_pair_init(&p, ctx);
+    test_pair_ready(&p);
+    for (int i = 0; i < 3; i++) {
+      uint8_t frame[300];
+      memset(frame, 'a' + i, sizeof frame);
+      assert_int_equal(plr_link_send(p.side[0].link, frame, sizeof frame, 1), PLR_OK);
+      assert_int_equal(plr_link_transmit(p.side[0].link, p.now, bytes[i], sizeof bytes[i], &len[i]),
+                       PLR_OK);
+      for (size_t k = 0; k + 8 <= len[i]; k++)
+        assert_memory_not_equal(bytes[i] + k, frame, 8); /* nothing in clear */
+    }
+    static const int order[5][3] = {{0, 1, 2}, {0, 0, 1}, {1, 0, 2}, {0, 2, 1}, {0, 1, 2}};
+    if (kind == 4) bytes[1][len[1] / 2] ^= 1;
+    plr_status st = PLR_OK;
+    for (int i = 0; i < 3 && st == PLR_OK; i++)
+      st = plr_link_receive(p.side[1].link, p.now, bytes[order[kind][i]], len[order[kind][i]]);
+    assert_int_equal(st, kind == 0 ? PLR_OK : PLR_ERR_CHECKSUM);
+    for (int i = 0; i < (kind == 0 ? 3 : kind == 2 ? 0 : 1); i++) {
+      test_expect_event(p.side[1].link, PLR_LINK_FRAME, &e);
+      assert_int_equal(e.data[299], 'a' + i);
+    }
+    if (kind) test_expect_event(p.side[1].link, PLR_LINK_CLOSED, &e);
+    test_pair_end(&p);
+  }
+  plr_context_destroy(ctx);
+}
+
+/* Both ends change the key after so many messages, and after that nothing of the old key opens. */
+static void test_rekey(void **state) {
+  (void)state;
+  plr_context *ctx = context();
+  test_pair p;
+  plr_link_event e;
+  uint8_t key[2][32];
+  test_pair_init(&p, ctx);
+  test_pair_ready(&p);
+  plr_link *a = p.side[0].link, *b = p.side[1].link;
+  memcpy(key[0], &a->tx_seal.stream, 32);
+  for (uint32_t i = 0; i <= PLR_LINK_REKEY; i++) {
+    uint8_t buf[64];
+    size_t n;
+    assert_int_equal(plr_link_send(a, &i, sizeof i, 1), PLR_OK);
+    assert_int_equal(plr_link_transmit(a, p.now, buf, sizeof buf, &n), PLR_OK);
+    assert_int_equal(plr_link_receive(b, p.now, buf, n), PLR_OK);
+    while (n) { /* acknowledgements */
+      assert_int_equal(plr_link_transmit(b, p.now, buf, sizeof buf, &n), PLR_OK);
+      assert_int_equal(plr_link_receive(a, p.now, buf, n), PLR_OK);
+    }
+    test_expect_event(b, PLR_LINK_FRAME, &e);
+    assert_memory_equal(e.data, &i, sizeof i);
+  }
+  memcpy(key[1], &a->tx_seal.stream, 32);
+  assert_memory_not_equal(key[0], key[1], 32);
+  assert_memory_equal(&a->tx_seal.stream, &b->rx_seal.stream, sizeof a->tx_seal.stream);
+  test_pair_end(&p);
+  plr_context_destroy(ctx);
+}
+
+/* A key of low order gives everybody the same secret. */
+static void test_low_order_key(void **state) {
+  (void)state;
+  plr_context *ctx = context();
+  test_pair p;
+  uint8_t hello[PLR_HELLO_BYTES];
+  plr_link_event e;
+  test_pair_init(&p, ctx);
+  test_pair_start(&p);
+  good_hello(&p, hello);
+  memset(hello + 176, 0, 32);
+  assert_int_equal(give(&p, PLR_MSG_HELLO, hello, sizeof hello), PLR_ERR_MALFORMED);
+  test_expect_event(p.side[0].link, PLR_LINK_CLOSED, &e);
+  assert_string_equal(e.message, "the exchange key is a point of low order");
+  test_pair_end(&p);
+  plr_context_destroy(ctx);
+}
+
 /* Every single flipped bit of the handshake ends it; none makes a side ready that should not be. */
 static void test_every_bit_flip(void **state) {
   (void)state;
@@ -280,7 +417,7 @@ static void test_every_bit_flip(void **state) {
   plr_context *ctx = context();
   test_pair p;
   plr_link_event e;
-  uint8_t buf[512], from[LEN];
+  uint8_t buf[1024], from[LEN];
   size_t n, len = 0;
   test_pair_init(&p, ctx);
   test_pair_start(&p);
@@ -327,9 +464,9 @@ static void test_garbage(void **state) {
     else
       test_pair_start(&p);
     for (size_t i = 0; i < sizeof junk; i++) junk[i] = (uint8_t)test_random(&seed);
-    if (round % 3 == 2) { /* a frame header that fits, then junk: the checksum stops it */
-      plr__store_le32(junk, (uint32_t)(test_random(&seed) % 2000) + 1);
-      junk[4] = PLR_MSG_FRAME;
+    if (round % 3 == 2) { /* a message header that fits, then junk: the seal stops it */
+      plr__store_le32(junk, (uint32_t)(test_random(&seed) % 2000) + 18);
+      junk[4] = PLR_MSG_SEALED;
     }
     plr_status st = plr_link_receive(p.side[0].link, p.now, junk, sizeof junk);
     assert_true(st < PLR_OK);
@@ -352,7 +489,19 @@ static void test_options_and_calls(void **state) {
                    PLR_ERR_INVALID_ARGUMENT);
   assert_null(link);
   assert_string_equal(err.where, "link.window");
-  s.options.window = 4096, s.options.initiator = 2;
+  static const uint32_t sizes[] = {1, 511, 65508, UINT32_MAX};
+  s.options.window = 4096;
+  for (size_t i = 0; i < PLR_COUNT_OF(sizes); i++) {
+    s.options.datagram = sizes[i];
+    assert_int_equal(plr_link_create(ctx, s.identity, &s.options, &link, &err),
+                     PLR_ERR_INVALID_ARGUMENT);
+    assert_string_equal(err.where, "link.datagram");
+  }
+  s.options.datagram = 0, s.options.seal = 2;
+  assert_int_equal(plr_link_create(ctx, s.identity, &s.options, &link, &err),
+                   PLR_ERR_INVALID_ARGUMENT);
+  assert_string_equal(err.where, "link.seal");
+  s.options.seal = 1, s.options.initiator = 2;
   assert_int_equal(plr_link_create(ctx, s.identity, &s.options, &link, &err),
                    PLR_ERR_INVALID_ARGUMENT);
   assert_int_equal(plr_link_create(ctx, NULL, &s.options, &link, &err), PLR_ERR_INVALID_ARGUMENT);
@@ -368,6 +517,8 @@ int main(void) {
       cmocka_unit_test(test_bad_hello),    cmocka_unit_test(test_bad_signature),
       cmocka_unit_test(test_replay),       cmocka_unit_test(test_reflection),
       cmocka_unit_test(test_out_of_order), cmocka_unit_test(test_every_bit_flip),
+      cmocka_unit_test(test_bad_items),    cmocka_unit_test(test_sealed),
+      cmocka_unit_test(test_rekey),        cmocka_unit_test(test_low_order_key),
       cmocka_unit_test(test_garbage),      cmocka_unit_test(test_options_and_calls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -32,6 +32,9 @@ static const bad bads[] = {
     {"\"op\": \"rope\", ", "", PLR_ERR_MALFORMED, BLOCK ".ops[4].op", "missing"},
     {"\"name\": \"q\", ", "", PLR_ERR_MALFORMED, BLOCK ".ops[1].name", "missing"},
     {"\"cols\": 8", "\"cols\": 8, \"rows\": 3", PLR_ERR_MALFORMED, BLOCK ".ops[1].rows", "linear"},
+    {"\"cols\": 8", "\"cols\": 8, \"cols\": 8", PLR_ERR_MALFORMED, BLOCK ".ops[1].cols",
+     "duplicate"},
+    {"\"cols\": 8", "\"cols\": 8x", PLR_ERR_MALFORMED, BLOCK ".ops[1].cols", "line 1"},
     {"\"cols\": 8", "\"cols\": 0", PLR_ERR_MALFORMED, BLOCK ".ops[1].cols", "must be in"},
     {"\"cols\": 8", "\"cols\": 8.5", PLR_ERR_MALFORMED, BLOCK ".ops[1].cols", "whole"},
     {"\"cols\": 8", "\"cols\": 2000000", PLR_ERR_MALFORMED, BLOCK ".ops[1].cols", "must be in"},
@@ -410,6 +413,78 @@ static void test_builder_refuses(void **state) {
   plr_context_destroy(ctx);
 }
 
+/* ---- memory that is refused ------------------------------------------------------------------- */
+
+typedef struct budget {
+  int left;
+  int64_t live;
+} budget;
+
+static void *take(void *user, size_t size, size_t align) {
+  budget *b = user;
+  if (b->left-- <= 0) return NULL;
+  void *p = aligned_alloc(align, (size + align - 1) / align * align);
+  b->live += p != NULL;
+  return p;
+}
+
+static void give(void *user, void *p, size_t size, size_t align) {
+  (void)size, (void)align;
+  ((budget *)user)->live -= p != NULL;
+  free(p);
+}
+
+/* The model from JSON, the same from a builder, and a shard of it, in a context that allocates through the budget. */
+static plr_status build_all(plr_context *ctx) {
+  plr_model *model = NULL, *built = NULL;
+  plr_builder *b = NULL;
+  plr_shard *shard = NULL;
+  plr_shard_options o;
+  plr_shard_options_init(&o, sizeof o);
+  o.recompute = 1;
+  plr_op_desc embed = desc_of(PLR_LAYER_EMBEDDING, NULL, "x"), w = linear_of("x", "x", "w", 12);
+  plr_op_desc head = linear_of("x", "logits", "head", 11);
+  embed.name = "embed";
+  plr_status st = plr_model_from_json(ctx, good, strlen(good), &model, NULL);
+  assert_true((st == PLR_OK) == (model != NULL));
+  if (st == PLR_OK) st = plr_shard_create(ctx, model, &o, &shard, NULL);
+  if (st == PLR_OK) st = plr_builder_create(ctx, rest, strlen(rest), &b, NULL);
+  if (st == PLR_OK) st = plr_builder_begin(b, PLR_PART_EMBED, 1, NULL);
+  if (st == PLR_OK) st = plr_builder_op(b, &embed, NULL);
+  if (st == PLR_OK) st = plr_builder_begin(b, PLR_PART_BLOCK, 2, NULL);
+  if (st == PLR_OK) st = plr_builder_op(b, &w, NULL);
+  if (st == PLR_OK) st = plr_builder_begin(b, PLR_PART_HEAD, 1, NULL);
+  if (st == PLR_OK) st = plr_builder_op(b, &head, NULL);
+  if (st == PLR_OK) st = plr_builder_build(b, &built, NULL);
+  assert_true((st == PLR_OK) == (built != NULL));
+  plr_builder_destroy(b);
+  plr_shard_destroy(shard);
+  plr_model_destroy(built);
+  plr_model_destroy(model);
+  return st;
+}
+
+static void test_no_memory(void **state) {
+  (void)state;
+  plr_status st = PLR_ERR_NO_MEMORY;
+  int tries = 0;
+  for (; st == PLR_ERR_NO_MEMORY && tries < 2000; tries++) {
+    budget b = {1000000, 0};
+    plr_context_options o;
+    plr_context_options_init(&o, sizeof o);
+    o.allocator.user = &b, o.allocator.alloc = take, o.allocator.free = give;
+    plr_context *ctx = NULL;
+    assert_int_equal(plr_context_create(&o, &ctx, NULL), PLR_OK);
+    b.left = tries;
+    st = build_all(ctx);
+    assert_true(st == PLR_OK || st == PLR_ERR_NO_MEMORY);
+    plr_context_destroy(ctx);
+    assert_int_equal(b.live, 0);
+  }
+  assert_int_equal(st, PLR_OK);
+  assert_true(tries > 50);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_refuses_by_name),
@@ -420,6 +495,7 @@ int main(void) {
       cmocka_unit_test(test_hash_is_the_documented_one),
       cmocka_unit_test(test_builder_gives_the_same_model),
       cmocka_unit_test(test_builder_refuses),
+      cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,7 @@ static void test_list(void **state) {
   fixture x;
   plr_error err;
   set_up(&x);
+  plr_error_init(&err, sizeof err);
   plr_weights *w = open_file(x.ctx, &x.one);
   int found = 0;
   for (uint32_t i = 0; i < plr_weights_count(w); i++) {
@@ -422,13 +423,91 @@ static void test_full_disk(void **state) {
   tear_down(&x);
 }
 
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+typedef struct scarce {
+  int left, held; /* allocations that still succeed; blocks that were not freed */
+} scarce;
+
+static void *scarce_alloc(void *user, size_t size, size_t align) {
+  scarce *s = user;
+  if (s->left-- <= 0) return NULL;
+  s->held++;
+  return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static void scarce_free(void *user, void *ptr, size_t size, size_t align) {
+  (void)size, (void)align;
+  ((scarce *)user)->held--;
+  free(ptr);
+}
+
+/* Everything that loading allocates, failing one after the other. */
+static int try_with(fixture *x, sharded *files, int allocations) {
+  static const char config[] =
+      "{\"model_type\": \"llama\", \"hidden_size\": 32, \"intermediate_size\": 48, "
+      "\"num_hidden_layers\": 1, \"num_attention_heads\": 4, \"vocab_size\": 96, "
+      "\"max_position_embeddings\": 16, \"rms_norm_eps\": 1e-5}";
+  scarce s = {.left = allocations};
+  plr_context_options o;
+  plr_context_options_init(&o, sizeof o);
+  o.allocator = (plr_allocator){&s, scarce_alloc, scarce_free};
+  plr_context *ctx = NULL;
+  plr_weights *w = NULL;
+  plr_model *published = NULL;
+  plr_error err;
+  plr_error_init(&err, sizeof err);
+  plr_status st = plr_context_create(&o, &ctx, &err);
+  if (st == PLR_OK) st = open_sharded(ctx, files, &w, &err);
+  if (st == PLR_OK)
+    st = plr_model_from_config(ctx, config, sizeof config - 1, NULL, &published, &err);
+  plr_model *model = NULL;
+  if (st == PLR_OK) st = plr_model_from_json(ctx, DENSE_JSON, strlen(DENSE_JSON), &model, &err);
+  plr_shard *shard = NULL;
+  if (st == PLR_OK) {
+    shard = load_shard(ctx, model, w, 1, 3, &err);
+    st = shard ? PLR_OK : (plr_status)err.status;
+  }
+  file f = {.len = 0};
+  plr_sink sink = file_sink(&f);
+  if (st == PLR_OK) st = plr_shard_export(shard, PLR_DTYPE_F32, &sink, &err);
+  if (st == PLR_OK) assert_same_weights(shard, x->whole);
+  plr_shard_destroy(shard);
+  plr_model_destroy(model);
+  plr_model_destroy(published);
+  plr_weights_destroy(w);
+  plr_context_destroy(ctx);
+  files_release(&f, 1);
+  assert_int_equal(s.held, 0);
+  if (st != PLR_OK) assert_int_equal(st, PLR_ERR_NO_MEMORY);
+  return st == PLR_OK;
+}
+
+static void test_out_of_memory(void **state) {
+  (void)state;
+  fixture x;
+  sharded s;
+  set_up(&x);
+  make_sharded(&x, &s);
+  int enough = 0, refused = 0;
+  for (int n = 0; !enough && n < 20000; n += 1 + n / 40) {
+    enough = try_with(&x, &s, n);
+    refused += !enough;
+  }
+  assert_true(enough);
+  assert_true(refused > 40);
+  release_sharded(&s);
+  tear_down(&x);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_list),
-      cmocka_unit_test(test_by_range),    cmocka_unit_test(test_many_files),
-      cmocka_unit_test(test_bad_index),   cmocka_unit_test(test_tensor_in_two_files),
-      cmocka_unit_test(test_bad_tensors), cmocka_unit_test(test_halves),
-      cmocka_unit_test(test_bf16),        cmocka_unit_test(test_full_disk),
+      cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_list),
+      cmocka_unit_test(test_by_range),      cmocka_unit_test(test_many_files),
+      cmocka_unit_test(test_bad_index),     cmocka_unit_test(test_tensor_in_two_files),
+      cmocka_unit_test(test_bad_tensors),   cmocka_unit_test(test_halves),
+      cmocka_unit_test(test_bf16),          cmocka_unit_test(test_full_disk),
+      cmocka_unit_test(test_out_of_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

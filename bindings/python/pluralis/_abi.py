@@ -154,6 +154,7 @@ PLR_LINK_READY = 1
 PLR_LINK_FRAME = 2
 PLR_LINK_WRITABLE = 3
 PLR_LINK_CLOSED = 4
+PLR_LINK_RESUMED = 5
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
 PLR_SIDE_UPSTREAM = 0
@@ -640,6 +641,8 @@ class plr_link_options(Structure):
         ('window', c_uint64),
         ('keep_alive_ns', c_uint64),
         ('timeout_ns', c_uint64),
+        ('seal', c_uint32),
+        ('datagram', c_uint32),
     ]
 
 
@@ -662,6 +665,13 @@ class plr_link_stats(Structure):
         ('frames_sent', c_uint64),
         ('frames_received', c_uint64),
         ('queued_bytes', c_uint64),
+        ('unacked_bytes', c_uint64),
+        ('retransmits', c_uint64),
+        ('duplicates', c_uint64),
+        ('rejected', c_uint64),
+        ('resumes', c_uint64),
+        ('rtt_ns', c_uint64),
+        ('bytes_per_s', c_uint64),
     ]
 
 
@@ -682,6 +692,8 @@ class plr_stage_options(Structure):
         ('corpus', c_void_p),
         ('forward_codec', plr_codec),
         ('backward_codec', plr_codec),
+        ('auto_budget', c_uint32),
+        ('reserved', c_uint32),
     ]
 
 
@@ -724,6 +736,8 @@ class plr_stage_stats(Structure):
         ('sent_bytes', c_uint64),
         ('journal_records', c_uint64),
         ('journal_dropped', c_uint64),
+        ('forward_budget', c_uint64),
+        ('backward_budget', c_uint64),
     ]
 
 plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
@@ -933,9 +947,11 @@ FUNCTIONS = {
     'plr_link_send': (c_int32, [c_void_p, c_void_p, c_size_t, c_uint32]),
     'plr_link_next_deadline_ns': (c_uint64, [c_void_p]),
     'plr_link_advance': (c_int32, [c_void_p, c_uint64]),
+    'plr_link_resume': (c_int32, [c_void_p, c_uint64, c_void_p]),
     'plr_link_next_event': (c_int32, [c_void_p, POINTER(plr_link_event)]),
     'plr_link_close': (None, [c_void_p, c_int32]),
     'plr_link_get_stats': (c_int32, [c_void_p, POINTER(plr_link_stats)]),
+    'plr_link_budget': (c_int32, [c_void_p, c_uint64, c_void_p]),
     'plr_link_peer_key': (None, [c_void_p, c_void_p]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
@@ -1120,6 +1136,7 @@ CONSTANTS = [
     'PLR_LINK_FRAME',
     'PLR_LINK_WRITABLE',
     'PLR_LINK_CLOSED',
+    'PLR_LINK_RESUMED',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
     'PLR_SIDE_UPSTREAM',

@@ -161,6 +161,13 @@ class LinkStats(NamedTuple):
     frames_sent: int
     frames_received: int
     queued_bytes: int
+    unacked_bytes: int
+    retransmits: int
+    duplicates: int
+    rejected: int
+    resumes: int
+    rtt_ns: int
+    bytes_per_s: int
 
     @classmethod
     def of(cls, c):
@@ -170,6 +177,13 @@ class LinkStats(NamedTuple):
             c.frames_sent,
             c.frames_received,
             c.queued_bytes,
+            c.unacked_bytes,
+            c.retransmits,
+            c.duplicates,
+            c.rejected,
+            c.resumes,
+            c.rtt_ns,
+            c.bytes_per_s,
         )
 
 
@@ -221,6 +235,8 @@ class StageStats(NamedTuple):
     sent_bytes: int
     journal_records: int
     journal_dropped: int
+    forward_budget: int
+    backward_budget: int
 
     @classmethod
     def of(cls, c):
@@ -234,6 +250,8 @@ class StageStats(NamedTuple):
             c.sent_bytes,
             c.journal_records,
             c.journal_dropped,
+            c.forward_budget,
+            c.backward_budget,
         )
 
 

@@ -1,4 +1,4 @@
-"""A link carries frames between two identities over any ordered byte stream that the host owns.
+"""A link carries frames between two identities over any byte stream, or datagrams, that the host owns.
 
 The host gives it the bytes that came (receive), takes the bytes to send (transmit), tells it the time in nanoseconds
 of any monotonic clock, and reads events. A link does no I/O and reads no clock.
@@ -20,12 +20,13 @@ from .model import Model
 
 NEVER = _abi.PLR_NEVER
 EVENTS = {_abi.PLR_LINK_READY: "ready", _abi.PLR_LINK_FRAME: "frame", _abi.PLR_LINK_WRITABLE: "writable",
-          _abi.PLR_LINK_CLOSED: "closed"}
+          _abi.PLR_LINK_CLOSED: "closed", _abi.PLR_LINK_RESUMED: "resumed"}
 PIECE = 1 << 16
 
 
 class LinkEvent(NamedTuple):
-    """kind: "ready" (both hellos verified), "frame" (data), "writable" (after TryAgain), "closed" (error)."""
+    """kind: "ready" (both hellos verified), "frame" (data), "writable" (after TryAgain), "resumed" (after resume),
+    "closed" (error)."""
 
     kind: str
     data: bytes = b""
@@ -37,18 +38,21 @@ class Link(Handle):
 
     model       the Model or its hash; both sides must have the same
     initiator   True on the side that connected
-    nonce       32 fresh random bytes (os.urandom(32)): makes a recorded hello worthless
+    nonce       32 fresh, secret random bytes (os.urandom(32)), from which the session's keys come: use them once
     peer_key    public key expected; None: any
     profile     hash of the numeric profile; None: this build's
     window      bytes of frames in flight, each direction
     keep_alive_ns, timeout_ns   0: none, never
+    seal        False only where the host runs TLS or QUIC below; the same on both sides
+    datagram    0: an ordered byte stream; else datagrams of at most this many bytes, one for each call
     """
 
     __slots__ = ("_stage",)
 
     def __init__(self, context: Context, identity: Identity, model: Any, *, initiator: bool, nonce: bytes,
                  peer_key: Optional[bytes] = None, profile: Optional[bytes] = None, window: Optional[int] = None,
-                 keep_alive_ns: Optional[int] = None, timeout_ns: Optional[int] = None):
+                 keep_alive_ns: Optional[int] = None, timeout_ns: Optional[int] = None, seal: bool = True,
+                 datagram: int = 0):
         need(context, Context, "context")
         need(identity, Identity, "identity")
         options = initialised(_abi.plr_link_options, C.plr_link_options_init)
@@ -57,6 +61,8 @@ class Link(Handle):
         options.profile = hash_in(profile_hash() if profile is None else profile, "profile")
         options.nonce = key_in(octets(nonce, 32, "nonce"), "nonce")
         options.peer_key = key_in(peer_key, "peer_key")
+        options.seal = bool(seal)
+        options.datagram = u32(datagram, "datagram")
         for name, value in (("window", window), ("keep_alive_ns", keep_alive_ns), ("timeout_ns", timeout_ns)):
             if value is not None:
                 setattr(options, name, u64(value, name))
@@ -84,6 +90,22 @@ class Link(Handle):
         if status:
             raise failure(status, "Link.transmit")
         return written.value
+
+    def resume(self, now_ns: int, nonce: bytes) -> None:
+        """The host has a new stream in place of one it lost: both ends shake hands again over that, what did not arrive
+        is sent again, and "resumed" follows. nonce: 32 new random bytes."""
+        status = self._call(C.plr_link_resume, u64(now_ns, "now_ns"), key_in(octets(nonce, 32, "nonce"), "nonce"))
+        if status:
+            raise failure(status, "Link.resume")
+
+    def budget(self, interval_ns: int) -> int:
+        """Bytes that the link carries in this time at its delivery rate, less a tenth; 0 while there is no rate. For
+        Encoder budgets: bits follow bandwidth."""
+        out = ctypes.c_uint64()
+        status = self._read(C.plr_link_budget, u64(interval_ns, "interval_ns"), ctypes.byref(out))
+        if status and status != _abi.PLR_ERR_AGAIN:
+            raise failure(status, "Link.budget")
+        return out.value
 
     def send(self, frame: Any, priority: int = 1) -> None:
         """Queues a frame, which is copied; priority 0 is sent first, 3 last. TryAgain: the queue is full until there is
@@ -131,7 +153,7 @@ class Link(Handle):
             raise failure(status, "Link.advance")
 
     def shut(self, why: int = _abi.PLR_ERR_CLOSED) -> None:
-        """The host lost the byte stream, or wants to end it; why: a status. Events can still be read."""
+        """Ends the link for good; why: a status. Events can still be read."""
         if not -(1 << 31) <= why < 1 << 31:
             raise ValueError("why: %r is no status" % (why,))
         self._call(C.plr_link_close, why)

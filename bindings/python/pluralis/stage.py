@@ -208,15 +208,18 @@ class _Stage(Handle):
 
 class Stage(_Stage):
     """A worker: stage `index` of a pipeline of `count`. The shard is the stage's until it ends, and needs
-    min(count - index, micro_batches) slots. origin: of the ledger that receipts are signed for."""
+    min(count - index, micro_batches) slots. origin: of the ledger that receipts are signed for. auto_budget: bits
+    of training frames follow the bandwidth of the links; for codecs whose rate can be set."""
 
     __slots__ = ()
 
     def __init__(self, context: Context, identity: Identity, shard: Shard, index: int, count: int, *, origin: str,
-                 lane: int = 0, forward_codec: Union[Codec, str] = "raw", backward_codec: Union[Codec, str] = "raw"):
+                 lane: int = 0, forward_codec: Union[Codec, str] = "raw", backward_codec: Union[Codec, str] = "raw",
+                 auto_budget: bool = False):
         self.shard = need(shard, Shard, "shard")
         options = initialised(_abi.plr_stage_options, C.plr_stage_options_init)
         options.role = _abi.PLR_STAGE_WORKER
+        options.auto_budget = bool(auto_budget)
         options.index, options.count, options.lane = u32(index, "index"), u32(count, "count"), u32(lane, "lane")
         self._open(context, identity, shard.model, shard, options, origin, forward_codec, backward_codec)
 

@@ -90,6 +90,7 @@ pub const PLR_LINK_READY: u32 = 1;
 pub const PLR_LINK_FRAME: u32 = 2;
 pub const PLR_LINK_WRITABLE: u32 = 3;
 pub const PLR_LINK_CLOSED: u32 = 4;
+pub const PLR_LINK_RESUMED: u32 = 5;
 pub const PLR_STAGE_WORKER: u32 = 0;
 pub const PLR_STAGE_FEEDER: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
@@ -1124,6 +1125,8 @@ pub struct plr_link_options {
     pub window: u64,
     pub keep_alive_ns: u64,
     pub timeout_ns: u64,
+    pub seal: u32,
+    pub datagram: u32,
 }
 extern "C" {
     pub fn plr_link_options_init(options: *mut plr_link_options, struct_size: u32);
@@ -1171,6 +1174,9 @@ extern "C" {
 extern "C" {
     pub fn plr_link_advance(link: *mut plr_link, now_ns: u64) -> plr_status;
 }
+extern "C" {
+    pub fn plr_link_resume(link: *mut plr_link, now_ns: u64, nonce: *const u8) -> plr_status;
+}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct plr_link_event {
@@ -1196,9 +1202,19 @@ pub struct plr_link_stats {
     pub frames_sent: u64,
     pub frames_received: u64,
     pub queued_bytes: u64,
+    pub unacked_bytes: u64,
+    pub retransmits: u64,
+    pub duplicates: u64,
+    pub rejected: u64,
+    pub resumes: u64,
+    pub rtt_ns: u64,
+    pub bytes_per_s: u64,
 }
 extern "C" {
     pub fn plr_link_get_stats(link: *const plr_link, stats: *mut plr_link_stats) -> plr_status;
+}
+extern "C" {
+    pub fn plr_link_budget(link: *const plr_link, interval_ns: u64, bytes: *mut u64) -> plr_status;
 }
 extern "C" {
     pub fn plr_link_peer_key(link: *const plr_link, out: *mut u8);
@@ -1231,6 +1247,8 @@ pub struct plr_stage_options {
     pub corpus: *const plr_corpus,
     pub forward_codec: plr_codec,
     pub backward_codec: plr_codec,
+    pub auto_budget: u32,
+    pub reserved: u32,
 }
 extern "C" {
     pub fn plr_stage_options_init(options: *mut plr_stage_options, struct_size: u32);
@@ -1346,6 +1364,8 @@ pub struct plr_stage_stats {
     pub sent_bytes: u64,
     pub journal_records: u64,
     pub journal_dropped: u64,
+    pub forward_budget: u64,
+    pub backward_budget: u64,
 }
 extern "C" {
     pub fn plr_stage_get_stats(stage: *const plr_stage, stats: *mut plr_stage_stats) -> plr_status;

@@ -1,4 +1,4 @@
-//! A link carries frames between two identities over any ordered byte stream the host owns.
+//! A link carries frames between two identities over any byte stream, or datagrams, the host owns.
 //!
 //! It does no I/O and reads no clock: the host gives it the bytes that came, takes the bytes to send,
 //! tells it the time in nanoseconds since any fixed point, and polls events.
@@ -20,8 +20,8 @@ pub struct LinkOptions {
 }
 
 impl LinkOptions {
-    /// `model`: hash of the model, the same on both sides. `nonce`: fresh randomness, which makes a
-    /// recorded hello worthless.
+    /// `model`: hash of the model, the same on both sides. `nonce`: fresh, secret randomness, from
+    /// which the session's keys come.
     pub fn new(model: Hash, nonce: [u8; 32]) -> Self {
         // Safety: the `_init` function of these options.
         let mut raw = unsafe { defaults(|o, size| sys::plr_link_options_init(o, size)) };
@@ -41,6 +41,15 @@ impl LinkOptions {
         /// Nanoseconds of silence of the peer, or of handshake, after which the link is dead; default
         /// 20 s, 0 = never.
         timeout_ns: u64,
+        /// 0, the default: an ordered byte stream; else datagrams of at most this many bytes, 512 to 65507.
+        datagram: u32,
+    }
+
+    /// Nothing is encrypted: the host runs TLS or QUIC below. The same on both sides.
+    #[must_use]
+    pub fn unsealed(mut self) -> Self {
+        self.raw.seal = 0;
+        self
     }
 
     /// This is the side that connected.
@@ -68,6 +77,8 @@ pub enum LinkEvent<'a> {
     Frame(&'a [u8]),
     /// There is room again, after `AGAIN` from [`Link::send`].
     Writable,
+    /// After [`LinkIo::resume`]: both hellos verified again.
+    Resumed,
     /// The link has ended; nothing comes after this.
     Closed {
         /// Why.
@@ -92,6 +103,20 @@ record! {
         frames_received: u64,
         /// Waiting to be sent.
         queued_bytes: u64,
+        /// Begun and not yet taken by the other host, 256 more for each frame.
+        unacked_bytes: u64,
+        /// Frames, or pieces of them in datagram mode, that were sent again.
+        retransmits: u64,
+        /// Frames or pieces that came again, and were dropped.
+        duplicates: u64,
+        /// Datagrams dropped: altered, repeated, or of no session.
+        rejected: u64,
+        /// Handshakes after the first.
+        resumes: u64,
+        /// Time there and back, smoothed; 0: not measured yet.
+        rtt_ns: u64,
+        /// Delivery rate; 0: not measured yet.
+        bytes_per_s: u64,
     }
 }
 
@@ -148,6 +173,7 @@ impl Link {
             // Safety: valid until the next call that is not const, which needs this borrow back.
             sys::PLR_LINK_FRAME => LinkEvent::Frame(unsafe { bytes(event.data, event.len) }),
             sys::PLR_LINK_WRITABLE => LinkEvent::Writable,
+            sys::PLR_LINK_RESUMED => LinkEvent::Resumed,
             sys::PLR_LINK_CLOSED => LinkEvent::Closed {
                 status: Status(event.status),
                 // Safety: as above.
@@ -169,6 +195,15 @@ impl Link {
         let mut stats: sys::plr_link_stats = unsafe { sized() };
         unsafe { sys::plr_link_get_stats(self.as_ptr(), &mut stats) };
         LinkStats::from_c(stats)
+    }
+
+    /// Bytes that the link carries in `interval_ns` at its delivery rate, less a tenth; `None` while there is
+    /// no rate. For an encoder whose frames go over this link once per interval.
+    pub fn budget(&self, interval_ns: u64) -> Option<u64> {
+        let mut bytes = 0;
+        // Safety: a live link.
+        let status = unsafe { sys::plr_link_budget(self.as_ptr(), interval_ns, &mut bytes) };
+        (status == sys::PLR_OK).then(|| bytes)
     }
 
     /// Public key of the peer, all zero before [`LinkEvent::Ready`].
@@ -225,7 +260,20 @@ impl LinkIo<'_> {
         check(unsafe { sys::plr_link_advance(self.0.as_ptr(), now_ns) })
     }
 
-    /// The byte stream is lost, or is to end: frames not yet sent are dropped. Events can still be read.
+    /// The host has a new byte stream in place of one it lost: both ends shake hands again over that, and what
+    /// did not arrive is sent again. `nonce`: fresh, secret randomness, new each time (`INVALID_ARGUMENT`).
+    /// `INVALID_STATE`: closed.
+    pub fn resume(&mut self, now_ns: u64, nonce: &[u8; 32]) -> Result<()> {
+        // Safety: a live link; 32 bytes are read.
+        check(unsafe { sys::plr_link_resume(self.0.as_ptr(), now_ns, nonce.as_ptr()) })
+    }
+
+    /// As [`Link::budget`].
+    pub fn budget(&self, interval_ns: u64) -> Option<u64> {
+        self.0.budget(interval_ns)
+    }
+
+    /// The link is to end for good: frames not yet sent are dropped. Events can still be read.
     pub fn close(&mut self, why: Status) {
         // Safety: a live link.
         unsafe { sys::plr_link_close(self.0.as_ptr(), why.0) }

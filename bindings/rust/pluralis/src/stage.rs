@@ -115,6 +115,13 @@ impl StageOptions {
         self
     }
 
+    /// Bits of training frames follow the bandwidth of the links; for codecs whose rate can be set.
+    #[must_use]
+    pub fn auto_budget(mut self) -> Self {
+        self.raw.auto_budget = 1;
+        self
+    }
+
     /// The shard, when no stage has been made of it.
     pub fn into_shard(self) -> Option<Shard> {
         self.shard
@@ -211,6 +218,10 @@ record! {
         journal_records: u64,
         /// Records dropped from it before they were read.
         journal_dropped: u64,
+        /// Bytes allowed for the newest activation frame, with `auto_budget`; 0: none.
+        forward_budget: u64,
+        /// The same of gradients.
+        backward_budget: u64,
     }
 }
 

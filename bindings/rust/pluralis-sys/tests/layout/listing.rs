@@ -91,6 +91,7 @@ constants! {
     PLR_LINK_FRAME: u32,
     PLR_LINK_WRITABLE: u32,
     PLR_LINK_CLOSED: u32,
+    PLR_LINK_RESUMED: u32,
     PLR_STAGE_WORKER: u32,
     PLR_STAGE_FEEDER: u32,
     PLR_SIDE_UPSTREAM: u32,
@@ -396,6 +397,8 @@ structs! {
         window = "window",
         keep_alive_ns = "keep_alive_ns",
         timeout_ns = "timeout_ns",
+        seal = "seal",
+        datagram = "datagram",
     }
     plr_link_event {
         type_ = "type",
@@ -412,6 +415,13 @@ structs! {
         frames_sent = "frames_sent",
         frames_received = "frames_received",
         queued_bytes = "queued_bytes",
+        unacked_bytes = "unacked_bytes",
+        retransmits = "retransmits",
+        duplicates = "duplicates",
+        rejected = "rejected",
+        resumes = "resumes",
+        rtt_ns = "rtt_ns",
+        bytes_per_s = "bytes_per_s",
     }
     plr_stage_options {
         struct_size = "struct_size",
@@ -429,6 +439,8 @@ structs! {
         corpus = "corpus",
         forward_codec = "forward_codec",
         backward_codec = "backward_codec",
+        auto_budget = "auto_budget",
+        reserved = "reserved",
     }
     plr_job_info {
         struct_size = "struct_size",
@@ -462,6 +474,8 @@ structs! {
         sent_bytes = "sent_bytes",
         journal_records = "journal_records",
         journal_dropped = "journal_dropped",
+        forward_budget = "forward_budget",
+        backward_budget = "backward_budget",
     }
     plr_units {
         lo = "lo",

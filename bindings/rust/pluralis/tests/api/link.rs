@@ -162,3 +162,48 @@ fn options_are_checked() {
         assert_eq!(error.where_, "link.window");
     }
 }
+
+#[test]
+fn a_lost_stream_loses_nothing() {
+    let (mut a, mut b) = ready_pair(options(1), options(2));
+    let mut lost = [0; 4096];
+    a.send(b"first", 1).unwrap();
+    carry(&mut a, &mut b, 5).unwrap();
+    a.send(&[7; 2000], 1).unwrap();
+    assert!(a.io().transmit(5, &mut lost).unwrap() > 2000);
+    a.io().resume(6, &[11; 32]).unwrap();
+    assert_eq!(a.io().resume(6, &[11; 32]).unwrap_err().status(), Status::INVALID_ARGUMENT);
+    b.io().resume(6, &[12; 32]).unwrap();
+    settle(&mut a, &mut b, 6);
+    assert_eq!(a.next_event(), Some(LinkEvent::Resumed));
+    assert_eq!(b.next_event(), Some(LinkEvent::Resumed));
+    assert_eq!(b.next_event(), Some(LinkEvent::Frame(b"first")));
+    assert_eq!(b.next_event(), Some(LinkEvent::Frame(&[7; 2000])));
+    assert_eq!(b.next_event(), None);
+    let stats = a.stats();
+    assert_eq!((stats.resumes, stats.frames_sent, stats.duplicates), (1, 2, 0));
+    assert_eq!(a.budget(1_000_000), None);
+}
+
+#[test]
+fn datagrams_in_any_order() {
+    let (mut a, mut b) =
+        ready_pair(options(1).unsealed().datagram(600), options(2).unsealed().datagram(600));
+    a.send(&[9; 3000], 2).unwrap();
+    let mut pieces = Vec::new();
+    let mut buffer = [0; 600];
+    loop {
+        let n = a.io().transmit(9, &mut buffer).unwrap();
+        if n == 0 {
+            break;
+        }
+        pieces.push(buffer[..n].to_vec());
+    }
+    assert!(pieces.len() >= 6);
+    for piece in pieces.iter().rev() {
+        b.io().receive(9, piece).unwrap();
+        b.io().receive(9, piece).unwrap();
+    }
+    assert_eq!(b.next_event(), Some(LinkEvent::Frame(&[9; 3000])));
+    assert_eq!(b.stats().rejected, pieces.len() as u64);
+}

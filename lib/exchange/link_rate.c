@@ -1,0 +1,83 @@
+/* How fast the bytes of a link arrive, from the peer's reports: what arrived between two reports over the time
+ * between them, while there always was something to send. The reports of a burst give its rate however long the pause
+ * before it was. The lower quartile of the last 16 samples, moved when it differs by a tenth, is the rate. */
+#include "exchange/link_int.h"
+
+#include <string.h>
+
+#define SAMPLE_NS UINT64_C(10000000) /* of arriving, in one sample */
+
+void plr__rate_restart(plr__rate *r) {
+  r->started = r->idles = 0;
+  r->pos = r->delivered = 0;
+  memset(r->idle, 0, sizeof r->idle);
+}
+
+void plr__rate_idle(plr__rate *r, uint64_t pos) {
+  if (r->idles && r->idle[(r->idles - 1) % PLR_RATE_IDLES] == pos) return;
+  r->idle[r->idles++ % PLR_RATE_IDLES] = pos;
+}
+
+/* No pause began the bytes from the last report to pos; what was forgotten counts as one. */
+static int busy(const plr__rate *r, uint64_t pos) {
+  const uint32_t kept = PLR_MIN(r->idles, PLR_RATE_IDLES);
+  for (uint32_t i = 0; i < kept; i++)
+    if (r->idle[i] >= r->pos && r->idle[i] < pos) return 0;
+  return r->idles <= PLR_RATE_IDLES || r->idle[r->idles % PLR_RATE_IDLES] <= r->pos;
+}
+
+static void take_sample(plr__rate *r, uint64_t value) {
+  uint64_t sorted[PLR_RATE_SAMPLES];
+  uint32_t n = 0;
+  r->sample[r->at] = value;
+  r->at = (r->at + 1) % PLR_RATE_SAMPLES;
+  if (r->samples < PLR_RATE_SAMPLES) r->samples++;
+  for (uint32_t i = 0; i < r->samples; i++) {
+    uint32_t k = n++;
+    for (; k > 0 && sorted[k - 1] > r->sample[i]; k--) sorted[k] = sorted[k - 1];
+    sorted[k] = r->sample[i];
+  }
+  const uint64_t quartile = sorted[r->samples / 4];
+  const uint64_t moved = quartile > r->rate ? quartile - r->rate : r->rate - quartile;
+  if (moved > r->rate / 10) r->rate = quartile;
+}
+
+void plr__rate_report(plr__rate *r, uint64_t pos, uint64_t delivered, uint64_t time_ns) {
+  if (r->started && (pos <= r->pos || time_ns <= r->time_ns)) return;
+  if (r->started && delivered > r->delivered && busy(r, pos)) {
+    r->sum_bytes += delivered - r->delivered;
+    r->sum_ns += time_ns - r->time_ns;
+  }
+  r->started = 1;
+  r->pos = pos;
+  r->delivered = delivered;
+  r->time_ns = time_ns;
+  if (r->sum_ns < SAMPLE_NS) return;
+  take_sample(r, (uint64_t)((double)r->sum_bytes * 1e9 / (double)r->sum_ns));
+  r->sum_bytes = r->sum_ns = 0;
+}
+
+/* RFC 6298, section 2. */
+void plr__rtt_sample(plr__rtt *r, uint64_t ns) {
+  r->latest_ns = ns;
+  if (r->smooth_ns == 0) {
+    r->smooth_ns = r->min_ns = PLR_MAX(ns, 1u);
+    r->var_ns = ns / 2;
+    return;
+  }
+  const uint64_t off = ns > r->smooth_ns ? ns - r->smooth_ns : r->smooth_ns - ns;
+  r->var_ns = (3 * r->var_ns + off) / 4;
+  r->smooth_ns = PLR_MAX((7 * r->smooth_ns + ns) / 8, 1u);
+  r->min_ns = PLR_MIN(r->min_ns, ns);
+}
+
+plr_status plr_link_budget(const plr_link *link, uint64_t interval_ns, uint64_t *bytes) {
+  PLR_GUARD_CONST(link);
+  if (!link || !bytes) return PLR_ERR_INVALID_ARGUMENT;
+  *bytes = 0;
+  if (link->rate.rate == 0) return PLR_ERR_AGAIN;
+  /* A tenth is left for everything that is not this tensor. */
+  const double most = (double)link->rate.rate * ((double)interval_ns * 1e-9) * 0.9;
+  *bytes = most < 1 ? 1 : most > 9e18 ? UINT64_C(9000000000000000000) : (uint64_t)most;
+  return PLR_OK;
+}
