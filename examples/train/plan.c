@@ -10,7 +10,9 @@
 #include "text.h"
 #include "traffic.h"
 
-#define CODEC_COMPRESSED "int4+zstd"
+/* Both ways. Few coefficients with many bits each beat many with few, and training makes those of a projector unequal: the
+ * codec has scales of its own for channels and tokens, and dither keeps the gradients unbiased. */
+#define CODEC_COMPRESSED "dither5"
 #define CODEC_DENSE      "bf16"
 #define CODEC_AUTO       "uniform4+token"
 

@@ -65,6 +65,7 @@ class Train(unittest.TestCase):
         status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "3", "--steps", "24",
                                           "--compress", "8", "--baseline", *host.MODEL)
         self.assertEqual(status, 0, said + errors)
+        self.assertIn("projector of rank", said)
         self.assertEqual(errors, "")
         self.assertIn("ledger verified", said)
         ratio = float(re.search(r"ours .*?: (\d+\.\d)x", said).group(1))
@@ -137,10 +138,15 @@ class Train(unittest.TestCase):
 
     def test_over_tcp_as_in_one_process(self):
         """Processes, sockets and clocks change nothing: snapshots are the bytes a simulated run ends with."""
-        out = self.path("out")
+        for boundary in ("projector", "subspace"):
+            with self.subTest(boundary=boundary):
+                self.check_simulated(self.path(boundary), boundary)
+
+    def check_simulated(self, out, boundary):
         status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "4", "--steps", "8",
-                                          "--compress", "8", *host.MODEL)
+                                          "--compress", "8", "--boundary", boundary, *host.MODEL)
         self.assertEqual(status, 0, said + errors)
+        self.assertIn(boundary + " of rank", said)
         codec = self.codec(out, "ours")
         simulated = subprocess.run([host.SIM_JOB, os.path.join(out, "ours", "manifest.json"), self.text, codec, "4",
                                     "8"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
@@ -328,6 +334,7 @@ class Train(unittest.TestCase):
         self.refused(2, "--steps", *good, "--steps", "0")
         self.refused(2, "--stages", *good, "--stages", "9")
         self.refused(2, "--width", *good, "--width", "100")
+        self.refused(2, "--boundary", *good, "--boundary", "dense")
         self.refused(2, "--nonsense", *good, "--nonsense")
         self.refused(2, "--text", "--out", self.path("out"))
         self.refused(2, "nothing to resume", "--out", self.path("out"), "--resume")
