@@ -10,8 +10,8 @@
 #include "text.h"
 #include "traffic.h"
 
-/* Both ways. Few coefficients with many bits each beat many with few, and training makes those of a projector unequal: the
- * codec has scales of its own for channels and tokens, and dither keeps the gradients unbiased. */
+/* Both ways. Few coefficients with many bits each beat many with few, and training makes those of a projector unequal:
+ * the codec has scales of its own for channels and tokens, and dither keeps the gradients unbiased. */
 #define CODEC_COMPRESSED "dither5"
 #define CODEC_DENSE      "bf16"
 #define CODEC_AUTO       "uniform4+token"

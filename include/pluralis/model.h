@@ -18,7 +18,9 @@
  * "muon_lr", "muon_momentum"; "sgdm": "momentum" instead of beta1, beta2, eps; "adamw_row": the keys of adamw, with
  * one second moment a row of what writes the residual stream and a column of what reads it. "clip" limits the norm of
  * each block's gradient; with "clip_scope": "global" that of the whole model's. Schedule "wsd" (warm-up, stable, decay)
- * has "decay_steps": constant, then linear down to min_lr_ratio in the last decay_steps steps.
+ * has "decay_steps": constant, then linear down to min_lr_ratio in the last decay_steps steps. "storage": "bf16" ("f32"
+ * when it is left out) rounds to bf16 what is kept of a micro-batch from forward to backward, which halves it; weights,
+ * gradients, optimizer and boundaries stay fp32 (lib/kernels/EXACT.md, section 9).
  *
  * "vocab" may also be a whole number: then the tokens are the host's. Format 2 ("pluralis-model/2") replaces family,
  * heads .. embed_std by "embed", "blocks" and "head", lists of operations (lib/model/BLOCKS.md), for blocks that no
@@ -99,6 +101,10 @@ typedef struct plr_model plr_model;
 #define PLR_CLIP_BLOCK 0u
 #define PLR_CLIP_GLOBAL 1u
 
+/* How activations are kept from forward to backward. */
+#define PLR_STORAGE_F32 0u
+#define PLR_STORAGE_BF16 1u
+
 /* Most blocks a model can have. */
 #define PLR_MAX_BLOCKS 1024u
 
@@ -126,6 +132,8 @@ typedef struct plr_model_info {
   float momentum_decay, muon_lr, muon_momentum; /* of nadam and muon, else 0 */
   uint32_t format; /* of the manifest: 1 or 2 */
   float z_loss;    /* 0 in format 1 */
+  uint32_t storage; /* PLR_STORAGE_* */
+  uint32_t reserved2;
 } plr_model_info;
 
 /* Reads a manifest (len bytes of UTF-8 JSON). Unknown or repeated keys, wrong types and impossible shapes are

@@ -32,7 +32,7 @@ typedef struct plr_shard_options {
   uint32_t inference_only;         /* 1: no gradients and optimizer state; default 0 */
   uint32_t recompute;              /* 1: of a micro-batch in flight only what crosses from block to block is kept, and
                                       backward computes the rest again: less memory, about a third more work, the same
-                                      bits; default 0 */
+                                      bits; not for models with storage "bf16" (UNSUPPORTED); default 0 */
   const char *device; /* "cpu" (default); "cuda" or "cuda:1": a device of the CUDA plugin; "cuda:PATH" or
                          "cuda:1:PATH": of the plugin in that file */
   plr_weights *weights; /* where the initial weights are read from, at step 0; NULL (default): made from the seed */

@@ -52,7 +52,7 @@ void plr__guard_end(plr_guard_call *call);
   plr__guard_begin((handle) ? &(handle)->guard : NULL, changes, (handle) ? (ctx) : NULL, __func__, \
                    err)
 #define PLR_GUARD_HOLD(handle, changes, ctx, err)                                                  \
-  __attribute__((cleanup(plr__guard_end))) plr_guard_call PLR_GUARD_CALL =                         \
+  __attribute__((cleanup(plr__guard_end), unused)) plr_guard_call PLR_GUARD_CALL =                 \
       PLR_GUARD_BEGIN(handle, changes, ctx, err)
 
 /* For a function that changes the handle and returns a status: with a handle that has no context of

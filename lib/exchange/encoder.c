@@ -231,7 +231,7 @@ plr_status plr_encoder_encode(plr_encoder *e, const plr_frame_info *given, const
 plr_status plr_encoder_set_budget(plr_encoder *e, uint64_t bytes) {
   PLR_GUARD(e, NULL);
   if (!e) return PLR_ERR_INVALID_ARGUMENT;
-  if (!e->parametric && bytes) return PLR_ERR_UNSUPPORTED;
+  if (!e->parametric) return PLR_ERR_UNSUPPORTED;
   e->budget = bytes;
   return PLR_OK;
 }

@@ -60,7 +60,7 @@ void plr__datagrams_restart(plr_link *link) {
 
 static size_t put_handshake(plr_link *link, uint8_t *out) {
   plr__datagrams *d = link->dg;
-  const int with_auth = link->state != LINK_HELLO;
+  const int with_auth = link->state == LINK_AUTH || link->state == LINK_READY;
   uint8_t *p = out;
   d->want_hello = 0;
   d->hello_sent_ns = link->now_ns;
@@ -359,6 +359,10 @@ plr_status plr__datagram_transmit(plr_link *link, uint8_t *out, size_t cap, size
     if (!tx->want_bye) return PLR_OK;
     if (tx->bye_inside) {
       *written = put_data(link, out);
+      return PLR_OK;
+    }
+    if (d->want_hello) { /* the peer wants to see both sides' values, too */
+      *written = put_handshake(link, out);
       return PLR_OK;
     }
     tx->want_bye = 0;

@@ -109,12 +109,14 @@ plr_status plr__cpu_act_bwd(plr_context *ctx, const plr_act_args *a) {
   return PLR_OK;
 }
 
-void plr__bf16_pack(plr_context *ctx, const float *x, uint16_t *y, int64_t n) {
-  plr_bf16_args a = {.from_f32 = x, .bf16 = y};
-  plr__partition(ctx, n, 32, 1, plr__vec(ctx)->to_bf16, &a);
+plr_status plr__cpu_bf16_pack(plr_context *ctx, const plr_bf16_args *a) {
+  if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->n, 32, 1, plr__vec(ctx)->to_bf16, a);
+  return PLR_OK;
 }
 
-void plr__bf16_unpack(plr_context *ctx, const uint16_t *x, float *y, int64_t n) {
-  plr_bf16_args a = {.from_bf16 = x, .f32 = y};
-  plr__partition(ctx, n, 32, 1, plr__vec(ctx)->from_bf16, &a);
+plr_status plr__cpu_bf16_unpack(plr_context *ctx, const plr_bf16_args *a) {
+  if (a->n < 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__partition(ctx, a->n, 32, 1, plr__vec(ctx)->from_bf16, a);
+  return PLR_OK;
 }

@@ -33,8 +33,4 @@ double plr__pow(double x, double y); /* x > 0 */
 void plr__sincos(double x, double *s, double *c);
 float plr__normal(uint64_t seed, uint32_t stream, uint32_t row, uint32_t i);
 
-/* bf16 storage, round to nearest even; n elements. */
-void plr__bf16_pack(plr_context *ctx, const float *x, uint16_t *y, int64_t n);
-void plr__bf16_unpack(plr_context *ctx, const uint16_t *x, float *y, int64_t n);
-
 #endif

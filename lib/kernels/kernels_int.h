@@ -47,6 +47,8 @@
   X(weight_pack, WEIGHT_PACK, plr_packed_args)                                                     \
   X(packed_matmul, PACKED_MATMUL, plr_packed_args)                                                 \
   X(packed_embed, PACKED_EMBED, plr_packed_args)                                                   \
+  X(bf16_pack, BF16_PACK, plr_bf16_args)                                                           \
+  X(bf16_unpack, BF16_UNPACK, plr_bf16_args)                                                       \
   X(nadam, NADAM, plr_optimizer_args)                                                              \
   X(sgdm, SGDM, plr_optimizer_args)                                                                \
   X(adamw_row, ADAMW_ROW, plr_optimizer_args)                                                      \

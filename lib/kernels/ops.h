@@ -57,6 +57,8 @@ typedef enum plr_op_id {
   PLR_OP_WEIGHT_PACK,  /* plr_packed_args: fp32 weights to a storage format for serving */
   PLR_OP_PACKED_MATMUL, /* plr_packed_args */
   PLR_OP_PACKED_EMBED, /* plr_packed_args: rows of a packed table */
+  PLR_OP_BF16_PACK,    /* plr_bf16_args: bf16 = from_f32, rounded */
+  PLR_OP_BF16_UNPACK,  /* plr_bf16_args: f32 = from_bf16, exactly */
   PLR_OP_COUNT
 } plr_op_id;
 
@@ -349,6 +351,17 @@ typedef struct plr_quantise_args {
   int64_t n;
   uint32_t group, bits;
 } plr_quantise_args;
+
+/* ---- storage ----------------------------------------------------------------------------------------------- */
+
+/* n values between fp32 and bf16; each operation uses its own two of the pointers. */
+typedef struct plr_bf16_args {
+  float *f32;
+  uint16_t *bf16;
+  const float *from_f32;
+  const uint16_t *from_bf16;
+  int64_t n;
+} plr_bf16_args;
 
 /* ---- serving ----------------------------------------------------------------------------------------------- */
 

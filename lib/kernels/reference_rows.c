@@ -107,3 +107,26 @@ plr_status plr__ref_gaussian(const plr_gaussian_args *a) {
     }
   return PLR_OK;
 }
+
+/* Of the two neighbours in bf16 the nearer one, of equally near ones that with an even last bit. */
+plr_status plr__ref_bf16_pack(const plr_bf16_args *a) {
+  for (int64_t i = 0; i < a->n; i++) {
+    uint32_t bits;
+    memcpy(&bits, a->from_f32 + i, sizeof bits);
+    uint32_t upper = bits >> 16, lower = bits & 0xffffu;
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+      upper |= 0x40u;
+    else if (lower > 0x8000u || (lower == 0x8000u && upper % 2 == 1))
+      upper++;
+    a->bf16[i] = (uint16_t)upper;
+  }
+  return PLR_OK;
+}
+
+plr_status plr__ref_bf16_unpack(const plr_bf16_args *a) {
+  for (int64_t i = 0; i < a->n; i++) {
+    uint32_t bits = (uint32_t)a->from_bf16[i] << 16;
+    memcpy(a->f32 + i, &bits, sizeof bits);
+  }
+  return PLR_OK;
+}

@@ -8,13 +8,6 @@
 
 typedef void (*plr_range_fn)(const void *args, int64_t first, int64_t last);
 
-typedef struct plr_bf16_args {
-  float *f32;
-  uint16_t *bf16;
-  const float *from_f32;
-  const uint16_t *from_bf16;
-} plr_bf16_args;
-
 /* A pass of Muon: what each reads of it is said at its function. */
 typedef struct plr_muon_job {
   const plr_optimizer_args *o;

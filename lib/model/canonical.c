@@ -53,7 +53,7 @@ static void put_train(plr_buffer *b, const plr_manifest *m) {
 }
 
 /* Kinds of the entries that follow the fixed part when a manifest uses what it did not know. */
-enum { EXTRA_CLIP_GLOBAL = 1 };
+enum { EXTRA_CLIP_GLOBAL = 1, EXTRA_STORAGE_BF16 = 2 };
 
 /* What is not in the fixed part, only when it is used: so a manifest keeps the name it has always had. */
 static void put_train_more(plr_buffer *b, const plr_manifest *m) {
@@ -64,6 +64,7 @@ static void put_train_more(plr_buffer *b, const plr_manifest *m) {
   }
   if (m->schedule == PLR_SCHEDULE_WSD) plr__buffer_le32(b, m->decay_steps);
   if (m->clip_scope == PLR_CLIP_GLOBAL) plr__buffer_le32(b, EXTRA_CLIP_GLOBAL);
+  if (m->storage == PLR_STORAGE_BF16) plr__buffer_le32(b, EXTRA_STORAGE_BF16);
 }
 
 /* All numbers of an operation in the order of the struct; those it does not have are 0. */

@@ -52,6 +52,8 @@ static const plr_choice optimizers[] = {
     {"adamw_row", PLR_OPTIMIZER_ADAMW_ROW}, {NULL, 0}};
 static const plr_choice clip_scopes[] = {
     {"block", PLR_CLIP_BLOCK}, {"global", PLR_CLIP_GLOBAL}, {NULL, 0}};
+static const plr_choice storages[] = {
+    {"f32", PLR_STORAGE_F32}, {"bf16", PLR_STORAGE_BF16}, {NULL, 0}};
 static const plr_choice boundaries[] = {{"dense", PLR_BOUNDARY_DENSE},
                                         {"subspace", PLR_BOUNDARY_SUBSPACE},
                                         {"projector", PLR_BOUNDARY_PROJECTOR},
@@ -124,6 +126,7 @@ static const field train_fields[] = {
     U32(steps, 1, 2147483647.0),
     U64("data_seed", data_seed),
     {"clip_scope", FIELD_ENUM, offsetof(plr_manifest, clip_scope), 0, 0, clip_scopes, 1},
+    {"storage", FIELD_ENUM, offsetof(plr_manifest, storage), 0, 0, storages, 1},
 };
 
 /* What format 2 asks for besides, and what an optimizer or a schedule does. */

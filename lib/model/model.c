@@ -42,7 +42,7 @@ static void fill_info(plr_model *model) {
     i->kv_heads = common(&m->program, offsetof(plr_op_desc, kv_heads));
     i->head_dim = common(&m->program, offsetof(plr_op_desc, head_dim));
   }
-  i->format = m->format, i->z_loss = (float)m->z_loss;
+  i->format = m->format, i->z_loss = (float)m->z_loss, i->storage = m->storage;
   i->seed = m->seed, i->boundary_seed = m->boundary_seed, i->data_seed = m->data_seed;
 }
 

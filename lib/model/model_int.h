@@ -29,7 +29,7 @@ typedef struct plr_manifest {
   double norm_eps, rope_theta, init_std, embed_std, anchor_std;
   double lr, min_lr_ratio, beta1, beta2, eps, weight_decay, clip;
   /* of some optimizers or schedules; 0 elsewhere. beta1 is the momentum of sgdm. */
-  uint32_t clip_scope, decay_steps;
+  uint32_t clip_scope, decay_steps, storage;
   double momentum_decay, muon_lr, muon_momentum;
   double z_loss; /* 0 in format 1 */
 } plr_manifest;

@@ -380,12 +380,37 @@ size_t plr__shard_work_size(plr_shard *s, int64_t batch, int64_t seq) {
   return most;
 }
 
+/* A value between its place and the slot, which keeps it in bf16. */
+static plr_status move(const plr_run *run, const plr_move *m) {
+  plr_shard *s = run->shard;
+  float *value = plr__run_value(run, m->value);
+  uint16_t *kept = (uint16_t *)(void *)(run->slot + m->offset);
+  plr_bf16_args a = {.n = plr__value_elements(&s->graph.values[m->value], run->batch * run->seq)};
+  if (run->list == PLR_LIST_FORWARD)
+    a.from_f32 = value, a.bf16 = kept;
+  else
+    a.from_bf16 = kept, a.f32 = value;
+  plr_op_id op = run->list == PLR_LIST_FORWARD ? PLR_OP_BF16_PACK : PLR_OP_BF16_UNPACK;
+  return s->device->vt->run(s->device, op, &a);
+}
+
+/* The moves from *next on that belong to nodes before `end`. */
+static plr_status run_moves(const plr_run *run, uint32_t *next, uint32_t end) {
+  const plr_move *moves = run->shard->moves[run->list];
+  for (; moves && *next < run->shard->move_count && moves[*next].node < end; ++*next)
+    PLR_TRY(move(run, &moves[*next]));
+  return PLR_OK;
+}
+
 plr_status plr__run_list(const plr_run *run) {
   const plr_node *nodes;
-  uint32_t count;
+  uint32_t count, moved = 0;
   list_of(run->shard, run->list, &nodes, &count);
   plr_status st = PLR_OK;
-  for (uint32_t i = 0; i < count && st == PLR_OK;)
+  for (uint32_t i = 0; i < count && st == PLR_OK;) {
+    if (run->list == PLR_LIST_BACKWARD) PLR_TRY(run_moves(run, &moved, i + 1));
     i += plr__run_nodes(run, nodes + i, count - i, &st);
+    if (run->list == PLR_LIST_FORWARD && st == PLR_OK) st = run_moves(run, &moved, i);
+  }
   return st;
 }

@@ -19,6 +19,7 @@ typedef struct planner {
   span *live; /* ascending offsets */
   uint32_t live_count;
   plr_place *place;
+  uint8_t *exact; /* values that are kept as they are; NULL: all are */
 } planner;
 
 #define NEVER 0xffffffffu
@@ -117,15 +118,29 @@ static void place_scratch(planner *p) {
   }
 }
 
-/* What both lists use and backward does not compute again. */
-static void place_slots(plr_shard *s, const uint8_t *in_backward) {
+/* Room in the slot for a value in bf16; in both lists it lies in scratch. */
+static void keep_half(plr_shard *s, uint32_t v) {
+  plr_move move = {.value = v, .offset = s->slot_size};
+  s->moves[PLR_LIST_FORWARD][s->move_count] = s->moves[PLR_LIST_BACKWARD][s->move_count] = move;
+  s->move_count++;
+  s->slot_size += (room_for(s, v) / 2 + UNIT - 1) / UNIT * UNIT;
+}
+
+/* What both lists use and backward does not compute again; `seen` by value. */
+static void place_slots(planner *p, const uint8_t *in_backward, uint8_t *seen) {
+  plr_shard *s = p->s;
   plr_place *fwd = s->places[PLR_LIST_FORWARD], *bwd = s->places[PLR_LIST_BACKWARD];
   for (uint32_t i = 0; i < s->graph.forward_count; i++) {
     const plr_node *n = &s->graph.forward[i];
     for (uint32_t j = 0; j < plr__op_args(n->op); j++) {
       uint32_t v = n->arg[j].index;
       if (n->arg[j].kind != PLR_REF_VALUE || !in_backward[v] || s->graph.values[v].redone) continue;
-      if (fwd[v].where == PLR_IN_SLOT) continue;
+      if (seen[v]) continue;
+      seen[v] = 1;
+      if (p->exact && !p->exact[v]) {
+        keep_half(s, v);
+        continue;
+      }
       fwd[v].where = PLR_IN_SLOT, fwd[v].offset = s->slot_size;
       bwd[v] = fwd[v];
       s->slot_size += room_for(s, v);
@@ -133,21 +148,44 @@ static void place_slots(plr_shard *s, const uint8_t *in_backward) {
   }
 }
 
-static plr_status plan_with(planner *p, uint8_t *in_backward) {
+/* Packed after the last use in forward, unpacked before the first one in backward. */
+static void time_moves(planner *p, plr_list list) {
+  plr_move *moves = p->s->moves[list];
+  const uint32_t *node = list == PLR_LIST_FORWARD ? p->last : p->first;
+  if (list == PLR_LIST_INFER) return;
+  for (uint32_t i = 0; i < p->s->move_count; i++) moves[i].node = node[moves[i].value];
+  plr__storage_sort(moves, p->s->move_count);
+}
+
+static plr_status plan_with(planner *p, uint8_t *in_backward, uint8_t *seen) {
   plr_shard *s = p->s;
   const plr_graph *g = &s->graph;
   for (uint32_t i = 0; i < g->backward_count; i++)
     for (uint32_t j = 0; j < plr__op_args(g->backward[i].op); j++)
       if (g->backward[i].arg[j].kind == PLR_REF_VALUE) in_backward[g->backward[i].arg[j].index] = 1;
-  if (!s->inference_only) place_slots(s, in_backward);
+  if (!s->inference_only) place_slots(p, in_backward, seen);
   for (int list = 0; list < PLR_LIST_COUNT; list++) {
     if (s->inference_only && list != PLR_LIST_INFER) continue;
     p->nodes = list == PLR_LIST_BACKWARD ? g->backward : g->forward;
     p->node_count = list == PLR_LIST_BACKWARD ? g->backward_count : g->forward_count;
     p->place = s->places[list];
     find_uses(p, (plr_list)list);
+    time_moves(p, (plr_list)list);
     place_scratch(p);
   }
+  return PLR_OK;
+}
+
+static plr_status plan_storage(planner *p) {
+  plr_shard *s = p->s;
+  uint32_t n = p->value_count;
+  if (s->info->storage != PLR_STORAGE_BF16 || s->inference_only) return PLR_OK;
+  p->exact = plr__calloc(s->ctx, n, 1);
+  s->moves[PLR_LIST_FORWARD] = plr__calloc(s->ctx, n, sizeof(plr_move));
+  s->moves[PLR_LIST_BACKWARD] = plr__calloc(s->ctx, n, sizeof(plr_move));
+  if (!p->exact || !s->moves[PLR_LIST_FORWARD] || !s->moves[PLR_LIST_BACKWARD])
+    return PLR_ERR_NO_MEMORY;
+  plr__storage_exact(&s->graph, p->exact);
   return PLR_OK;
 }
 
@@ -162,11 +200,15 @@ plr_status plr__shard_plan(plr_shard *s) {
   p.last = plr__calloc(s->ctx, n, sizeof *p.last);
   p.live = plr__calloc(s->ctx, (size_t)n + 1, sizeof *p.live);
   uint8_t *in_backward = plr__calloc(s->ctx, n, 1);
-  plr_status st = PLR_ERR_NO_MEMORY;
-  if (p.first && p.last && p.live && in_backward) st = plan_with(&p, in_backward);
+  uint8_t *seen = plr__calloc(s->ctx, n, 1);
+  plr_status st = plan_storage(&p);
+  if (!p.first || !p.last || !p.live || !in_backward || !seen) st = PLR_ERR_NO_MEMORY;
+  if (st == PLR_OK) st = plan_with(&p, in_backward, seen);
   plr__free(s->ctx, p.first);
   plr__free(s->ctx, p.last);
   plr__free(s->ctx, p.live);
   plr__free(s->ctx, in_backward);
+  plr__free(s->ctx, seen);
+  plr__free(s->ctx, p.exact);
   return st;
 }

@@ -286,6 +286,7 @@ static plr_status fill(plr_shard *s, plr_weights *weights, plr_error *err) {
       plr__graph_build(s->ctx, s->model, s->first_block, s->end_block, purpose, &s->graph, err));
   PLR_TRY(plr__optimizer_check(s, err));
   PLR_TRY(check_device(s, err));
+  PLR_TRY(plr__storage_check(s, err));
   s->rows = (int64_t)s->info->micro_batch * s->info->seq_len;
   plr_status st = plr__shard_plan(s);
   if (st == PLR_OK) st = alloc_params(s);
@@ -361,6 +362,7 @@ void plr_shard_destroy(plr_shard *shard) {
   plr__free(ctx, shard->constants);
   if (shard->graph.ctx) plr__graph_release(&shard->graph);
   for (int i = 0; i < PLR_LIST_COUNT; i++) plr__free(ctx, shard->places[i]);
+  for (int i = 0; i < PLR_LIST_COUNT; i++) plr__free(ctx, shard->moves[i]);
   plr__free(ctx, shard->param_offset);
   plr__free(ctx, shard->packs);
   plr__free(ctx, shard->second_offset);

@@ -25,6 +25,13 @@ typedef struct plr_place {
   uint32_t where, reserved;
 } plr_place;
 
+/* A value that the slot holds in bf16 (storage.c): it is packed from its place once `node` of the forward list is done,
+ * and unpacked to its place before `node` of the backward list. */
+typedef struct plr_move {
+  uint32_t node, value;
+  int64_t offset; /* in the slot, 4-byte elements */
+} plr_move;
+
 typedef struct plr_slot {
   float *memory; /* device: what backward needs of one micro-batch */
   uint32_t busy; /* a forward was done, its backward is due */
@@ -63,6 +70,8 @@ struct plr_shard {
 
   plr_graph graph;
   plr_place *places[PLR_LIST_COUNT];
+  plr_move *moves[PLR_LIST_COUNT]; /* of FORWARD and BACKWARD, by node; NULL: nothing is kept in bf16 */
+  uint32_t move_count;
   int64_t slot_size, scratch_size; /* elements */
   int64_t rows;                    /* N */
 
@@ -105,6 +114,15 @@ struct plr_shard {
 
 /* Fills places, slot_size and scratch_size from the graph. */
 plr_status plr__shard_plan(plr_shard *s);
+
+/* ---- storage.c -------------------------------------------------------------------------------- */
+
+/* Marks values that storage bf16 never rounds: exact[value] = 1. */
+void plr__storage_exact(const plr_graph *g, uint8_t *exact);
+/* Puts the moves of a list in the order of their nodes. */
+void plr__storage_sort(plr_move *moves, uint32_t count);
+/* UNSUPPORTED when the shard cannot do what the model's storage asks for. */
+plr_status plr__storage_check(const plr_shard *s, plr_error *err);
 
 /* ---- executor.c ------------------------------------------------------------------------------- */
 

@@ -149,7 +149,7 @@ static void measure(plr_context *ctx, const char *name, uint32_t seal, uint32_t 
                 "frames of %d bytes; best %.2f", SMALL, frames / b.ours_best * 1e-6);
   else
     bench_print(name, bytes / b.ours * 1e-9, "GB/s", peer_name, bytes / b.peer * 1e-9, b.ratio,
-                "both ends in one thread, frames of %zu KiB; best %.2f; FMA %.0f GFLOP/s",
+                "both ends in one thread, frames of %zu KiB; best %.2f, peer %.2f; FMA %.0f",
                 len >> 10, bytes / b.ours_best * 1e-9, bytes / b.peer_best * 1e-9, b.fma);
   stop(&r);
 }

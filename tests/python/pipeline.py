@@ -10,7 +10,8 @@ from pluralis.link import pump
 class Pipeline:
     """events[i]: of stage i; the feeder's last."""
 
-    def __init__(self, ctx, count=2, codec="raw", run=lambda job: job.run(), **feeder):
+    def __init__(self, ctx, count=2, codec="raw", run=lambda job: job.run(), auto_budget=False,
+                 **feeder):
         self.ctx, self.count, self.run, self.now = ctx, count, run, 10 ** 9
         self.model, self.corpus = pluralis.Model(ctx, MANIFEST), pluralis.Corpus(ctx, TEXT)
         self.me = [pluralis.Identity(ctx, seed(i + 1)) for i in range(count + 1)]
@@ -18,8 +19,8 @@ class Pipeline:
         self.shards = [pluralis.Shard(ctx, self.model, i * each, (i + 1) * each, slots=count - i)
                        for i in range(count)]
         codecs = dict(forward_codec=codec, backward_codec=codec)
-        self.stages = [pluralis.Stage(ctx, self.me[i], self.shards[i], i, count, origin=ORIGIN, **codecs)
-                       for i in range(count)]
+        self.stages = [pluralis.Stage(ctx, self.me[i], self.shards[i], i, count, origin=ORIGIN,
+                                      auto_budget=auto_budget, **codecs) for i in range(count)]
         self.feeder = pluralis.Feeder(ctx, self.me[count], self.model, self.corpus, count, origin=ORIGIN, **codecs,
                                       **feeder)
         self.nodes = self.stages + [self.feeder]

@@ -203,6 +203,23 @@ class ShardTest(unittest.TestCase):
         with self.assertRaises(errors.InvalidArgument):
             self.shard(device="c\0pu")
 
+    def test_storage(self):
+        model = pluralis.Model(self.ctx, manifest(train={"storage": "bf16"}))
+        plain = pluralis.Model(self.ctx, manifest())
+        self.assertEqual((model.info.storage, plain.info.storage), (1, 0))
+        self.assertNotEqual(model.hash, plain.hash)
+        losses, roots = [], []
+        for m in (plain, model):
+            shard = pluralis.Shard(self.ctx, m)
+            losses.append(shard.forward(0, self.tokens()))
+            shard.backward(0)
+            shard.step()
+            roots.append(pluralis.weight_root(shard.leaves()))
+        self.assertEqual(losses[0], losses[1])
+        self.assertNotEqual(roots[0], roots[1])
+        with self.assertRaises(errors.Unsupported):
+            pluralis.Shard(self.ctx, model, recompute=True)
+
     def test_global_clip(self):
         recipe = manifest(train={"clip": 0.01, "clip_scope": "global", "optimizer": "adamw"})
         model = pluralis.Model(self.ctx, recipe)

@@ -101,6 +101,16 @@ class StageTest(unittest.TestCase):
         self.assertEqual(totals.receipts, len(outcome))
         self.assertEqual(totals.units, sum(model.costs) * 16 * 8)
 
+    def test_bits_that_follow_the_link(self):
+        p = Pipeline(self.ctx, codec="uniform4", auto_budget=True)
+        p.feeder.train(2)
+        p.until("idle")
+        self.assertEqual(len(p.of("step")), 2)
+        model = pluralis.Model(self.ctx, MANIFEST)
+        shard = pluralis.Shard(self.ctx, model, 0, 2, slots=2)
+        with self.assertRaises(errors.Unsupported):
+            pluralis.Stage(self.ctx, pluralis.Identity(self.ctx, seed(1)), shard, 0, 2, origin=ORIGIN, auto_budget=True)
+
     def test_misuse(self):
         p = Pipeline(self.ctx)
         stage, link = p.stages[0], p.links[0]

@@ -372,6 +372,21 @@ static void packed(run_state *s, uint32_t format) {
   free(w), free(x), free(y), free(row), free(a.packed), free(a.work);
 }
 
+static void stored(run_state *s) {
+  enum { N = 1003 };
+  float *x = random_floats(N, 75, 3.0f), *back = floats(N);
+  static const uint32_t special[] = {0x80000000u, 0x3f808000u, 0x3f818000u, 0x3f808001u,
+                                     0x7f7fffffu, 0xff800000u, 0x00000001u, 0x7f800001u};
+  uint16_t half[N];
+  memcpy(x, special, sizeof special);
+  plr_bf16_args a = {.f32 = back, .bf16 = half, .from_f32 = x, .from_bf16 = half, .n = N};
+  run(s, PLR_OP_BF16_PACK, &a);
+  output(s, half, sizeof half), line(s, "bf16_pack %d", N);
+  run(s, PLR_OP_BF16_UNPACK, &a);
+  output(s, back, N * sizeof(float)), line(s, "bf16_unpack %d", N);
+  free(x), free(back);
+}
+
 static void serving(run_state *s) {
   cached(s, 0);
   cached(s, 20);
@@ -396,6 +411,7 @@ static void compute(run_state *s, plr_context *ctx) {
   multiply(s, PLR_MATMUL_TN, 33, 18, 100);
   experts(s);
   serving(s);
+  stored(s);
   basis(s);
 }
 

@@ -26,6 +26,7 @@ static void test_link(void **state) {
   pthread_t thread;
   uint8_t buf[64] = {0}, key[32];
   size_t n = 7;
+  uint64_t bytes;
   assert_int_equal(plr_identity_create(ctx, seed, &identity, NULL), PLR_OK);
   plr_link_options_init(&o, sizeof o);
   assert_int_equal(plr_link_create(ctx, identity, &o, &link, NULL), PLR_OK);
@@ -38,6 +39,8 @@ static void test_link(void **state) {
   REFUSED(plr_link_advance(link, 1), "plr_link_advance", inside);
   REFUSED(plr_link_next_event(link, &event), "plr_link_next_event", inside);
   REFUSED(plr_link_get_stats(link, &stats), "plr_link_get_stats", inside);
+  REFUSED(plr_link_resume(link, 1, seed), "plr_link_resume", inside);
+  REFUSED(plr_link_budget(link, 1, &bytes), "plr_link_budget", inside);
   plr_link_close(link, PLR_ERR_CLOSED);
   assert_line(&k, "plr_link_close", inside);
   plr_link_peer_key(link, key);

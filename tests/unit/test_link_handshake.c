@@ -132,7 +132,7 @@ static void test_bad_hello(void **state) {
       {11, 1, PLR_HELLO_BYTES, PLR_ERR_MALFORMED},
       {16, 128, PLR_HELLO_BYTES, PLR_ERR_MISMATCH}, /* no predictor in common */
       {28, 128, PLR_HELLO_BYTES, PLR_ERR_MISMATCH}, /* no entropy coder in common */
-      {5, 9, PLR_HELLO_BYTES + 100, PLR_OK},      /* a later minor version appends */
+      {5, 9, PLR_HELLO_BYTES + 100, PLR_OK},        /* a later minor version appends */
       {5, 9, PLR_HELLO_MAX_BYTES, PLR_OK},
       {5, 9, PLR_HELLO_MAX_BYTES + 1, PLR_ERR_MALFORMED},
   };
@@ -144,7 +144,7 @@ static void test_bad_hello(void **state) {
     test_pair_start(&p);
     good_hello(&p, hello);
     hello[cases[i].at] = (uint8_t)cases[i].value;
-    
+
     assert_int_equal(give(&p, PLR_MSG_HELLO, hello, cases[i].len), cases[i].status);
     plr_link_event e;
     if (cases[i].status != PLR_OK) {

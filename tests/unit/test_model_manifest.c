@@ -99,6 +99,10 @@ static const bad bads[] = {
      "manifest.train.decay_steps", "unknown"},
     {"\"clip\": 1.0", "\"clip\": 1.0, \"clip_scope\": \"shard\"", PLR_ERR_UNSUPPORTED,
      "manifest.train.clip_scope", "\"global\""},
+    {"\"clip\": 1.0", "\"clip\": 1.0, \"storage\": \"fp16\"", PLR_ERR_UNSUPPORTED,
+     "manifest.train.storage", "\"bf16\""},
+    {"\"clip\": 1.0", "\"clip\": 1.0, \"storage\": 16", PLR_ERR_MALFORMED, "manifest.train.storage",
+     "string"},
     {"\"cosine\"", "3", PLR_ERR_MALFORMED, "manifest.train.schedule", "a string"},
     {"\"tiny\"", "\"\"", PLR_ERR_MALFORMED, "manifest.name", "0 bytes"},
     {"\"tiny\"", "\"a\\nb\"", PLR_ERR_MALFORMED, "manifest.name", "control"},
@@ -213,6 +217,12 @@ static void test_hash_of_more(void **state) {
        "fa7b4d360cf76bb5e87a072b5940d2049b73241a2caed351a1b8c9abbc9ec578"},
       {"\"adamw\"", "\"adamw\", \"clip_scope\": \"block\"",
        "be5df9851d3c0e25f27fe56509d3998fa377b78dc083c561a378a0942060dd77"},
+      {"\"adamw\"", "\"adamw\", \"storage\": \"f32\"",
+       "be5df9851d3c0e25f27fe56509d3998fa377b78dc083c561a378a0942060dd77"},
+      {"\"adamw\"", "\"adamw\", \"storage\": \"bf16\"",
+       "b14de188392f8b4c0a202d85abcdea8d0482d06b7d644167d0ebb20a400545c2"},
+      {"\"adamw\"", "\"adamw\", \"storage\": \"bf16\", \"clip_scope\": \"global\"",
+       "d83d6b8745639962e8584c4974f025e346d7d33d5cfdc6a4be8c6f4d373c88bc"},
   };
   plr_context *ctx = new_context();
   for (size_t i = 0; i < PLR_COUNT_OF(more); i++) {

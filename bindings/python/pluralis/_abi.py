@@ -136,6 +136,8 @@ PLR_OPTIMIZER_SGDM = 4
 PLR_OPTIMIZER_ADAMW_ROW = 5
 PLR_CLIP_BLOCK = 0
 PLR_CLIP_GLOBAL = 1
+PLR_STORAGE_F32 = 0
+PLR_STORAGE_BF16 = 1
 PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
@@ -368,6 +370,8 @@ class plr_model_info(Structure):
         ('muon_momentum', c_float),
         ('format', c_uint32),
         ('z_loss', c_float),
+        ('storage', c_uint32),
+        ('reserved2', c_uint32),
     ]
 
 
@@ -1118,6 +1122,8 @@ CONSTANTS = [
     'PLR_OPTIMIZER_ADAMW_ROW',
     'PLR_CLIP_BLOCK',
     'PLR_CLIP_GLOBAL',
+    'PLR_STORAGE_F32',
+    'PLR_STORAGE_BF16',
     'PLR_MAX_BLOCKS',
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',

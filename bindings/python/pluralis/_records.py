@@ -71,6 +71,8 @@ class ModelInfo(NamedTuple):
     muon_momentum: float
     format: int
     z_loss: float
+    storage: int
+    reserved2: int
 
     @classmethod
     def of(cls, c):
@@ -116,6 +118,8 @@ class ModelInfo(NamedTuple):
             c.muon_momentum,
             c.format,
             c.z_loss,
+            c.storage,
+            c.reserved2,
         )
 
 

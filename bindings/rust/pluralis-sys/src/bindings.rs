@@ -55,6 +55,8 @@ pub const PLR_OPTIMIZER_SGDM: u32 = 4;
 pub const PLR_OPTIMIZER_ADAMW_ROW: u32 = 5;
 pub const PLR_CLIP_BLOCK: u32 = 0;
 pub const PLR_CLIP_GLOBAL: u32 = 1;
+pub const PLR_STORAGE_F32: u32 = 0;
+pub const PLR_STORAGE_BF16: u32 = 1;
 pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
@@ -435,6 +437,8 @@ pub struct plr_model_info {
     pub muon_momentum: f32,
     pub format: u32,
     pub z_loss: f32,
+    pub storage: u32,
+    pub reserved2: u32,
 }
 extern "C" {
     pub fn plr_model_from_json(

@@ -57,7 +57,7 @@ pub use identity::{account_id, verify, Identity, PublicKey, Signature};
 pub use io::{Sink, Source};
 pub use ledger::{Ledger, LedgerOptions};
 pub use link::{Link, LinkEvent, LinkIo, LinkOptions};
-pub use model::{ClipScope, ConfigOptions, Corpus, Model, ModelInfo, Optimizer, Split};
+pub use model::{ClipScope, ConfigOptions, Corpus, Model, ModelInfo, Optimizer, Split, Storage};
 pub use session::{sample_top_p, Rows, Session};
 pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions, SnapshotInfo, WeightFormat};
 pub use stage::{Job, JobInfo, JobKind, Ran, Side, Stage, StageEvent, StageOptions};

@@ -51,6 +51,16 @@ codes! {
 }
 
 codes! {
+    /// How activations are kept from forward to backward.
+    Storage {
+        /// As they are.
+        F32 = PLR_STORAGE_F32,
+        /// Rounded to bf16.
+        BF16 = PLR_STORAGE_BF16,
+    }
+}
+
+codes! {
     /// Whose gradient norm is limited.
     ClipScope {
         /// Each block's.
@@ -145,6 +155,8 @@ record! {
         format: u32,
         /// Weight of the squared logarithm of the softmax's sum; 0 in format 1.
         z_loss: f32,
+        /// How activations are kept for backward.
+        storage: Storage,
     }
 }
 

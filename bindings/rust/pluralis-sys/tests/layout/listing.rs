@@ -56,6 +56,8 @@ constants! {
     PLR_OPTIMIZER_ADAMW_ROW: u32,
     PLR_CLIP_BLOCK: u32,
     PLR_CLIP_GLOBAL: u32,
+    PLR_STORAGE_F32: u32,
+    PLR_STORAGE_BF16: u32,
     PLR_MAX_BLOCKS: u32,
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
@@ -248,6 +250,8 @@ structs! {
         muon_momentum = "muon_momentum",
         format = "format",
         z_loss = "z_loss",
+        storage = "storage",
+        reserved2 = "reserved2",
     }
     plr_config_options {
         struct_size = "struct_size",

@@ -187,8 +187,7 @@ fn a_lost_stream_loses_nothing() {
 
 #[test]
 fn datagrams_in_any_order() {
-    let (mut a, mut b) =
-        ready_pair(options(1).unsealed().datagram(600), options(2).unsealed().datagram(600));
+    let (mut a, mut b) = ready_pair(options(1).unsealed().datagram(600), options(2).unsealed().datagram(600));
     a.send(&[9; 3000], 2).unwrap();
     let mut pieces = Vec::new();
     let mut buffer = [0; 600];

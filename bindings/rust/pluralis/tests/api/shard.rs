@@ -263,6 +263,27 @@ fn recompute_has_the_same_bits() {
 }
 
 #[test]
+fn activations_in_two_bytes() {
+    let context = context();
+    let json = manifest("dense").replace("\"clip\":", "\"storage\": \"bf16\", \"clip\":");
+    let half = Model::from_json(&context, &json).unwrap();
+    let whole = Model::from_json(&context, &manifest("dense")).unwrap();
+    assert_eq!((whole.info().storage, half.info().storage), (Storage::F32, Storage::BF16));
+    let tokens = corpus(&context).batch(Split::Train, 3, 0, 2, 8).unwrap();
+    let run = |model: &Model| {
+        let mut shard = Shard::new(&context, model, &ShardOptions::new()).unwrap();
+        let loss = shard.forward(0, &tokens, None, None).unwrap();
+        shard.backward(0, None, None).unwrap();
+        shard.step().unwrap();
+        (loss, shard.leaves().unwrap())
+    };
+    let (a, b) = (run(&whole), run(&half));
+    assert_eq!(a.0, b.0);
+    assert_ne!(a.1, b.1);
+    refused(Status::UNSUPPORTED, Shard::new(&context, &half, &ShardOptions::new().recompute()));
+}
+
+#[test]
 fn the_norm_of_the_whole_gradient() {
     let context = context();
     let json = manifest("dense").replace("\"clip\":", "\"clip_scope\": \"global\", \"clip\":");

@@ -253,6 +253,8 @@ fn options_are_checked_and_the_shard_stays() {
         refused(Status::INVALID_ARGUMENT, Stage::new(&context, &mut options));
     }
     drop(few);
+    let mut fixed = StageOptions::worker(ORIGIN, &me, 0, 2, shard(&context, &model, 0, 2)).auto_budget();
+    refused(Status::UNSUPPORTED, Stage::new(&context, &mut fixed));
     let small = Context::new(ContextOptions::new().max_frame(1000)).unwrap();
     let mut options = StageOptions::worker(ORIGIN, &me, 0, 2, shard(&context, &model, 0, 2));
     refused(Status::LIMIT, Stage::new(&small, &mut options));
