@@ -133,7 +133,7 @@ typedef struct plr_model_info {
   uint32_t format; /* of the manifest: 1 or 2 */
   float z_loss;    /* 0 in format 1 */
   uint32_t storage; /* PLR_STORAGE_* */
-  uint32_t reserved2;
+  uint32_t reserved2; /* 0 */
 } plr_model_info;
 
 /* Reads a manifest (len bytes of UTF-8 JSON). Unknown or repeated keys, wrong types and impossible shapes are
@@ -147,7 +147,7 @@ PLR_API void plr_model_destroy(plr_model *model);
 typedef struct plr_config_options {
   uint32_t struct_size;
   uint32_t cut_count;    /* as "cuts" of a manifest */
-  const uint32_t *cuts;
+  const uint32_t *cuts;  /* cut_count positions */
   const char *name;      /* of the model; NULL (default): the config's model_type */
   const char *boundary;  /* JSON object, as "boundary" of a manifest; NULL (default): {"kind": "dense"} */
   const char *train;     /* JSON object, as "train" of a manifest; NULL (default): for serving, one sequence of at most
@@ -216,12 +216,12 @@ typedef struct plr_op_desc {
   const char *out;            /* name of the result */
   const char *name;           /* of the parameters */
   uint32_t cols, bias, write; /* linear, layernorm (bias), moe (cols) */
-  uint32_t heads, kv_heads, head_dim, window;
+  uint32_t heads, kv_heads, head_dim, window; /* of rmsnorm (heads), rope (head_dim) and attention */
   uint32_t count;                            /* of positions */
   uint32_t experts, top_k, act, renormalise; /* of moe; act: PLR_LAYER_SILU, GELU, GELU_TANH or RELU2 */
   uint32_t scaling, original;                /* of rope; scaling: PLR_SCALING_* */
   uint32_t reserved[2];
-  double std, down_std, eps, theta, balance;
+  double std, down_std, eps, theta, balance; /* initial deviation, of moe's down; of norms; of rope; of moe */
   double scale; /* attention: 0 is 1/sqrt(head_dim); scale: the factor */
   double factor, low_freq, high_freq, beta_fast, beta_slow, attention_factor; /* of scaling */
 } plr_op_desc;

@@ -182,7 +182,7 @@ PLR_API plr_status plr_shard_load_parts(plr_shard *shard, const plr_source *sour
 typedef struct plr_snapshot_info {
   uint32_t struct_size;
   uint32_t blocks; /* how many blocks of the model are there */
-  uint64_t steps;
+  uint64_t steps;  /* optimizer steps done */
   plr_hash root;   /* weight root of the state when all blocks are there, else zero */
 } plr_snapshot_info;
 

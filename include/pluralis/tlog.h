@@ -133,7 +133,8 @@ PLR_API plr_status plr_log_verify_proof(plr_context *ctx, const char *proof, siz
 /* A witness: knows logs by their keys, and the last size and root it has signed of each. */
 typedef struct plr_witness plr_witness;
 
-/* How a witness keeps what it has signed. It must never forget: a state that goes back lets a log fork. */
+/* How a witness keeps what it has signed: load tells it, swap changes it. It must never forget: a state that goes back
+ * lets a log fork. */
 typedef struct plr_witness_store {
   void *user;
   /* Last size and root signed of a log, by SHA-256 of its origin. NOT_FOUND: none yet. */

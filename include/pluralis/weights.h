@@ -21,7 +21,8 @@ extern "C" {
 /* The files of a checkpoint, opened for reading. */
 typedef struct plr_weights plr_weights;
 
-/* Gives the file `name` that an index lists; the name never holds a path. *out is closed by the weights. */
+/* Gives files by name: open gives the file `name` that an index lists, which never holds a path. *out is closed by the
+ * weights. */
 typedef struct plr_source_opener {
   void *user;
   plr_status (*open)(void *user, const char *name, plr_source *out);
@@ -31,7 +32,7 @@ typedef struct plr_source_opener {
 #define PLR_WEIGHTS_DIMS 8
 
 /* A tensor of a checkpoint. Set struct_size before the call that fills it; name and file live as long as the weights.
- * dtype: PLR_DTYPE_*, or 0 for a type that a model is never read from. */
+ * dtype: PLR_DTYPE_*, or 0 for a type that a model is never read from. shape: ndim sizes; bytes: in the file. */
 typedef struct plr_weights_tensor {
   uint32_t struct_size;
   uint32_t dtype;

@@ -2,7 +2,7 @@
  * tensors' bytes and no others. */
 #include "shard/convert.h"
 #include "shard/shard_int.h"
-#include "shard/weights.h"
+#include "shard/weights_int.h"
 
 #include "model/names.h"
 

@@ -1,5 +1,5 @@
 /* The files of a checkpoint: opening, looking up a tensor. */
-#include "shard/weights.h"
+#include "shard/weights_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* model.safetensors.index.json, read and written:
  * {"metadata": {"total_size": bytes}, "weight_map": {"tensor": "file", ...}} */
 #include "base/json.h"
-#include "shard/weights.h"
+#include "shard/weights_int.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -20,7 +20,7 @@ JOB = ["--stages", "2", "--steps", "2", "--snapshot-every", "2", "--width", "64"
 def snapshots(folder):
     found = {}
     for name in sorted(os.listdir(os.path.join(folder, "ours"))):
-        if name.endswith(".plr"):
+        if name.endswith(".safetensors"):
             with open(os.path.join(folder, "ours", name), "rb") as f:
                 found[name] = hashlib.sha256(f.read()).hexdigest()
     return found

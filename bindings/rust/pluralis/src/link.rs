@@ -203,7 +203,7 @@ impl Link {
         let mut bytes = 0;
         // Safety: a live link.
         let status = unsafe { sys::plr_link_budget(self.as_ptr(), interval_ns, &mut bytes) };
-        (status == sys::PLR_OK).then(|| bytes)
+        (status == sys::PLR_OK).then_some(bytes)
     }
 
     /// Public key of the peer, all zero before [`LinkEvent::Ready`].

@@ -516,7 +516,7 @@ impl SnapshotInfo {
                 sys::plr_snapshot_inspect(context, model, sources, count, &mut raw, err)
             })
         })?;
-        let root = (raw.blocks == model.info().blocks).then(|| Hash(raw.root.bytes));
+        let root = (raw.blocks == model.info().blocks).then_some(Hash(raw.root.bytes));
         Ok(SnapshotInfo { blocks: raw.blocks, steps: raw.steps, root })
     }
 }

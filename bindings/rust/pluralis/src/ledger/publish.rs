@@ -33,8 +33,11 @@ impl Keys {
     }
 }
 
+/// What makes one file durable: (path, data, never changes).
+type Put<'a> = &'a mut dyn FnMut(&str, &[u8], bool) -> io::Result<()>;
+
 struct Publishing<'a> {
-    put: &'a mut dyn FnMut(&str, &[u8], bool) -> io::Result<()>,
+    put: Put<'a>,
     outcome: Outcome,
 }
 

@@ -1,6 +1,6 @@
 /* A checkpoint's files: which tensor is in which, opened when they are needed. */
-#ifndef PLR_SHARD_WEIGHTS_H
-#define PLR_SHARD_WEIGHTS_H
+#ifndef PLR_SHARD_WEIGHTS_INT_H
+#define PLR_SHARD_WEIGHTS_INT_H
 
 #include <pluralis/weights.h>
 
