@@ -19,7 +19,7 @@ DENSE = {"kind": "dense"}
 # Sequence length, sequences: 1,024 tokens, then a micro-batch of 128.
 SHAPES = ((256, 4), (512, 2), (1024, 1), (128, 1))
 OTHERS = (("subspace16", {"kind": "subspace", "rank": 16, "seed": 7, "anchor_std": 1.0}),
-          ("projector16", {"kind": "projector", "rank": 16, "seed": 7, "anchor_std": 1.0}))
+          ("projector16", {"kind": "projector", "rank": 16, "seed": 7, "anchor_std": 1.0, "tied": False}))
 TURNS = 7
 
 
