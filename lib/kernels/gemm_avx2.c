@@ -239,42 +239,7 @@ INLINE void thin_steps(const int rows, const int steps, int64_t cols, const floa
   }
 }
 
-INLINE void thin_rows(const int rows, int64_t cols, int64_t depth, const float *a, const float *b,
-                      int64_t ldb, float *c, int64_t ldc) {
-  int64_t p = 0;
-  for (; p + 4 <= depth; p += 4) thin_steps(rows, 4, cols, a + p * rows, b + p * ldb, ldb, c, ldc);
-  for (; p < depth; p++) thin_steps(rows, 1, cols, a + p * rows, b + p * ldb, ldb, c, ldc);
-}
-
-static void thin(int64_t rows, int64_t cols, int64_t depth, const float *a, const float *b,
-                 int64_t ldb, float *c, int64_t ldc) {
-  switch (rows) {
-  case 1:
-    thin_rows(1, cols, depth, a, b, ldb, c, ldc);
-    break;
-  case 2:
-    thin_rows(2, cols, depth, a, b, ldb, c, ldc);
-    break;
-  case 3:
-    thin_rows(3, cols, depth, a, b, ldb, c, ldc);
-    break;
-  case 4:
-    thin_rows(4, cols, depth, a, b, ldb, c, ldc);
-    break;
-  case 5:
-    thin_rows(5, cols, depth, a, b, ldb, c, ldc);
-    break;
-  case 6:
-    thin_rows(6, cols, depth, a, b, ldb, c, ldc);
-    break;
-  case 7:
-    thin_rows(7, cols, depth, a, b, ldb, c, ldc);
-    break;
-  default:
-    thin_rows(8, cols, depth, a, b, ldb, c, ldc);
-    break;
-  }
-}
+#include "kernels/gemm_thin.h"
 
 const plr__gemm_kernels plr__gemm_avx2 = {.mr = MR,
                                           .nr = NR,

@@ -12,9 +12,8 @@ plr_status plr__checkpoint_sign(plr_buffer *out, const char *origin, uint64_t si
   return plr__note_sign(out, text, (size_t)n, origin, identity);
 }
 
-/* Takes the next line off a text; 0 when there is none. */
-static int next_line(const char **at, const char *end, const char **line, size_t *len) {
-  const char *newline = memchr(*at, '\n', (size_t)(end - *at));
+int plr__next_line(const char **at, const char *end, const char **line, size_t *len) {
+  const char *newline = *at < end ? memchr(*at, '\n', (size_t)(end - *at)) : NULL;
   if (!newline) return 0;
   *line = *at;
   *len = (size_t)(newline - *at);
@@ -37,15 +36,15 @@ static plr_status read_body(const char *text, size_t len, const char *origin, ui
                             plr_hash *root, plr_error *err) {
   const char *at = text, *end = text + len, *line;
   size_t n;
-  if (!next_line(&at, end, &line, &n) || n == 0)
+  if (!plr__next_line(&at, end, &line, &n) || n == 0)
     return plr__fail(err, PLR_ERR_MALFORMED, "checkpoint", "no origin line");
   if (n != strlen(origin) || memcmp(line, origin, n) != 0)
     return plr__fail(err, PLR_ERR_MISMATCH, "checkpoint", "the log is not %s", origin);
-  if (!next_line(&at, end, &line, &n) || !plr__read_size(line, n, size))
+  if (!plr__next_line(&at, end, &line, &n) || !plr__read_size(line, n, size))
     return plr__fail(err, PLR_ERR_MALFORMED, "checkpoint", "the second line is not a size");
-  if (!next_line(&at, end, &line, &n) || plr__base64_decode(line, n, root->bytes, 32) != 32)
+  if (!plr__next_line(&at, end, &line, &n) || plr__base64_decode(line, n, root->bytes, 32) != 32)
     return plr__fail(err, PLR_ERR_MALFORMED, "checkpoint", "the third line is not a root");
-  while (next_line(&at, end, &line, &n)) /* extension lines may follow, never empty */
+  while (plr__next_line(&at, end, &line, &n)) /* extension lines may follow, never empty */
     if (n == 0) return plr__fail(err, PLR_ERR_MALFORMED, "checkpoint", "an empty line");
   return PLR_OK;
 }

@@ -179,14 +179,6 @@ plr_status plr_ledger_witness_request(plr_ledger *l, uint64_t old_size, char *bu
   return st;
 }
 
-static plr_status keep(plr_ledger *l, const plr_buffer *note, plr_error *err) {
-  plr_status st = l->store.ops->begin(l->store.self, err);
-  if (st == PLR_OK) st = l->store.ops->put(l->store.self, "checkpoint", note->data, note->len, err);
-  if (st == PLR_OK) st = l->store.ops->commit(l->store.self, err);
-  if (st != PLR_OK) l->store.ops->rollback(l->store.self);
-  return st;
-}
-
 static plr_status cosign(plr_ledger *l, const plr_witness_key *w, const char *lines, size_t len,
                          plr_buffer *note, plr_buffer *work, plr_error *err) {
   const char *found, *there;
@@ -204,7 +196,8 @@ static plr_status cosign(plr_ledger *l, const plr_witness_key *w, const char *li
   if (note->len + found_len > PLR__NOTE_MAX)
     return plr__fail(err, PLR_ERR_LIMIT, "cosignature", "the checkpoint has no room for another");
   plr__buffer_put(note, found, found_len);
-  return note->failed ? plr__no_memory(err, "cosignature") : keep(l, note, err);
+  if (note->failed) return plr__no_memory(err, "cosignature");
+  return plr__store_record(l, "checkpoint", note->data, note->len, err);
 }
 
 plr_status plr_ledger_cosign(plr_ledger *l, const plr_witness_key *witness, const char *lines,

@@ -94,6 +94,8 @@ plr_status plr__recorded_checkpoint(plr_ledger *l, plr_buffer *out, uint64_t *si
 /* Appends a witness's signature line over a checkpoint's text (cosign.c). */
 plr_status plr__cosign_line(plr_buffer *out, const char *name, const plr_identity *identity, uint64_t time,
                             const char *text, size_t text_len);
+/* Takes the next line of [*at, end) without its newline; 0 when there is none. */
+int plr__next_line(const char **at, const char *end, const char **line, size_t *len);
 /* Decimal without sign and leading zeros, below 2^63. */
 int plr__read_size(const char *line, size_t len, uint64_t *out);
 
@@ -395,6 +397,8 @@ plr_status plr__snapshot_write(plr_ledger *l, plr_error *err);
 /* Rebuilds head and state from a store that is not fresh. */
 plr_status plr__ledger_load(plr_ledger *l, plr_error *err);
 plr_status plr__head_write(plr_ledger *l, plr_error *err);
+/* Puts one record in a transaction of its own. */
+plr_status plr__store_record(plr_ledger *l, const char *name, const void *data, size_t len, plr_error *err);
 plr__node_reader plr__ledger_nodes(plr_ledger *l);
 plr_status plr__summarize(const plr__state *s, const plr__head *head, plr_ledger_summary *out);
 

@@ -17,16 +17,20 @@ plr_status plr_ledger_entry(plr_ledger *l, uint64_t index, void *buf, size_t cap
 
 /* ---- checkpoint ------------------------------------------------------------------------------- */
 
+plr_status plr__store_record(plr_ledger *l, const char *name, const void *data, size_t len,
+                             plr_error *err) {
+  plr_status st = l->store.ops->begin(l->store.self, err);
+  if (st == PLR_OK) st = l->store.ops->put(l->store.self, name, data, len, err);
+  if (st == PLR_OK) st = l->store.ops->commit(l->store.self, err);
+  if (st != PLR_OK) l->store.ops->rollback(l->store.self);
+  return st;
+}
+
 static plr_status record_checkpoint(plr_ledger *l, const plr_buffer *note, plr_error *err) {
   if (l->signed_size == l->head.frontier.size) return PLR_OK;
-  plr_status st = l->store.ops->begin(l->store.self, err);
-  if (st == PLR_OK) st = l->store.ops->put(l->store.self, "checkpoint", note->data, note->len, err);
-  if (st == PLR_OK) st = l->store.ops->commit(l->store.self, err);
-  if (st == PLR_OK)
-    l->signed_size = l->head.frontier.size;
-  else
-    l->store.ops->rollback(l->store.self);
-  return st;
+  PLR_TRY(plr__store_record(l, "checkpoint", note->data, note->len, err));
+  l->signed_size = l->head.frontier.size;
+  return PLR_OK;
 }
 
 /* The checkpoint of the present size, not recorded yet. */

@@ -54,14 +54,6 @@ plr_status plr_ledger_proof(plr_ledger *l, uint64_t index, char *buf, size_t cap
 
 /* ---- checking one -------------------------------------------------------------------------------- */
 
-/* The next line of [*at, end), without its newline; 0 when there is none. */
-static int take_line(const char **at, const char *end, const char **line, size_t *len) {
-  const char *newline = *at < end ? memchr(*at, '\n', (size_t)(end - *at)) : NULL;
-  if (!newline) return 0;
-  *line = *at, *len = (size_t)(newline - *at), *at = newline + 1;
-  return 1;
-}
-
 typedef struct proof_file {
   uint64_t index;
   plr_hash hashes[PLR_PROOF_MAX];
@@ -77,16 +69,16 @@ static plr_status bad(const char *file, const char *at, const char *what, plr_er
 static plr_status read_file(const char *file, size_t len, proof_file *out, plr_error *err) {
   const char *at = file, *end = file + len, *line;
   size_t n;
-  if (!take_line(&at, end, &line, &n) || n + 1 != sizeof first_line - 1 ||
+  if (!plr__next_line(&at, end, &line, &n) || n + 1 != sizeof first_line - 1 ||
       memcmp(line, first_line, n) != 0)
     return bad(file, file, "does not begin as a proof of this version", err);
-  if (!take_line(&at, end, &line, &n)) return bad(file, at, "ends before the index", err);
-  if (n > 6 && memcmp(line, "extra ", 6) == 0 && !take_line(&at, end, &line, &n))
+  if (!plr__next_line(&at, end, &line, &n)) return bad(file, at, "ends before the index", err);
+  if (n > 6 && memcmp(line, "extra ", 6) == 0 && !plr__next_line(&at, end, &line, &n))
     return bad(file, at, "ends before the index", err);
   if (n <= 6 || memcmp(line, "index ", 6) != 0 || !plr__read_size(line + 6, n - 6, &out->index))
     return bad(file, line, "the index is not one", err);
   for (out->count = 0;; out->count++) {
-    if (!take_line(&at, end, &line, &n)) return bad(file, at, "ends within the hashes", err);
+    if (!plr__next_line(&at, end, &line, &n)) return bad(file, at, "ends within the hashes", err);
     if (n == 0) break;
     if (out->count == PLR_PROOF_MAX) return bad(file, line, "more hashes than any log has", err);
     if (plr__base64_decode(line, n, out->hashes[out->count].bytes, 32) != 32)

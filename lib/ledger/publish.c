@@ -36,11 +36,7 @@ static plr_status put_level(publishing *p, uint32_t level, plr_error *err) {
 static plr_status record(plr_ledger *l, uint64_t size, plr_error *err) {
   uint8_t bytes[8];
   plr__store_be64(bytes, size);
-  plr_status st = l->store.ops->begin(l->store.self, err);
-  if (st == PLR_OK) st = l->store.ops->put(l->store.self, "published", bytes, sizeof bytes, err);
-  if (st == PLR_OK) st = l->store.ops->commit(l->store.self, err);
-  if (st != PLR_OK) l->store.ops->rollback(l->store.self);
-  return st;
+  return plr__store_record(l, "published", bytes, sizeof bytes, err);
 }
 
 /* 0 when nothing was published yet. */
