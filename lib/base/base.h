@@ -181,6 +181,9 @@ int plr__reader_done(const plr_reader *r); /* 1: nothing failed and nothing is l
 size_t plr__base64_encode(const void *data, size_t len, char *out);
 int64_t plr__base64_decode(const char *text, size_t len, uint8_t *out, size_t cap);
 void plr__hex_encode(const void *data, size_t len, char *out); /* 2*len characters and a NUL */
+/* Bytes of the UTF-8 character at text, of which `left` are there (RFC 3629: no overlong form, no surrogate, at most
+ * U+10FFFF); 0 when it is none. */
+size_t plr__utf8_length(const void *text, size_t left);
 
 /* ---- hashes ---------------------------------------------------------------------------------- */
 

@@ -117,25 +117,6 @@ static size_t put_utf8(char *out, uint32_t c) {
   return 4;
 }
 
-/* Bytes of the valid UTF-8 character at pos (no overlong forms, no surrogates); 0 when it is none. */
-static size_t utf8_length(const plr_json *j) {
-  const uint8_t *p = (const uint8_t *)j->text + j->pos;
-  size_t left = j->len - j->pos;
-  if (p[0] < 0x80) return 1;
-  size_t n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
-             : p[0] >= 0xe0 && p[0] <= 0xef ? 3
-             : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                            : 0;
-  if (n == 0 || n > left) return 0;
-  for (size_t i = 1; i < n; i++)
-    if ((p[i] & 0xc0) != 0x80) return 0;
-  if (p[0] == 0xe0 && p[1] < 0xa0) return 0;
-  if (p[0] == 0xed && p[1] > 0x9f) return 0;
-  if (p[0] == 0xf0 && p[1] < 0x90) return 0;
-  if (p[0] == 0xf4 && p[1] > 0x8f) return 0;
-  return n;
-}
-
 /* What follows a backslash, to out; returns its length. */
 static size_t escape(plr_json *j, char *out) {
   static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -163,7 +144,7 @@ const char *plr__json_string(plr_json *j) {
   while (j->pos < j->len && j->text[j->pos] != '"') {
     uint8_t c = (uint8_t)j->text[j->pos];
     if (c < 0x20) fail(j, "a control character in a string");
-    size_t n = j->failed ? 0 : utf8_length(j);
+    size_t n = j->failed ? 0 : plr__utf8_length(j->text + j->pos, j->len - j->pos);
     if (n == 0) fail(j, "a string is not UTF-8");
     if (j->failed) return NULL;
     if (c == '\\') {

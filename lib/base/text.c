@@ -1,6 +1,8 @@
 /* Text encodings: base64 (RFC 4648, section 4, canonical only), hexadecimal, and clean UTF-8. */
 #include "base/base_int.h"
 
+#include <string.h>
+
 static const char base64_alphabet[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -63,15 +65,16 @@ void plr__hex_encode(const void *data, size_t len, char *out) {
   out[2 * len] = 0;
 }
 
-/* Length of the valid sequence at p (RFC 3629: no overlong form, no surrogate, at most U+10FFFF),
- * or 0. A NUL ends every sequence, so this never looks past it. */
-static unsigned utf8_sequence(const uint8_t *p) {
+size_t plr__utf8_length(const void *text, size_t left) {
+  const uint8_t *p = text;
+  if (left == 0) return 0;
   if (p[0] < 0x80) return 1;
-  unsigned n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
-               : p[0] >= 0xe0 && p[0] <= 0xef ? 3
-               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
-                                              : 0;
-  for (unsigned i = 1; i < n; i++)
+  size_t n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
+             : p[0] >= 0xe0 && p[0] <= 0xef ? 3
+             : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                            : 0;
+  if (n > left) return 0;
+  for (size_t i = 1; i < n; i++)
     if ((p[i] & 0xc0) != 0x80) return 0;
   if (p[0] == 0xe0 && p[1] < 0xa0) return 0;
   if (p[0] == 0xed && p[1] > 0x9f) return 0;
@@ -81,9 +84,9 @@ static unsigned utf8_sequence(const uint8_t *p) {
 }
 
 void plr__text_clean(char *text) {
-  uint8_t *p = (uint8_t *)text;
-  while (*p) {
-    unsigned n = utf8_sequence(p);
+  uint8_t *p = (uint8_t *)text, *end = p + strlen(text);
+  while (p < end) {
+    size_t n = plr__utf8_length(p, (size_t)(end - p));
     int control = *p < 0x20 || *p == 0x7f || (*p == 0xc2 && n == 2 && p[1] < 0xa0);
     if (n == 0 || control) *p = '?', n = 1;
     p += n;

@@ -44,18 +44,8 @@ plr_status plr__note_sign(plr_buffer *out, const char *text, size_t len, const c
 /* Valid UTF-8 with no character below U+0020 but newline. */
 static int text_ok(const uint8_t *p, size_t len) {
   for (size_t i = 0; i < len;) {
-    uint32_t c = p[i], n = c < 0x80   ? 1
-                           : c < 0xc2 ? 0
-                           : c < 0xe0 ? 2
-                           : c < 0xf0 ? 3
-                           : c < 0xf5 ? 4
-                                      : 0;
-    if (n == 0 || n > len - i || (c < 0x20 && c != '\n')) return 0;
-    for (uint32_t k = 1; k < n; k++)
-      if ((p[i + k] & 0xc0) != 0x80) return 0;
-    uint32_t second = n > 1 ? p[i + 1] : 0;
-    if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f)) return 0;
-    if ((c == 0xf0 && second < 0x90) || (c == 0xf4 && second > 0x8f)) return 0;
+    size_t n = plr__utf8_length(p + i, len - i);
+    if (n == 0 || (p[i] < 0x20 && p[i] != '\n')) return 0;
     i += n;
   }
   return 1;
