@@ -58,7 +58,7 @@ PLR_API plr_status plr_ledger_publish_path(plr_ledger *ledger, const char *folde
 /* ---- back from the files ------------------------------------------------------------------------ */
 
 /* Where published files are read: a folder, a web server, an object store. read puts the whole file `path` into buf
- * and its length into *len. NOT_FOUND: there is none; BUFFER_TOO_SMALL: it is longer than cap, *len is what it needs. */
+ * and its length into *len. NOT_FOUND: there is none; BUFFER_TOO_SMALL: it is longer than cap, *len is its length. */
 typedef struct plr_log_reader {
   void *user;
   plr_status (*read)(void *user, const char *path, void *buf, size_t cap, size_t *len);
