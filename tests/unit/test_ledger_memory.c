@@ -1,4 +1,4 @@
-/* Every allocation fails in turn, the context's and SQLite's, in everything that a ledger does: the status is NO_MEMORY,
+/* Every allocation fails in turn, the context's and SQLite's, in all that a ledger does: the status is NO_MEMORY,
  * nothing has changed, and the same call works once there is memory. */
 #include "ledger_store_kit.h"
 
