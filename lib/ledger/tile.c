@@ -107,10 +107,10 @@ static plr_status read_hashes(plr_ledger *l, const plr__tile *t, plr_buffer *out
 
 static plr_status read_entries(plr_ledger *l, const plr__tile *t, plr_buffer *out, plr_error *err) {
   for (uint32_t i = 0; i < t->width; i++) {
-    PLR_TRY(
-        l->store.ops->entry(l->store.self, t->index * PLR__TILE_WIDTH + i, &l->scratch, NULL, err));
-    plr__buffer_be16(out, (uint16_t)l->scratch.len);
-    plr__buffer_put(out, l->scratch.data, l->scratch.len);
+    plr__row row;
+    PLR_TRY(plr__store_row(&l->store, t->index * PLR__TILE_WIDTH + i, &row, err));
+    plr__buffer_be16(out, (uint16_t)row.entry_len);
+    plr__buffer_put(out, row.entry, row.entry_len);
   }
   return PLR_OK;
 }
