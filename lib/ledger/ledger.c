@@ -49,6 +49,7 @@ static plr_status append_one(plr_ledger *l, uint32_t i, plr_append_item *item, a
   }
   item->status = status;
   item->index = UINT64_MAX;
+  if (*l->replica_origin) PLR_TRY(plr__replica_check(l, &detail, err));
   if (status != PLR_OK) {
     plr__log(l->ctx, PLR_LOG_DEBUG, "ledger", "refused: %s: %s", detail.where, detail.message);
     if (a->refusal) *a->refusal = detail;
@@ -103,8 +104,8 @@ static plr_status writable(const plr_ledger *l, plr_error *err) {
 }
 
 /* All or nothing: whatever fails, head and state are what they were before. */
-static plr_status append_items(plr_ledger *l, plr_append_item *items, size_t count,
-                               plr_error *refusal, plr_error *err) {
+plr_status plr__append_items(plr_ledger *l, plr_append_item *items, size_t count,
+                             plr_error *refusal, plr_error *err) {
   plr__head head = l->head;
   plr_hash state_root = l->state.state_root;
   appending a = {items, refusal, 0, 0};
@@ -131,7 +132,7 @@ plr_status plr_ledger_append(plr_ledger *l, const void *entry, size_t len, uint6
   PLR_TRY(writable(l, err));
   if (!entry && len) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry", "entry is NULL");
   plr_append_item item = {.entry = entry, .len = len};
-  PLR_TRY(append_items(l, &item, 1, err, err));
+  PLR_TRY(plr__append_items(l, &item, 1, err, err));
   if (index) *index = item.index;
   return (plr_status)item.status;
 }
@@ -144,7 +145,7 @@ plr_status plr_ledger_append_many(plr_ledger *l, plr_append_item *items, size_t 
   for (size_t i = 0; i < count; i++)
     if (!items[i].entry && items[i].len)
       return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "items", "entry of item %zu is NULL", i);
-  return count ? append_items(l, items, count, NULL, err) : PLR_OK;
+  return count ? plr__append_items(l, items, count, NULL, err) : PLR_OK;
 }
 
 static plr_status close_entry(plr_ledger *l, plr_buffer *out, plr_error *err) {
@@ -256,6 +257,15 @@ static plr_status open_ledger(plr_ledger *l, const plr_ledger_options *o, plr_er
   return check_same(l, o, err);
 }
 
+plr_ledger *plr__ledger_new(plr_context *ctx) {
+  plr_ledger *l = plr__calloc(ctx, 1, sizeof *l);
+  if (!l) return NULL;
+  l->ctx = plr__context_ref(ctx);
+  plr__state_init(&l->state, ctx);
+  plr__buffer_init(&l->scratch, ctx);
+  return l;
+}
+
 plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, plr_ledger **out,
                            plr_error *err) {
   if (out) *out = NULL;
@@ -265,11 +275,8 @@ plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, 
   plr_ledger_options_init(&o, sizeof o);
   PLR_TRY(plr__options_read(&o, (uint32_t)sizeof o, options, "ledger options", err));
   PLR_TRY(check_options(&o, err));
-  plr_ledger *l = plr__calloc(ctx, 1, sizeof *l);
+  plr_ledger *l = plr__ledger_new(ctx);
   if (!l) return plr__no_memory(err, "ledger");
-  l->ctx = plr__context_ref(ctx);
-  plr__state_init(&l->state, ctx);
-  plr__buffer_init(&l->scratch, ctx);
   plr_status st = open_ledger(l, &o, err);
   if (st != PLR_OK) {
     plr_ledger_destroy(l);

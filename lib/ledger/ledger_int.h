@@ -391,7 +391,18 @@ struct plr_ledger {
   plr_status fatal;       /* not OK: the handle is dead */
   uint64_t snapshot_size; /* entries covered by the stored state */
   uint64_t signed_size;   /* of the recorded checkpoint; UINT64_MAX: none */
+  /* The log that this ledger follows (replica.c); no origin: none. */
+  char replica_origin[PLR__MAX_ORIGIN + 1];
+  uint8_t replica_key[32];
 };
+
+/* A handle with its context and nothing else; destroyed as any other. NULL: no memory. */
+plr_ledger *plr__ledger_new(plr_context *ctx);
+/* Appends in one transaction, all or nothing. refusal (may be NULL): why an item was refused. */
+plr_status plr__append_items(plr_ledger *l, plr_append_item *items, size_t count, plr_error *refusal,
+                             plr_error *err);
+/* What an entry that was just applied must not have shown in a log that is followed. */
+plr_status plr__replica_check(plr_ledger *l, const plr_error *detail, plr_error *err);
 
 plr_status plr__snapshot_write(plr_ledger *l, plr_error *err);
 /* Rebuilds head and state from a store that is not fresh. */
