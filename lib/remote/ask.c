@@ -1,5 +1,5 @@
 /* The client of a witness (C2SP tlog-witness v1.0.0): add-checkpoint, and the checkpoint it shows. */
-#include "ledger/replica.h"
+#include "ledger/copy.h"
 #include "remote/remote_int.h"
 
 #include <string.h>
@@ -77,7 +77,7 @@ static plr_status ask(asking *a, const plr_witness_key *witness) {
       return tries && a->t.answer.len == 0
                  ? refused(a, PLR_ERR_MISMATCH, "it has signed another history of this size")
                  : refused(a, PLR_ERR_MALFORMED, "without the size that it has");
-    size = plr__signed_size(a->ledger);
+    size = plr__ledger_signed_size(a->ledger);
     if (seen > size)
       return plr__fail(a->err, PLR_ERR_SEQUENCE, "witness",
                        "it has seen %llu entries, our checkpoint has %llu",

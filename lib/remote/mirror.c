@@ -1,13 +1,18 @@
 /* A copy of a published log: the checkpoint first, then what is under it, many files at once and used in order. */
 #include "base/guard.h"
-#include "ledger/replica.h"
+#include "ledger/copy.h"
 #include "remote/remote_int.h"
 
 #include <string.h>
 
-#define GROUP    16u         /* bundles that go into the ledger in one transaction, at most */
 #define BUFFERED (32u << 20) /* bytes that wait for their turn before no more files are asked for */
-#define WIDTH    256u
+
+/* A file that is on its way, or has arrived before its turn. */
+typedef struct slot {
+  plr__transfer t;
+  uint32_t used, level;
+  uint64_t index;
+} slot;
 
 struct plr_mirror {
   plr_context *ctx;
@@ -16,14 +21,14 @@ struct plr_mirror {
   uint8_t key[32];
   plr__http *http;
   plr_ledger *copy;
-  plr__tile_view view;
-  plr__transfer single; /* the checkpoint, a tile */
-  plr__transfer *slots; /* bundle i is in slot i mod slot_count from begin until it is stored */
+  plr__transfer single; /* the checkpoint */
+  slot *slots;
   uint32_t slot_count;
-  plr_append_item *items; /* of one group */
+  uint32_t looked, bundles; /* in this update: the checkpoint is there; bundles have begun */
   plr_buffer shown;
   uint64_t target;   /* entries under the checkpoint */
   uint64_t received; /* bytes, before this update */
+  plr_error why;     /* what a file that could not be read died of */
 };
 
 /* ---- create ------------------------------------------------------------------------------------------- */
@@ -64,32 +69,30 @@ static plr_status copy_witnesses(plr_mirror *m, const plr_mirror_options *o, plr
 static plr_status tick(void *user) {
   plr_mirror *m = user;
   if (!m->o.progress) return PLR_OK;
-  return m->o.progress(m->o.user, plr__replica_size(m->copy), m->target,
+  return m->o.progress(m->o.user, plr__ledger_size(m->copy), m->target,
                        plr__http_count(m->http).received - m->received);
-}
-
-/* Gets one file, ahead of the bundles. */
-static plr_status fetch_limited(plr_mirror *m, const char *path, size_t limit, plr_error *err) {
-  plr__transfer *t = &m->single;
-  t->method = "GET", t->limit = limit, t->urgent = 1;
-  memcpy(t->path, path, strlen(path) + 1);
-  return plr__http_run(m->http, t, err);
-}
-
-static plr_status fetch_tile(void *user, const char *path, plr_buffer *out, plr_error *err) {
-  plr_mirror *m = user;
-  PLR_TRY(fetch_limited(m, path, PLR__TILE_MAX, err));
-  plr__buffer_put(out, m->single.answer.data, m->single.answer.len);
-  return out->failed ? plr__no_memory(err, path) : PLR_OK;
 }
 
 static plr_status make_slots(plr_mirror *m, plr_error *err) {
   m->slot_count = 4 * plr__http_parallel(m->http);
   m->slots = plr__calloc(m->ctx, m->slot_count, sizeof *m->slots);
-  m->items = plr__calloc(m->ctx, GROUP * WIDTH, sizeof *m->items);
-  if (!m->slots || !m->items) return plr__no_memory(err, "mirror");
-  for (uint32_t i = 0; i < m->slot_count; i++) plr__buffer_init(&m->slots[i].answer, m->ctx);
+  if (!m->slots) return plr__no_memory(err, "mirror");
+  for (uint32_t i = 0; i < m->slot_count; i++) plr__buffer_init(&m->slots[i].t.answer, m->ctx);
   return PLR_OK;
+}
+
+/* A file that holds something must hold this log. */
+static plr_status open_copy(plr_mirror *m, const char *path, plr_error *err) {
+  plr_ledger_options o;
+  uint8_t key[32];
+  plr_ledger_options_init(&o, sizeof o);
+  o.path = path, o.origin = m->o.origin;
+  PLR_TRY(plr__ledger_open_copy(m->ctx, &o, &m->copy, err));
+  if (plr__ledger_size(m->copy) == 0) return PLR_OK;
+  const char *origin = plr_ledger_origin(m->copy, key);
+  if (!strcmp(origin, m->o.origin) && !memcmp(key, m->key, 32)) return PLR_OK;
+  return plr__fail(err, PLR_ERR_MISMATCH, "mirror.path",
+                   "the file holds %s, or that of another key", origin);
 }
 
 static plr_status fill(plr_mirror *m, const plr_mirror_options *o, plr_error *err) {
@@ -103,8 +106,7 @@ static plr_status fill(plr_mirror *m, const plr_mirror_options *o, plr_error *er
   PLR_TRY(copy_witnesses(m, o, err));
   PLR_TRY(plr__http_create(m->ctx, o->url, o->remote, tick, m, &m->http, err));
   PLR_TRY(make_slots(m, err));
-  return plr__replica_open(m->ctx, o->path, o->origin, m->key, o->skip_signatures != 0, &m->copy,
-                           err);
+  return open_copy(m, o->path, err);
 }
 
 plr_status plr_mirror_create(plr_context *ctx, const plr_mirror_options *options, plr_mirror **out,
@@ -122,7 +124,6 @@ plr_status plr_mirror_create(plr_context *ctx, const plr_mirror_options *options
   m->o = o;
   plr__buffer_init(&m->single.answer, ctx);
   plr__buffer_init(&m->shown, ctx);
-  plr__tile_view_init(&m->view, ctx, fetch_tile, m);
   plr_status st = fill(m, &o, err);
   if (st != PLR_OK) {
     plr_mirror_destroy(m);
@@ -138,16 +139,74 @@ void plr_mirror_destroy(plr_mirror *m) {
   plr_context *ctx = m->ctx;
   plr__http_destroy(m->http);
   plr_ledger_destroy(m->copy);
-  for (uint32_t i = 0; m->slots && i < m->slot_count; i++) plr__buffer_release(&m->slots[i].answer);
+  for (uint32_t i = 0; m->slots && i < m->slot_count; i++)
+    plr__buffer_release(&m->slots[i].t.answer);
   plr__free(ctx, m->slots);
-  plr__free(ctx, m->items);
-  plr__tile_view_release(&m->view);
   plr__buffer_release(&m->single.answer);
   plr__buffer_release(&m->shown);
   plr__free(ctx, (void *)(uintptr_t)m->o.origin);
   plr__free(ctx, (void *)(uintptr_t)m->o.witnesses);
   plr__free(ctx, m);
   plr__context_unref(ctx);
+}
+
+/* ---- files, ahead of their turn ------------------------------------------------------------------------ */
+
+/* Slots of bundles that come before this one are free again; how many bytes the others have received. */
+static size_t drop_before(plr_mirror *m, uint64_t bundle) {
+  size_t buffered = 0;
+  for (uint32_t i = 0; i < m->slot_count; i++) {
+    slot *s = &m->slots[i];
+    if (s->used && s->t.done && s->level == PLR__BUNDLES && s->index < bundle) s->used = 0;
+    if (s->used && s->t.done) buffered += s->t.answer.len;
+  }
+  return buffered;
+}
+
+/* The slot of a file, which is asked for if it was not. NULL: all slots are in use. */
+static slot *ask(plr_mirror *m, uint32_t level, uint64_t index, const char *path) {
+  slot *empty = NULL;
+  for (uint32_t i = 0; i < m->slot_count; i++) {
+    slot *s = &m->slots[i];
+    if (s->used && !strcmp(s->t.path, path)) return s;
+    if (!s->used) empty = s;
+  }
+  if (!empty) return NULL;
+  empty->used = 1, empty->level = level, empty->index = index;
+  plr__buffer_clear(&empty->t.answer);
+  empty->t.method = "GET";
+  empty->t.limit = level == PLR__BUNDLES ? PLR__BUNDLE_MAX : PLR__TILE_MAX;
+  memcpy(empty->t.path, path, strlen(path) + 1);
+  plr__http_begin(m->http, &empty->t);
+  return empty;
+}
+
+/* Asks for what follows in order, unless much has arrived that was not used yet. Tiles are read once before the
+ * bundles, in order; those between bundles are few. */
+static void ask_ahead(plr_mirror *m, uint32_t level, uint64_t index, size_t buffered) {
+  char path[PLR_LOG_PATH_MAX];
+  if (level != PLR__BUNDLES && m->bundles) return;
+  for (uint32_t i = 1; i < m->slot_count && buffered < BUFFERED; i++)
+    if (!plr__log_path(level, index + i, m->target, path) || !ask(m, level, index + i, path))
+      return;
+}
+
+static plr_status read_tile(plr_mirror *m, const char *path, void *buf, size_t cap, size_t *len) {
+  uint32_t level;
+  uint64_t index;
+  if (!plr__log_path_read(path, &level, &index)) return PLR_ERR_MALFORMED;
+  if (level == PLR__BUNDLES) m->bundles = 1;
+  size_t buffered = drop_before(m, level == PLR__BUNDLES ? index : 0);
+  slot *s = ask(m, level, index, path);
+  if (!s) return plr__fail(&m->why, PLR_ERR_INTERNAL, path, "no slot is free");
+  ask_ahead(m, level, index, buffered);
+  plr_status st = plr__http_wait(m->http, &s->t, &m->why);
+  *len = s->t.answer.len;
+  if (st == PLR_OK && *len > cap) return PLR_ERR_BUFFER_TOO_SMALL; /* it comes again */
+  if (st == PLR_OK && *len) memcpy(buf, s->t.answer.data, *len);
+  /* A bundle may be read twice, at the place where the copy ends. */
+  if (s->t.done && (st != PLR_OK || level != PLR__BUNDLES)) s->used = 0;
+  return st;
 }
 
 /* ---- the checkpoint ------------------------------------------------------------------------------------ */
@@ -162,134 +221,63 @@ static plr_status check_quorum(plr_mirror *m, plr_error *err) {
                    good, m->o.quorum);
 }
 
-static plr_status other_history(uint64_t size, plr_error *err) {
-  return plr__fail(err, PLR_ERR_MISMATCH, "checkpoint",
-                   "the log shows another history of its first %llu entries than the copy has",
-                   (unsigned long long)size);
-}
-
-/* A checkpoint that is not ahead of the copy: of the copy's own past, or of another history. */
-static plr_status check_not_ahead(plr_mirror *m, const plr_hash *root, plr_error *err) {
-  plr_hash ours;
-  uint64_t have = plr__replica_size(m->copy);
-  PLR_TRY(plr__replica_root_at(m->copy, m->target, &ours, err));
-  if (!plr__hash_equal(&ours, root)) return other_history(m->target, err);
-  if (m->target == have) return PLR_OK;
-  return plr__fail(err, PLR_ERR_SEQUENCE, "checkpoint", "it is of %llu entries, the copy has %llu",
-                   (unsigned long long)m->target, (unsigned long long)have);
-}
-
-/* The tree under the checkpoint begins with the copy's. */
-static plr_status check_continues(plr_mirror *m, const plr_hash *root, plr_error *err) {
-  plr_hash ours, theirs;
-  uint64_t have = plr__replica_size(m->copy);
-  PLR_TRY(plr__tile_view_open(&m->view, m->target, root, err));
-  if (have == 0) return PLR_OK;
-  plr__replica_root(m->copy, &ours);
-  PLR_TRY(plr__tile_view_root(&m->view, have, &theirs, err));
-  return plr__hash_equal(&ours, &theirs) ? PLR_OK : other_history(have, err);
-}
-
-static plr_status get_checkpoint(plr_mirror *m, plr_hash *root, plr_error *err) {
-  PLR_TRY(fetch_limited(m, "checkpoint", PLR__CHECKPOINT_MAX, err));
-  plr__buffer_clear(&m->shown);
-  plr__buffer_put(&m->shown, m->single.answer.data, m->single.answer.len);
-  if (m->shown.failed) return plr__no_memory(err, "checkpoint");
-  const char *note = m->shown.data ? (const char *)m->shown.data : "";
-  PLR_TRY(
-      plr_log_verify_checkpoint(note, m->shown.len, m->o.origin, m->key, &m->target, root, err));
-  PLR_TRY(check_quorum(m, err));
-  if (m->target == 0)
-    return plr__fail(err, PLR_ERR_MISMATCH, "checkpoint", "the log is empty: no ledger is");
+static plr_status read_checkpoint(plr_mirror *m, void *buf, size_t cap, size_t *len) {
+  plr__transfer *t = &m->single;
+  if (!m->looked) {
+    t->method = "GET", t->limit = PLR__CHECKPOINT_MAX, t->urgent = 1;
+    memcpy(t->path, "checkpoint", 11);
+    PLR_TRY(plr__http_run(m->http, t, &m->why));
+    plr__buffer_clear(&m->shown);
+    plr__buffer_put(&m->shown, t->answer.data, t->answer.len);
+    if (m->shown.failed) return plr__no_memory(&m->why, "checkpoint");
+    const char *note = m->shown.data ? (const char *)m->shown.data : "";
+    PLR_TRY(plr_log_verify_checkpoint(note, m->shown.len, m->o.origin, m->key, &m->target, NULL,
+                                      &m->why));
+    PLR_TRY(check_quorum(m, &m->why));
+    m->looked = 1;
+  }
+  *len = m->shown.len;
+  if (*len > cap) return PLR_ERR_BUFFER_TOO_SMALL;
+  memcpy(buf, m->shown.data, *len);
   return PLR_OK;
 }
 
-/* ---- the entries ---------------------------------------------------------------------------------------- */
-
-typedef struct copying {
-  uint64_t begun, taken, end; /* bundles: [taken, begun) are in slots, end is the last plus one */
-} copying;
-
-static plr__transfer *slot_of(plr_mirror *m, uint64_t bundle) {
-  return &m->slots[bundle % m->slot_count];
-}
-
-/* Asks for more bundles, unless much has arrived that is not used yet. */
-static void begin_more(plr_mirror *m, copying *c) {
-  size_t buffered = 0;
-  for (uint64_t i = c->taken; i < c->begun; i++) buffered += slot_of(m, i)->answer.len;
-  for (; c->begun < c->end && c->begun - c->taken < m->slot_count && buffered < BUFFERED;
-       c->begun++) {
-    plr__transfer *t = slot_of(m, c->begun);
-    plr__buffer_clear(&t->answer);
-    t->method = "GET", t->limit = PLR__BUNDLE_MAX;
-    plr__tile_view_bundle_path(&m->view, c->begun, t->path);
-    plr__http_begin(m->http, t);
-  }
-}
-
-/* Stores the next bundle and those after it that have arrived too. */
-static plr_status take_group(plr_mirror *m, copying *c, plr_error *err) {
-  size_t count = 0;
-  uint64_t have = plr__replica_size(m->copy), next = c->taken;
-  do {
-    plr__transfer *t = slot_of(m, next);
-    PLR_TRY(plr__http_wait(m->http, t, err));
-    PLR_TRY(plr__tile_view_bundle(&m->view, next, t->answer.data, t->answer.len, m->items + count,
-                                  err));
-    count += plr__tile_view_width(&m->view, next);
-    next++;
-  } while (next < c->begun && next - c->taken < GROUP && slot_of(m, next)->done);
-  size_t known =
-      (size_t)(have - c->taken * WIDTH); /* of the first bundle; the copy ends within it */
-  PLR_TRY(plr__replica_append(m->copy, m->items + known, count - known, err));
-  c->taken = next;
-  return PLR_OK;
-}
-
-static plr_status copy_entries(plr_mirror *m, plr_error *err) {
-  uint64_t first = plr__replica_size(m->copy) / WIDTH;
-  copying c = {first, first, (m->target + WIDTH - 1) / WIDTH};
-  while (c.taken < c.end) {
-    begin_more(m, &c);
-    PLR_TRY(take_group(m, &c, err));
-    plr_status st = tick(m);
-    if (st != PLR_OK) return plr__fail(err, st, "mirror", "ended by the host");
-  }
-  return PLR_OK;
-}
-
-static plr_status update(plr_mirror *m, plr_error *err) {
-  plr_hash root, ours;
-  m->target = plr__replica_size(m->copy);
-  PLR_TRY(get_checkpoint(m, &root, err));
-  if (m->target <= plr__replica_size(m->copy)) {
-    PLR_TRY(check_not_ahead(m, &root, err));
-  } else {
-    PLR_TRY(check_continues(m, &root, err));
-    PLR_TRY(copy_entries(m, err));
-  }
-  plr__replica_root(m->copy, &ours);
-  if (!plr__hash_equal(&ours, &root))
-    return plr__fail(err, PLR_ERR_INTERNAL, "mirror",
-                     "the copy does not have the root it was checked for");
-  return plr__replica_record(m->copy, (const char *)m->shown.data, m->shown.len, err);
+/* What plr__ledger_follow reads from. */
+static plr_status read_file(void *user, const char *path, void *buf, size_t cap, size_t *len) {
+  plr_mirror *m = user;
+  plr_error_init(&m->why, sizeof m->why);
+  if (!strcmp(path, "checkpoint")) return read_checkpoint(m, buf, cap, len);
+  plr_status st = tick(m);
+  if (st != PLR_OK) return plr__fail(&m->why, st, path, "ended by the host");
+  return read_tile(m, path, buf, cap, len);
 }
 
 plr_status plr_mirror_update(plr_mirror *m, uint64_t *size, plr_error *err) {
   PLR_GUARD(m, err);
   if (!m) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "mirror", "mirror is NULL");
+  plr_log_reader from = {m, read_file};
+  plr_verify_options verify;
+  plr_verify_options_init(&verify, sizeof verify);
+  verify.origin = m->o.origin, verify.public_key = m->key;
+  verify.skip_signatures = m->o.skip_signatures;
   m->received = plr__http_count(m->http).received;
-  plr_status st = update(m, err);
+  m->target = plr__ledger_size(m->copy);
+  m->looked = m->bundles = 0;
+  plr_error_init(&m->why, sizeof m->why);
+  plr_status st = plr__ledger_follow(m->copy, &from, &verify, err);
+  /* What ended it was a file: the copy knows only that it could not be read. */
+  if (st != PLR_OK && m->why.status == st) plr__fail(err, st, m->why.where, "%s", m->why.message);
   plr__http_cancel(m->http);
-  if (st == PLR_OK && size) *size = plr__replica_size(m->copy);
+  for (uint32_t i = 0; i < m->slot_count; i++) m->slots[i].used = 0;
+  if (st == PLR_OK) st = tick(m);
+  if (st == PLR_OK && size) *size = plr__ledger_size(m->copy);
   return st;
 }
 
 /* ---- what it has ----------------------------------------------------------------------------------------- */
 
 plr_ledger *plr_mirror_ledger(plr_mirror *m) {
-  return m && plr__replica_size(m->copy) ? m->copy : NULL;
+  return m && plr__ledger_size(m->copy) ? m->copy : NULL;
 }
 
 plr_status plr_mirror_shown(const plr_mirror *m, char *buf, size_t cap, size_t *len) {

@@ -1,5 +1,5 @@
 /* Publication by PUT. Files that never change go several at a time; the checkpoint waits for all of them. */
-#include "ledger/replica.h"
+#include "ledger/copy.h"
 #include "remote/remote_int.h"
 
 #include <string.h>

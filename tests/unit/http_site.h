@@ -38,7 +38,8 @@ typedef struct site_fault {
 typedef struct http_site http_site;
 
 /* Answers a request with a body: the status; *out is NUL-terminated, `cap` bytes. */
-typedef int (*site_post_fn)(void *user, const char *path, const char *body, size_t len, char *out, size_t cap);
+typedef int (*site_post_fn)(void *user, const char *path, const char *body, size_t len, char *out,
+                            size_t cap);
 
 struct http_site {
   int socket;
@@ -72,9 +73,11 @@ static inline int site_send(int s, const void *data, size_t len) {
   return 1;
 }
 
-static inline int site_answer(int s, int status, const char *headers, const void *body, size_t len) {
+static inline int site_answer(int s, int status, const char *headers, const void *body,
+                              size_t len) {
   char head[1024];
-  int n = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n%s\r\n", status, len, headers);
+  int n = snprintf(head, sizeof head, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\n%s\r\n", status, len,
+                   headers);
   return site_send(s, head, (size_t)n) && site_send(s, body, len);
 }
 
@@ -128,8 +131,10 @@ static inline int site_fail(const site_fault *f, int s, char *data, size_t len) 
     }
     return 0;
   case FAULT_CHUNKED:
-    snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n", len / 2);
-    (void)(site_send(s, text, strlen(text)) && site_send(s, data, len / 2) && site_send(s, "\r\n", 2));
+    snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n",
+             len / 2);
+    (void)(site_send(s, text, strlen(text)) && site_send(s, data, len / 2) &&
+           site_send(s, "\r\n", 2));
     return 0;
   case FAULT_FLIP:
     data[len ? len - 1 : 0] ^= 4;
@@ -156,7 +161,8 @@ static inline int site_fail(const site_fault *f, int s, char *data, size_t len) 
   }
 }
 
-static inline int site_serve(http_site *site, int s, const char *method, char *path, const char *body, size_t body_len) {
+static inline int site_serve(http_site *site, int s, const char *method, char *path,
+                             const char *body, size_t body_len) {
   size_t len = 0;
   pthread_mutex_lock(&site->lock);
   site->requests++;
@@ -237,7 +243,7 @@ static inline void *site_run(void *arg) {
       if (s >= 0) close(s);
       return NULL;
     }
-    struct timeval patience = {.tv_sec = 5};
+    struct timeval patience = {.tv_sec = 1};
     setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     site_connection *c = malloc(sizeof *c);
     pthread_t t;

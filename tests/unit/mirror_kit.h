@@ -133,8 +133,10 @@ static inline void same_ledger(plr_ledger *a, plr_ledger *b) {
   plr__map_root(&a->state.map, &s);
   plr__map_root(&b->state.map, &t);
   assert_memory_equal(&s, &t, sizeof s);
-  assert_int_equal(plr_ledger_resource(a, "checkpoint", note[0], sizeof note[0], &len[0], NULL), PLR_OK);
-  assert_int_equal(plr_ledger_resource(b, "checkpoint", note[1], sizeof note[1], &len[1], NULL), PLR_OK);
+  assert_int_equal(plr_ledger_resource(a, "checkpoint", note[0], sizeof note[0], &len[0], NULL),
+                   PLR_OK);
+  assert_int_equal(plr_ledger_resource(b, "checkpoint", note[1], sizeof note[1], &len[1], NULL),
+                   PLR_OK);
   assert_int_equal(len[0], len[1]);
   assert_memory_equal(note[0], note[1], len[0]);
 }

@@ -35,7 +35,8 @@ static void end(stage *s) {
 /* Growing through sizes around those where tiles fill up, with the copy on disk closed in between. */
 static void follows(void **state) {
   (void)state;
-  static const uint64_t sizes[] = {45, 46, 255, 256, 257, 512, 700, 5000, 65535, 65536, 65537, 70000};
+  static const uint64_t sizes[] = {45,  46,   255,   256,   257,   512,
+                                   700, 5000, 65535, 65536, 65537, 70000};
   stage s;
   begin(&s, sizes[0]);
   s.m.o.path = copy_path;
@@ -81,7 +82,8 @@ static void passes_on(void **state) {
   mirror_open(&s.k, &s.m);
   mirror_good(&s.m);
   snprintf(second, sizeof second, "%s/second", scratch);
-  assert_int_equal(plr_ledger_publish_path(plr_mirror_ledger(s.m.mirror), second, NULL, NULL), PLR_OK);
+  assert_int_equal(plr_ledger_publish_path(plr_mirror_ledger(s.m.mirror), second, NULL, NULL),
+                   PLR_OK);
   site_start(&again, second);
   mirror_options(&s.k, &m, again.url, NULL);
   mirror_open(&s.k, &m);
@@ -109,7 +111,8 @@ static void keeps_connections(void **state) {
   assert_int_equal(plr_mirror_get_stats(s.m.mirror, &st), PLR_OK);
   assert_true(s.site.connections <= 5);
   assert_int_equal(s.site.requests, st.files);
-  assert_true(st.files >= 79 && st.retries == 0 && st.received == st.decoded && st.received > 600000);
+  assert_true(st.files >= 79 && st.retries == 0 && st.received == st.decoded &&
+              st.received > 600000);
   assert_true(s.m.seen.calls > 0 && s.m.seen.bytes == st.received && s.m.seen.done == 20000);
   end(&s);
 }
@@ -164,7 +167,9 @@ static void cut_and_resumed(void **state) {
   s.m.r.retries = 1;
   mirror_open(&s.k, &s.m);
   for (int round = 0; round < 3; round++) {
-    site_fault_set(&s.site, (site_fault){.path = "tile/entries", .kind = FAULT_NOISE, .times = -1, .skip = 20});
+    site_fault_set(
+        &s.site,
+        (site_fault){.path = "tile/entries", .kind = FAULT_NOISE, .times = -1, .skip = 20});
     assert_int_equal(mirror_update(&s.m, &err), PLR_ERR_IO);
     plr_ledger *copy = plr_mirror_ledger(s.m.mirror);
     assert_non_null(copy);
@@ -211,7 +216,8 @@ static void obeys_retry_after(void **state) {
   stage s;
   struct timespec a, b;
   begin(&s, 300);
-  site_fault_set(&s.site, (site_fault){.path = "checkpoint", .kind = FAULT_BUSY, .number = 1, .times = 1});
+  site_fault_set(&s.site,
+                 (site_fault){.path = "checkpoint", .kind = FAULT_BUSY, .number = 1, .times = 1});
   mirror_open(&s.k, &s.m);
   clock_gettime(CLOCK_MONOTONIC, &a);
   mirror_good(&s.m);
@@ -228,7 +234,9 @@ static void follows_redirections(void **state) {
   begin(&s, 300);
   snprintf(to, sizeof to, "%s/tile/entries/000", s.site.url);
   /* The bundle's first answer is a redirection to itself, as a server with another idea of its name gives. */
-  site_fault_set(&s.site, (site_fault){.path = "tile/entries/000", .kind = FAULT_REDIRECT, .text = to, .times = 1});
+  site_fault_set(
+      &s.site,
+      (site_fault){.path = "tile/entries/000", .kind = FAULT_REDIRECT, .text = to, .times = 1});
   mirror_open(&s.k, &s.m);
   mirror_good(&s.m);
   end(&s);
@@ -243,30 +251,66 @@ static void gives_up(void **state) {
     plr_status status;
     const char *where, *says;
   } cases[] = {
-      {{.path = "checkpoint", .kind = FAULT_STATUS, .number = 404}, PLR_ERR_NOT_FOUND, "checkpoint", "404"},
-      {{.path = "entries/003", .kind = FAULT_STATUS, .number = 404}, PLR_ERR_NOT_FOUND, "tile/entries/003", "404"},
-      {{.path = "entries/003", .kind = FAULT_STATUS, .number = 410}, PLR_ERR_NOT_FOUND, "tile/entries/003", "410"},
-      {{.path = "entries/003", .kind = FAULT_STATUS, .number = 403}, PLR_ERR_IO, "tile/entries/003", "403"},
-      {{.path = "entries/003", .kind = FAULT_STATUS, .number = 204}, PLR_ERR_IO, "tile/entries/003", "204"},
-      {{.path = "tile/1", .kind = FAULT_STATUS, .number = 500}, PLR_ERR_UNAVAILABLE, "tile/1/000.p/9", "500"},
-      {{.path = "tile/0", .kind = FAULT_STATUS, .number = 429}, PLR_ERR_UNAVAILABLE, "tile/0/009.p/196", "429"},
+      {{.path = "checkpoint", .kind = FAULT_STATUS, .number = 404},
+       PLR_ERR_NOT_FOUND,
+       "checkpoint",
+       "404"},
+      {{.path = "entries/003", .kind = FAULT_STATUS, .number = 404},
+       PLR_ERR_NOT_FOUND,
+       "tile/entries/003",
+       "404"},
+      {{.path = "entries/003", .kind = FAULT_STATUS, .number = 410},
+       PLR_ERR_NOT_FOUND,
+       "tile/entries/003",
+       "410"},
+      {{.path = "entries/003", .kind = FAULT_STATUS, .number = 403},
+       PLR_ERR_IO,
+       "tile/entries/003",
+       "403"},
+      {{.path = "entries/003", .kind = FAULT_STATUS, .number = 204},
+       PLR_ERR_IO,
+       "tile/entries/003",
+       "204"},
+      {{.path = "tile/1", .kind = FAULT_STATUS, .number = 500},
+       PLR_ERR_UNAVAILABLE,
+       "tile/1/000.p/9",
+       "500"},
+      {{.path = "tile/0", .kind = FAULT_STATUS, .number = 429},
+       PLR_ERR_UNAVAILABLE,
+       "tile/0/009.p/196",
+       "429"},
       {{.path = "entries/004", .kind = FAULT_CUT}, PLR_ERR_TRUNCATED, "tile/entries/004", ""},
       {{.path = "entries/004", .kind = FAULT_CHUNKED}, PLR_ERR_TRUNCATED, "tile/entries/004", ""},
-      {{.path = "entries/004", .kind = FAULT_STALL, .number = 5000}, PLR_ERR_UNAVAILABLE, "tile/entries/004", "timed out"},
+      {{.path = "entries/004", .kind = FAULT_STALL, .number = 5000},
+       PLR_ERR_UNAVAILABLE,
+       "tile/entries/004",
+       "timed out"},
       {{.path = "entries/004", .kind = FAULT_NOISE}, PLR_ERR_IO, "tile/entries/004", ""},
       {{.path = "checkpoint", .kind = FAULT_ENDLESS}, PLR_ERR_LIMIT, "checkpoint", "more bytes"},
       {{.path = "tile/0", .kind = FAULT_ENDLESS}, PLR_ERR_LIMIT, "tile/0/009.p/196", "more bytes"},
-      {{.path = "entries/004", .kind = FAULT_ENDLESS}, PLR_ERR_LIMIT, "tile/entries/004", "more bytes"},
+      {{.path = "entries/004", .kind = FAULT_ENDLESS},
+       PLR_ERR_LIMIT,
+       "tile/entries/004",
+       "more bytes"},
       {{.path = "entries/004", .kind = FAULT_HUGE}, PLR_ERR_LIMIT, "tile/entries/004", ""},
-      {{.path = "entries/004", .kind = FAULT_FLIP}, PLR_ERR_CHECKSUM, "tile/entries/004", "entries"},
-      {{.path = "entries/009", .kind = FAULT_FLIP}, PLR_ERR_CHECKSUM, "tile/entries/009.p/196", "entries"},
-      {{.path = "entries/004", .kind = FAULT_SHORT}, PLR_ERR_MALFORMED, "tile/entries/004", "not whole"},
-      {{.path = "tile/1", .kind = FAULT_FLIP}, PLR_ERR_CHECKSUM, "tile", "root"},
-      {{.path = "tile/0", .kind = FAULT_SHORT}, PLR_ERR_TRUNCATED, "tile/0/009.p/196", "196 hashes"},
+      {{.path = "entries/004", .kind = FAULT_FLIP}, PLR_ERR_CHECKSUM, "bundle", "4 is not"},
+      {{.path = "entries/009", .kind = FAULT_FLIP}, PLR_ERR_CHECKSUM, "bundle", "9 is not"},
+      {{.path = "entries/004", .kind = FAULT_SHORT}, PLR_ERR_MALFORMED, "bundle", "4 ends in"},
+      {{.path = "tile/1", .kind = FAULT_FLIP}, PLR_ERR_CHECKSUM, "rebuild", "root"},
+      {{.path = "tile/0", .kind = FAULT_SHORT}, PLR_ERR_MALFORMED, "tile", "0/9 has"},
       {{.path = "checkpoint", .kind = FAULT_SHORT}, PLR_ERR_MALFORMED, "note", ""},
-      {{.path = "checkpoint", .kind = FAULT_REDIRECT, .text = "/checkpoint"}, PLR_ERR_IO, "checkpoint", "redirect"},
-      {{.path = "checkpoint", .kind = FAULT_REDIRECT, .text = "file:///etc/hostname"}, PLR_ERR_IO, "checkpoint", ""},
-      {{.path = "checkpoint", .kind = FAULT_REDIRECT, .text = "ftp://127.0.0.1/checkpoint"}, PLR_ERR_IO, "checkpoint", ""},
+      {{.path = "checkpoint", .kind = FAULT_REDIRECT, .text = "/checkpoint"},
+       PLR_ERR_IO,
+       "checkpoint",
+       "redirect"},
+      {{.path = "checkpoint", .kind = FAULT_REDIRECT, .text = "file:///etc/hostname"},
+       PLR_ERR_IO,
+       "checkpoint",
+       ""},
+      {{.path = "checkpoint", .kind = FAULT_REDIRECT, .text = "ftp://127.0.0.1/checkpoint"},
+       PLR_ERR_IO,
+       "checkpoint",
+       ""},
   };
   stage s;
   plr_error err;
@@ -280,7 +324,8 @@ static void gives_up(void **state) {
     mirror_open(&s.k, &s.m);
     site_fault_set(&s.site, fault);
     plr_status st = mirror_update(&s.m, &err);
-    if (st != cases[i].status || strcmp(err.where, cases[i].where) != 0 || !strstr(err.message, cases[i].says))
+    if (st != cases[i].status || strcmp(err.where, cases[i].where) != 0 ||
+        !strstr(err.message, cases[i].says))
       fail_msg("case %zu: %s: %s: %s", i, plr_status_name(st), err.where, err.message);
     /* Nothing that is not the log's is kept, and when the server is well again the copy is made. */
     site_heal(&s.site);
@@ -318,11 +363,16 @@ static void nobody_there(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(follows),        cmocka_unit_test(passes_on),
-      cmocka_unit_test(keeps_connections), cmocka_unit_test(believes_when_told),
-      cmocka_unit_test(host_stops),     cmocka_unit_test(cut_and_resumed),
-      cmocka_unit_test(recovers),       cmocka_unit_test(obeys_retry_after),
-      cmocka_unit_test(follows_redirections), cmocka_unit_test(gives_up),
+      cmocka_unit_test(follows),
+      cmocka_unit_test(passes_on),
+      cmocka_unit_test(keeps_connections),
+      cmocka_unit_test(believes_when_told),
+      cmocka_unit_test(host_stops),
+      cmocka_unit_test(cut_and_resumed),
+      cmocka_unit_test(recovers),
+      cmocka_unit_test(obeys_retry_after),
+      cmocka_unit_test(follows_redirections),
+      cmocka_unit_test(gives_up),
       cmocka_unit_test(nobody_there),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -517,6 +517,36 @@ class plr_units(Structure):
         ('hi', c_uint64),
     ]
 
+plr_ledger_store_begin_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+plr_ledger_store_append_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t, c_void_p)
+
+plr_ledger_store_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
+
+plr_ledger_store_commit_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+plr_ledger_store_rollback_fn = CFUNCTYPE(None, c_void_p)
+
+plr_ledger_store_row_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_void_p, c_void_p)
+
+plr_ledger_store_get_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
+
+plr_ledger_store_compact_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+
+class plr_ledger_store(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('begin', plr_ledger_store_begin_fn),
+        ('append', plr_ledger_store_append_fn),
+        ('put', plr_ledger_store_put_fn),
+        ('commit', plr_ledger_store_commit_fn),
+        ('rollback', plr_ledger_store_rollback_fn),
+        ('row', plr_ledger_store_row_fn),
+        ('get', plr_ledger_store_get_fn),
+        ('compact', plr_ledger_store_compact_fn),
+    ]
+
 
 class plr_ledger_options(Structure):
     _fields_ = [
@@ -529,6 +559,7 @@ class plr_ledger_options(Structure):
         ('decimals', c_uint32),
         ('receipt_window', c_uint32),
         ('treasurer', c_uint8 * 32),
+        ('store', POINTER(plr_ledger_store)),
     ]
 
 
@@ -753,6 +784,15 @@ class plr_publisher(Structure):
         ('put', plr_publisher_put_fn),
     ]
 
+plr_log_reader_read_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
+
+
+class plr_log_reader(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('read', plr_log_reader_read_fn),
+    ]
+
 
 class plr_witness_key(Structure):
     _fields_ = [
@@ -904,6 +944,7 @@ FUNCTIONS = {
     'plr_ledger_options_init': (None, [POINTER(plr_ledger_options), c_uint32]),
     'plr_ledger_open': (c_int32, [c_void_p, POINTER(plr_ledger_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_ledger_destroy': (None, [c_void_p]),
+    'plr_ledger_compact': (c_int32, [c_void_p, POINTER(plr_error)]),
     'plr_ledger_origin': (c_char_p, [c_void_p, c_void_p]),
     'plr_ledger_append': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
     'plr_ledger_append_many': (c_int32, [c_void_p, POINTER(plr_append_item), c_size_t, POINTER(plr_error)]),
@@ -979,6 +1020,10 @@ FUNCTIONS = {
     'plr_ledger_resource': (c_int32, [c_void_p, c_char_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
     'plr_ledger_publish': (c_int32, [c_void_p, POINTER(plr_publisher), c_void_p, POINTER(plr_error)]),
     'plr_ledger_publish_path': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_rebuild': (c_int32, [
+        c_void_p, POINTER(plr_ledger_options), POINTER(plr_log_reader), POINTER(plr_verify_options), POINTER(plr_ledger_summary), POINTER(plr_error)]),
+    'plr_ledger_rebuild_path': (c_int32, [
+        c_void_p, POINTER(plr_ledger_options), c_char_p, POINTER(plr_verify_options), POINTER(plr_ledger_summary), POINTER(plr_error)]),
     'plr_log_cosigner_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
     'plr_ledger_witness_request': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
     'plr_ledger_cosign': (c_int32, [c_void_p, POINTER(plr_witness_key), c_char_p, c_size_t, POINTER(plr_error)]),
@@ -1025,6 +1070,7 @@ STRUCTS = {
     'plr_session_rows': plr_session_rows,
     'plr_sample_options': plr_sample_options,
     'plr_units': plr_units,
+    'plr_ledger_store': plr_ledger_store,
     'plr_ledger_options': plr_ledger_options,
     'plr_append_item': plr_append_item,
     'plr_entry_options': plr_entry_options,
@@ -1041,6 +1087,7 @@ STRUCTS = {
     'plr_stage_event': plr_stage_event,
     'plr_stage_stats': plr_stage_stats,
     'plr_publisher': plr_publisher,
+    'plr_log_reader': plr_log_reader,
     'plr_witness_key': plr_witness_key,
     'plr_proof_policy': plr_proof_policy,
     'plr_witness_store': plr_witness_store,

@@ -1387,6 +1387,57 @@ pub struct plr_units {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct plr_ledger_store {
+    pub user: *mut ::std::os::raw::c_void,
+    pub begin: ::std::option::Option<
+        unsafe extern "C" fn(user: *mut ::std::os::raw::c_void, err: *mut plr_error) -> plr_status,
+    >,
+    pub append: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            index: u64,
+            row: *const ::std::os::raw::c_void,
+            len: usize,
+            err: *mut plr_error,
+        ) -> plr_status,
+    >,
+    pub put: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            name: *const ::std::os::raw::c_char,
+            data: *const ::std::os::raw::c_void,
+            len: usize,
+            err: *mut plr_error,
+        ) -> plr_status,
+    >,
+    pub commit: ::std::option::Option<
+        unsafe extern "C" fn(user: *mut ::std::os::raw::c_void, err: *mut plr_error) -> plr_status,
+    >,
+    pub rollback: ::std::option::Option<unsafe extern "C" fn(user: *mut ::std::os::raw::c_void)>,
+    pub row: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            index: u64,
+            data: *mut *const ::std::os::raw::c_void,
+            len: *mut usize,
+            err: *mut plr_error,
+        ) -> plr_status,
+    >,
+    pub get: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            name: *const ::std::os::raw::c_char,
+            data: *mut *const ::std::os::raw::c_void,
+            len: *mut usize,
+            err: *mut plr_error,
+        ) -> plr_status,
+    >,
+    pub compact: ::std::option::Option<
+        unsafe extern "C" fn(user: *mut ::std::os::raw::c_void, err: *mut plr_error) -> plr_status,
+    >,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct plr_ledger_options {
     pub struct_size: u32,
     pub log_invalid: u32,
@@ -1397,6 +1448,7 @@ pub struct plr_ledger_options {
     pub decimals: u32,
     pub receipt_window: u32,
     pub treasurer: [u8; 32usize],
+    pub store: *const plr_ledger_store,
 }
 extern "C" {
     pub fn plr_ledger_options_init(options: *mut plr_ledger_options, struct_size: u32);
@@ -1411,6 +1463,9 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_ledger_destroy(ledger: *mut plr_ledger);
+}
+extern "C" {
+    pub fn plr_ledger_compact(ledger: *mut plr_ledger, err: *mut plr_error) -> plr_status;
 }
 extern "C" {
     pub fn plr_ledger_origin(ledger: *const plr_ledger, public_key: *mut u8)
@@ -1752,6 +1807,40 @@ extern "C" {
         ledger: *mut plr_ledger,
         folder: *const ::std::os::raw::c_char,
         size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_log_reader {
+    pub user: *mut ::std::os::raw::c_void,
+    pub read: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            path: *const ::std::os::raw::c_char,
+            buf: *mut ::std::os::raw::c_void,
+            cap: usize,
+            len: *mut usize,
+        ) -> plr_status,
+    >,
+}
+extern "C" {
+    pub fn plr_ledger_rebuild(
+        ctx: *mut plr_context,
+        options: *const plr_ledger_options,
+        from: *const plr_log_reader,
+        verify: *const plr_verify_options,
+        summary: *mut plr_ledger_summary,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_rebuild_path(
+        ctx: *mut plr_context,
+        options: *const plr_ledger_options,
+        folder: *const ::std::os::raw::c_char,
+        verify: *const plr_verify_options,
+        summary: *mut plr_ledger_summary,
         err: *mut plr_error,
     ) -> plr_status;
 }

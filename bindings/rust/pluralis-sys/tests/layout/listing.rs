@@ -485,6 +485,17 @@ structs! {
         lo = "lo",
         hi = "hi",
     }
+    plr_ledger_store {
+        user = "user",
+        begin = "begin",
+        append = "append",
+        put = "put",
+        commit = "commit",
+        rollback = "rollback",
+        row = "row",
+        get = "get",
+        compact = "compact",
+    }
     plr_ledger_options {
         struct_size = "struct_size",
         log_invalid = "log_invalid",
@@ -495,6 +506,7 @@ structs! {
         decimals = "decimals",
         receipt_window = "receipt_window",
         treasurer = "treasurer",
+        store = "store",
     }
     plr_append_item {
         entry = "entry",
@@ -578,6 +590,10 @@ structs! {
     plr_publisher {
         user = "user",
         put = "put",
+    }
+    plr_log_reader {
+        user = "user",
+        read = "read",
     }
     plr_witness_key {
         name = "name",
