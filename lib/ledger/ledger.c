@@ -1,4 +1,5 @@
 /* The handle: open, append, close an epoch. */
+#include "ledger/copy.h"
 #include "ledger/ledger_int.h"
 
 #include <string.h>
@@ -322,8 +323,6 @@ plr_status plr__ledger_open_copy(plr_context *ctx, const plr_ledger_options *opt
                                  plr_ledger **out, plr_error *err) {
   plr_ledger_options o;
   PLR_TRY(read_options(&o, options, err));
-  if (!o.path && !o.store)
-    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger.path", "neither path nor store");
   plr_ledger *l = make_handle(ctx);
   if (!l) return plr__no_memory(err, "ledger");
   l->log_invalid = l->is_copy = 1;
@@ -334,6 +333,18 @@ plr_status plr__ledger_open_copy(plr_context *ctx, const plr_ledger_options *opt
   }
   *out = l;
   return PLR_OK;
+}
+
+plr_context *plr__ledger_context(const plr_ledger *l) {
+  return l->ctx;
+}
+
+uint64_t plr__ledger_size(const plr_ledger *l) {
+  return l->head.frontier.size;
+}
+
+uint64_t plr__ledger_signed_size(const plr_ledger *l) {
+  return l->signed_size == UINT64_MAX ? 0 : l->signed_size;
 }
 
 void plr_ledger_destroy(plr_ledger *l) {

@@ -417,10 +417,6 @@ plr_status plr__ledger_writable(const plr_ledger *l, plr_error *err);
 plr_status plr__snapshot_write(plr_ledger *l, uint32_t *pieces, plr_error *err);
 /* Writes the state in a transaction of its own. */
 plr_status plr__snapshot_store(plr_ledger *l, plr_error *err);
-/* Opens a store to be written without a sequencer: the log is a copy of one that is signed elsewhere. Every entry is
- * logged; an EpochClose that does not say what follows from the log is an error. */
-plr_status plr__ledger_open_copy(plr_context *ctx, const plr_ledger_options *options,
-                                 plr_ledger **out, plr_error *err);
 plr_status plr__ledger_append_items(plr_ledger *l, plr_append_item *items, size_t count, plr_error *err);
 /* Reads and checks a caller's. */
 plr_status plr__verify_options_read(plr_verify_options *out, const plr_verify_options *given,
