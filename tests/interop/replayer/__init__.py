@@ -7,18 +7,24 @@ from . import rules_base as _rules_base  # noqa: F401 registers its rules
 from .machine import Broken, Machine
 
 
+class BadLog(ValueError):
+    """Entries that are not what their sequencer says they are."""
+
+
 def replay(point, entries, origin, key, verifier, skip_signatures=False):
     """(machine, code of every entry) of a checkpoint and its entries, replayed from nothing. Raises BadNote when the
-    checkpoint is not the log's or the entries are not those it covers, Broken when an identity does not hold."""
+    checkpoint is not the log's, BadLog when the entries are not those it covers or their sequencer miscounts, Broken when an identity does not hold."""
     size, root = _note.open_checkpoint(point, origin, key, verifier)
     machine = Machine(origin, key, None if skip_signatures else verifier)
     codes = [machine.append(one) for one in entries]
-    if machine.open is None:
-        raise _note.BadNote("no Genesis of this log")
+    if machine.open is None or codes[0] != "OK":
+        raise BadLog("it does not begin with the Genesis of this log")
+    if machine.wrong_closes:
+        raise BadLog("an EpochClose does not say what the log comes to")
     machine.check_everything()
     if (machine.log.size, machine.log.root) != (size, root):
-        raise _note.BadNote("the entries are not those of the checkpoint")
+        raise BadLog("the entries are not those of the checkpoint")
     return machine, codes
 
 
-__all__ = ["Broken", "Machine", "replay"]
+__all__ = ["BadLog", "Broken", "Machine", "replay"]

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from . import ed25519, files, note, replay
+from . import BadLog, ed25519, files, note, replay
 
 
 def main():
@@ -26,7 +26,7 @@ def main():
     try:
         machine, codes = replay(point, entries, options.origin, bytes.fromhex(options.key), verifier,
                                 options.skip_signatures)
-    except note.BadNote as bad:
+    except (BadLog, note.BadNote) as bad:
         sys.exit("replayer: %s" % bad)
     if options.codes:
         with open(options.codes, "w") as f:

@@ -89,10 +89,10 @@ def good_key(raw):
 
 
 class Verifier:
-    """Remembers the tables of the keys it has met."""
+    """Remembers the tables of the keys it has met, and its verdicts."""
 
     def __init__(self, limit=256):
-        self.tables, self.limit = {}, limit
+        self.tables, self.limit, self.known = {}, limit, {}
 
     def _table(self, key):
         if key not in self.tables:
@@ -105,6 +105,14 @@ class Verifier:
     def verify(self, key, message, signature):
         """R, recomputed, must come out as the very bytes in the signature: that is the rule without cofactor, and it
         makes R canonical. With A of prime order R is, too, except for the neutral element, which is refused."""
+        question = (key, message, signature)
+        if question not in self.known:
+            if len(self.known) >= 1 << 16:
+                self.known.clear()
+            self.known[question] = self._verify(key, message, signature)
+        return self.known[question]
+
+    def _verify(self, key, message, signature):
         if len(signature) != 64 or len(key) != 32:
             return False
         r, s = signature[:32], int.from_bytes(signature[32:], "little")

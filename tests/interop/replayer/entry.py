@@ -2,7 +2,7 @@
 import hashlib
 from collections import namedtuple
 
-from .fields import Layout, Malformed, Reader, Version
+from .fields import Layout, Malformed, Reader
 
 GENESIS, ACCOUNT_OPEN, MODEL_REGISTER, RECEIPT, EPOCH_CLOSE, REVENUE_DEPOSIT, CLAIM = 1, 2, 4, 8, 12, 14, 17
 AUTHOR, UPSTREAM, DOWNSTREAM = 0, 1, 2
@@ -16,7 +16,7 @@ BODIES = {
     MODEL_REGISTER: Layout(("model", 32), ("profile", 32), ("designer_bps", "u16"), ("data_bps", "u16"),
                            ("data_account", 32), ("halving", "u128"), ("rate", "u64"), ("rate_divisor", "u64"),
                            ("vest_epochs", "u32"), ("vest_cliff", "u32"), ("microbatch_tokens", "u32"),
-                           ("costs", ("list", "u32", (("cost", "u64"),)))),
+                           ("costs", ("list", "u32", (("cost", "u64"),), 1, 4096))),
     RECEIPT: Layout(("model", 32), ("profile", 32), ("epoch", "u64"), ("step", "u64"), ("mb_first", "u32"),
                     ("mb_count", "u32"), ("block_first", "u32"), ("block_end", "u32"), ("lane", "u32"),
                     ("tokens", "u32"), ("units", "u64"), ("frames_root", 32), ("weight_root", 32),
@@ -28,6 +28,7 @@ BODIES = {
 }
 
 Signature = namedtuple("Signature", "role account bytes")
+Head = namedtuple("Head", "author nonce valid_to_epoch")
 Entry = namedtuple("Entry", "type author nonce valid_to_epoch body unsigned signatures")
 
 
@@ -52,9 +53,8 @@ def mint_ok(halving, rate, rate_divisor):
 
 
 def check_genesis(b, head):
-    need(b.rules == 1, "rules")
+    need(b.rules == 1 and b.algorithm == ED25519, "rules or algorithm")
     need(name_ok(b.origin, 128) and name_ok(b.currency, 16), "name")
-    need(b.algorithm == ED25519, "algorithm")
     need(b.decimals <= 18 and 1 <= b.receipt_window <= 1024, "range")
 
 
@@ -67,7 +67,7 @@ def check_model_register(b, head):
     need((b.data_account == NOBODY) == (b.data_bps == 0), "data account")
     need(b.vest_epochs <= 1024 and b.vest_cliff <= b.vest_epochs, "vesting")
     need(b.microbatch_tokens > 0, "tokens")
-    need(1 <= len(b.costs) <= 4096 and all(cost for cost, in b.costs), "costs")
+    need(all(cost for cost, in b.costs), "costs")
     need(mint_ok(b.halving, b.rate, b.rate_divisor), "mint")
 
 
@@ -107,28 +107,26 @@ def parse(data):
         raise Malformed("length")
     r = Reader(data)
     need(r.take(4) == b"PLG1", "magic")
-    type_ = r.integer(1)
-    if r.integer(1) != 1:
-        raise Version("version")
-    need(type_ in BODIES, "type %d" % type_)
-    need(r.integer(2) == 0, "flags")
+    type_, version, flags = r.integer(1), r.integer(1), r.integer(2)
     author, nonce, valid_to_epoch = r.take(32), r.integer(8), r.integer(8)
     inner = Reader(r.take(r.integer(2)))
     unsigned = data[:r.at]
-    count = r.integer(1)
-    need(1 <= count <= 8, "signature count")
-    signatures = []
-    for _ in range(count):
-        role, algorithm, account, length = r.integer(1), r.integer(1), r.take(32), r.integer(2)
-        need(role <= DOWNSTREAM and algorithm == ED25519 and length == 64, "signature")
-        signatures.append(Signature(role, account, r.take(64)))
-    r.end()
+    need(version == 1 and flags == 0 and type_ in BODIES, "version, flags or type")
     body = BODIES[type_].read(inner)
     inner.end()
-    out = Entry(type_, author, nonce, valid_to_epoch, body, unsigned, signatures)
-    CHECKS[type_](body, out)
+    CHECKS[type_](body, Head(author, nonce, valid_to_epoch))
+    signatures = []
+    count = r.integer(1)
+    need(1 <= count <= 8, "signature count")
+    for _ in range(count):
+        role, algorithm = r.integer(1), r.integer(1)
+        need(algorithm == ED25519, "algorithm")
+        account, length = r.take(32), r.integer(2)
+        need(length == 64, "length of a signature")
+        signatures.append(Signature(role, account, r.take(64)))
+    r.end()
     need([s[:2] for s in signatures] == signers(type_, author, body), "signers")
-    return out
+    return Entry(type_, author, nonce, valid_to_epoch, body, unsigned, signatures)
 
 
 def unsigned_part(type_, author, nonce, body, valid_to_epoch=NO_EXPIRY):

@@ -1,21 +1,13 @@
 """Byte layouts as lists of (name, type): one text reads and writes bodies of entries and records of the state.
 
-Types: u8 u16 u32 u64 u128, an int n for n bytes, "name" (length u8, characters), ("list", type of the count, layout)
-for that many groups of fields, read as tuples.
+Types: u8 u16 u32 u64 u128, an int n for n bytes, "name" (length u8, characters), ("list", type of the count, layout,
+least, most) for that many groups of fields, read as tuples.
 """
 INTEGERS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "u128": 16}
 
 
 class Malformed(ValueError):
     """Bytes that are no entry."""
-
-
-class Truncated(Malformed):
-    """They end before the entry does."""
-
-
-class Version(Malformed):
-    """Of a format that is not ours."""
 
 
 class Reader:
@@ -25,7 +17,7 @@ class Reader:
     def take(self, count):
         end = self.at + count
         if end > len(self.data):
-            raise Truncated("%d bytes at %d" % (count, self.at))
+            raise Malformed("%d bytes at %d" % (count, self.at))
         out, self.at = self.data[self.at:end], end
         return out
 
@@ -76,7 +68,10 @@ class Layout:
             return reader.integer(INTEGERS[kind])
         if kind == "name":
             return reader.take(reader.integer(1))
-        return [tuple(self._read(reader, k) for _, k in kind[2]) for _ in range(reader.integer(INTEGERS[kind[1]]))]
+        count = reader.integer(INTEGERS[kind[1]])
+        if len(kind) > 3 and not kind[3] <= count <= kind[4]:
+            raise Malformed("%d of what there are %d to %d" % (count, kind[3], kind[4]))
+        return [tuple(self._read(reader, k) for _, k in kind[2]) for _ in range(count)]
 
     def write(self, values):
         return b"".join([self._write(values[name], kind) for name, kind in self.fields])

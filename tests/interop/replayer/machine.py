@@ -1,6 +1,6 @@
 """What an entry does, FORMAT.md section 4: the frame that all types share. Rules of each type are in rules_*.py."""
 from . import entry as e
-from .fields import Malformed, Truncated, Version
+from .fields import Malformed
 from .merkle import Tree, leaf_hash
 from .money import SCALE, minted
 from .state import State
@@ -39,6 +39,7 @@ class Machine:
         self.origin, self.key, self.verifier = origin.encode(), sequencer_key, verifier
         self.sequencer = e.account_id(sequencer_key)
         self.state, self.log, self.rejected = State(), Tree(), 0
+        self.wrong_closes = 0  # of the sequencer, with nonce and signature right
 
     @property
     def open(self):
@@ -55,10 +56,6 @@ class Machine:
     def apply(self, data):
         try:
             entry = e.parse(data)
-        except Version:
-            return "VERSION"
-        except Truncated:
-            return "TRUNCATED"
         except Malformed:
             return "MALFORMED"
         try:

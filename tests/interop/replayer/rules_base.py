@@ -170,5 +170,6 @@ def close_epoch(m):
 @rule(e.EPOCH_CLOSE)
 def epoch_close(m, entry):
     refuse_unless(entry.author == m.sequencer, "MISMATCH", "author")
-    refuse_unless(entry.body.epoch == m.open.epoch, "SEQUENCE", "epoch")
-    refuse_unless(close_epoch(m).encode() == entry.body.encode(), "MISMATCH", "totals or state root")
+    if close_epoch(m).encode() != entry.body.encode():
+        m.wrong_closes += 1
+        refuse_unless(False, "MISMATCH", "totals or state root")
