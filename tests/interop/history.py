@@ -1,78 +1,94 @@
 """Random histories of a ledger: what fifty people might do with five models, most of it valid.
 
 The teller keeps a replayer's Machine beside it, to know what is possible, and makes entries with the replayer's own
-encoder. `sign(person, message)` makes signatures; without it they are 64 zero bytes, for verifiers that skip them.
+encoder. `sign(seed, message)` makes signatures; without it they are 64 zero bytes, for verifiers that skip them.
 """
 import random
 
+from deeds import Deeds
+from keys import key_of, seeds
 from replayer import Machine, ed25519, entry as e, merkle, note
 from replayer.files import write_export
-from replayer.rules_base import close_epoch
+from replayer.rules_close import close_epoch
 
 ORIGIN = "example.org/history"
-PEOPLE, MODELS = 50, 5
-SEQUENCER = 0
+PEOPLE, SEQUENCER = 50, 0
 
 
-class Person:
-    keys = {}  # seed number: public key, made once for all histories
-
-    def __init__(self, number):
-        self.seed = number.to_bytes(32, "little")
-        if number not in Person.keys:
-            Person.keys[number] = ed25519.public_key(self.seed)
-        self.key = Person.keys[number]
-        self.account = e.account_id(self.key)
+def no_signature(seed, message):
+    return bytes(64)
 
 
-class Teller:
-    def __init__(self, seed, sign=None, verifier=None, invalid=0.1, epoch_length=200, wrong_closes=False):
-        self.random, self.sign = random.Random(seed), sign or (lambda person, message: bytes(64))
-        self.people = [Person(1000 + i) for i in range(PEOPLE)]
-        self.by_account = {p.account: p for p in self.people}
-        self.machine = Machine(ORIGIN, self.people[SEQUENCER].key, verifier)
-        self.invalid, self.epoch_length, self.wrong_closes = invalid, epoch_length, wrong_closes
+class Teller(Deeds):
+    """invalid: how often something is wrong; epoch_length: entries in an epoch, about; models: how many at most;
+    wrong_closes: the sequencer miscounts, now and then."""
+
+    def __init__(self, seed, sign=None, verifier=None, invalid=0.1, epoch_length=200, models=5, wrong_closes=False):
+        self.random, self.sign = random.Random(seed), sign or no_signature
+        keys = [key_of(1000 + i) for i in range(PEOPLE)]
+        self.first_key = {e.account_id(key): key for key in keys}
+        self.people = list(self.first_key)
+        self.sequencer, self.origin, self.verifier = self.people[SEQUENCER], ORIGIN, verifier
+        self.machine = Machine(ORIGIN, keys[SEQUENCER], verifier)
+        self.invalid, self.epoch_length = invalid, epoch_length
+        self.most_models, self.wrong_closes = models, wrong_closes
         self.entries, self.codes, self.models, self.recent = [], [], [], []
-        self.origin = ORIGIN
-        self.actions = [(2, self.open_account), (1, self.register), (60, self.receipt), (12, self.deposit),
-                        (20, self.claim)]
+        self.secrets, self.next_key = {}, 0
+        self.actions = self.deeds()
+        self.weights = [weight for weight, _ in self.actions]
 
     # ---- making entries ---------------------------------------------------------------------------
 
     @property
-    def open(self):
-        return self.machine.open
+    def state(self):
+        return self.machine.state
+
+    @property
+    def epoch(self):
+        return self.machine.epoch
+
+    def new_key(self):
+        """Of a pool, since tables of keys are what a verifier spends its time on."""
+        self.next_key += 1
+        return key_of(2000 + self.next_key % 97)
+
+    def public(self, account):
+        found = self.state.get("A", account)
+        return found.key if found else self.first_key.get(account, key_of(1000))
 
     def nonce(self, account):
-        found = self.machine.state.get("A", account)
+        found = self.state.get("A", account)
         return found.nonce + 1 if found else 1
 
     def person(self, opened=True):
         """Someone; with an open account, nearly always."""
         for _ in range(20):
             one = self.random.choice(self.people)
-            if not opened or self.machine.state.get("A", one.account) or self.random.random() < 0.01:
+            if not opened or self.state.get("A", one) or self.random.random() < 0.01:
                 return one
-        return self.people[SEQUENCER]
+        return self.sequencer
 
-    def signed(self, type_, author, body, nonce=None, valid_to_epoch=e.NO_EXPIRY):
+    def signed(self, type_, author, body, nonce=None, valid_to_epoch=e.NO_EXPIRY, keys=()):
+        """keys: public keys by role, where they are not those of the accounts."""
         if nonce is None:
             nonce = self.nonce(author)
         unsigned = e.unsigned_part(type_, author, nonce, body, valid_to_epoch)
-        message = e.message(unsigned, ORIGIN.encode())
-        return e.attach(unsigned, [(role, account, self.sign(self.by_account.get(account, self.people[0]), message))
-                                   for role, account in e.signers(type_, author, body)])
+        message, out = e.message(unsigned, ORIGIN.encode()), []
+        for role, account in e.signers(type_, author, body):
+            public = keys[role] if role in keys else self.public(account)
+            out.append((role, account, self.sign(seeds[public], message)))
+        return e.attach(unsigned, out)
 
-    def numbered(self, type_, person, **values):
+    def numbered(self, type_, author, keys=(), **values):
         """An entry with the author's next nonce; now and then with another, or an expiry."""
-        nonce, until, r = self.nonce(person.account), e.NO_EXPIRY, self.random.random()
+        nonce, until, r = self.nonce(author), e.NO_EXPIRY, self.random.random()
         if r < self.invalid / 5:
             nonce += self.random.choice((-1, 1, 2 ** 40))
         elif r < self.invalid / 3:
-            until = max(0, self.open.epoch - self.random.randrange(2))
+            until = max(0, self.epoch - self.random.randrange(2))
         elif r < 0.3:
-            until = self.open.epoch + self.random.randrange(3)
-        return self.signed(type_, person.account, e.BODIES[type_].make(**values), nonce % 2 ** 64, until)
+            until = self.epoch + self.random.randrange(3)
+        return self.signed(type_, author, e.BODIES[type_].make(**values), nonce % 2 ** 64, until, keys)
 
     def bad(self, share=1.0):
         return self.random.random() < self.invalid * share
@@ -82,102 +98,26 @@ class Teller:
         self.codes.append(self.machine.append(data))
         return self.codes[-1]
 
-    # ---- what people do ---------------------------------------------------------------------------
-
-    def genesis(self, window=None, treasurer=None):
-        one = self.people[SEQUENCER]
-        body = e.BODIES[e.GENESIS].make(
-            rules=1, origin=ORIGIN.encode(), algorithm=e.ED25519, key=one.key, currency=b"XTS",
-            decimals=self.random.randrange(19), receipt_window=window or self.random.choice((1, 2, 3, 5)),
-            treasurer=treasurer or e.NOBODY)
-        return self.signed(e.GENESIS, one.account, body, nonce=1)
-
-    def open_account(self):
-        one = self.person(opened=False)
-        if self.machine.state.get("A", one.account) and not self.bad(0.3):
-            return None
-        key = self.person(opened=False).key if self.bad(0.3) else one.key
-        return self.numbered(e.ACCOUNT_OPEN, one, algorithm=e.ED25519, key=key)
-
-    def terms(self):
-        """Terms of a model: short halvings and slow ones, many and few shares."""
+    def genesis(self):
         r = self.random
-        designer, data = r.choice(((0, 0), (1500, 500), (10000, 0), (1, 9999), (3333, 3333)))
-        vest = r.choice((0, 1, 4, 9, 1024))
-        while True:
-            halving, rate = 1 << r.randrange(8, 70), 1 << r.randrange(0, 40)
-            divisor = r.randrange(1, 1 << r.randrange(1, 50))
-            if e.mint_ok(halving, rate, divisor):
-                break
-        return dict(designer_bps=designer, data_bps=data, data_account=self.person().account if data else e.NOBODY,
-                    halving=halving, rate=rate, rate_divisor=divisor, vest_epochs=vest,
-                    vest_cliff=r.randrange(vest + 1), microbatch_tokens=r.choice((1, 128, 4096)),
-                    costs=[(r.randrange(1, 1 << r.choice((4, 16, 40))),) for _ in range(r.randrange(1, 9))])
-
-    def register(self):
-        again = len(self.models) >= MODELS or self.models and self.bad()
-        if again and not self.bad():
-            return None
-        model = self.random.choice(self.models) if again else self.random.randbytes(32)
-        data = self.numbered(e.MODEL_REGISTER, self.person(), model=model, profile=b"\1" * 32, **self.terms())
-        if not again:
-            self.models.append(model)
-        return data
-
-    def model(self):
-        return self.random.randbytes(32) if self.bad(0.1) or not self.models else self.random.choice(self.models)
-
-    def receipt(self):
-        r, model = self.random, self.model()
-        if self.recent and self.bad(0.5):
-            return r.choice(self.recent)
-        terms = self.machine.state.get("M", model)
-        if terms is None:
-            return None
-        epoch, count = self.open.epoch, r.randrange(1, 9)
-        if self.bad() or r.random() < 0.2:
-            epoch += r.choice((-5, -1, -1, -1, 1 if self.bad() else 0))
-        first = r.randrange(len(terms.costs))
-        end = r.randrange(first + 1, len(terms.costs) + 1) + (1 if self.bad(0.2) else 0)
-        tokens = r.randrange(1, count * terms.microbatch_tokens + 1) + (10 ** 5 if self.bad(0.1) else 0)
-        units = tokens * sum(c for c, in terms.costs[first:end]) + (1 if self.bad(0.3) else 0)
-        if units >= 2 ** 64 or not self.open:
-            return None
-        worker, up, down = self.person(), self.person(), self.person()
-        while worker in (up, down) and not self.bad():
-            worker = self.person()
-        step = r.randrange(2 ** 20)
-        body = e.BODIES[e.RECEIPT].make(
-            model=model, profile=(b"\2" if self.bad(0.1) else b"\1") * 32, epoch=max(0, epoch), step=step,
-            mb_first=r.randrange(64), mb_count=count, block_first=first, block_end=end, lane=r.randrange(2),
-            tokens=tokens, units=units, frames_root=r.randbytes(32), weight_root=r.randbytes(32),
-            weight_step=r.randrange(step + 1), upstream=up.account, downstream=down.account)
-        data = self.signed(e.RECEIPT, worker.account, body, nonce=0, valid_to_epoch=body.epoch)
-        self.recent = (self.recent + [data])[-64:]
-        return data
-
-    def amount(self):
-        return self.random.choice((1, 2, 3, 7, self.random.randrange(1, 10 ** self.random.randrange(1, 13))))
-
-    def deposit(self):
-        amount = 2 ** 63 - self.random.randrange(1, 10) if self.bad(0.1) else self.amount()
-        return self.numbered(e.REVENUE_DEPOSIT, self.person(), model=self.model(), amount=amount)
-
-    def claim(self):
-        return self.numbered(e.CLAIM, self.person(), model=self.model(),
-                             amount=self.amount() if self.random.random() < 0.4 else 0)
+        body = e.BODIES[e.GENESIS].make(
+            rules=1, origin=ORIGIN.encode(), algorithm=e.ED25519, key=self.machine.key, currency=b"XTS",
+            decimals=r.randrange(19), receipt_window=r.choice((1, 2, 3, 5)))
+        return self.signed(e.GENESIS, self.sequencer, body, nonce=1)
 
     def close(self):
         """EpochClose by the sequencer: what the machine says it must say."""
-        one, machine = self.people[SEQUENCER], self.machine
         if self.bad(0.2):
-            return self.numbered(e.EPOCH_CLOSE, self.random.choice(self.people[1:]), epoch=self.open.epoch)
+            return self.numbered(e.EPOCH_CLOSE, self.random.choice(self.people[1:]), epoch=self.epoch)
         if self.wrong_closes and self.bad():
-            return self.numbered(e.EPOCH_CLOSE, one, epoch=self.open.epoch + self.random.randrange(2))
-        machine.state.edit("A", one.account).nonce += 1
-        body = close_epoch(machine)
+            return self.numbered(e.EPOCH_CLOSE, self.sequencer, epoch=self.epoch + self.random.randrange(2))
+        return self.true_close(self.machine)
+
+    def true_close(self, machine):
+        machine.state.edit("A", self.sequencer).nonce += 1
+        body, nonce = close_epoch(machine), machine.state.get("A", self.sequencer).nonce
         machine.state.rollback()
-        return self.signed(e.EPOCH_CLOSE, one.account, body)
+        return self.signed(e.EPOCH_CLOSE, self.sequencer, body, nonce)
 
     def spoil(self, data):
         """Bytes that are not an entry any more, or not this one."""
@@ -195,24 +135,23 @@ class Teller:
 
     def step(self):
         """One entry more."""
-        if self.open is None:
-            return self.add(self.genesis())
         if self.random.random() * self.epoch_length < 1:
             return self.add(self.close())
-        weights = [w for w, _ in self.actions]
         while True:
-            data = self.random.choices(self.actions, weights)[0][1]()
+            data = self.random.choices(self.actions, self.weights)[0][1]()
             if data is not None and len(data) <= e.ENTRY_MAX:
                 return self.add(self.spoil(data) if self.bad(0.2) else data)
 
     def run(self, count):
-        """A history of count entries that ends with an EpochClose; the first of everything comes early."""
-        self.step()
-        for one in self.people[1:20]:
-            self.add(self.signed(e.ACCOUNT_OPEN, one.account, e.BODIES[e.ACCOUNT_OPEN].make(
-                algorithm=e.ED25519, key=one.key)))
+        """A history of count entries that begins with accounts and models and ends with an EpochClose."""
+        self.add(self.genesis())
+        for account in self.people[1:20]:
+            self.add(self.signed(e.ACCOUNT_OPEN, account, e.BODIES[e.ACCOUNT_OPEN].make(
+                algorithm=e.ED25519, key=self.first_key[account])))
         while len(self.models) < 2:
-            self.add(self.register())
+            data = self.register()
+            if data:
+                self.add(data)
         while len(self.entries) < count - 1:
             self.step()
         invalid, self.invalid = self.invalid, 0
@@ -220,9 +159,11 @@ class Teller:
         self.invalid = invalid
         return self
 
-    # ---- what comes of it ---------------------------------------------------------------------------
+    def checkpoint(self, size=None, root=None):
+        if root is None:
+            root = merkle.root_of(map(merkle.leaf_hash, self.entries[:size]))
+        return note.sign(note.checkpoint_text(ORIGIN, len(self.entries) if size is None else size, root), ORIGIN,
+                         seeds[self.machine.key], ed25519)
 
     def export(self):
-        one = self.people[SEQUENCER]
-        text = note.checkpoint_text(ORIGIN, len(self.entries), merkle.root_of(map(merkle.leaf_hash, self.entries)))
-        return write_export(note.sign(text, ORIGIN, one.seed, ed25519), self.entries)
+        return write_export(self.checkpoint(), self.entries)

@@ -1,8 +1,9 @@
 """Byte layouts as lists of (name, type): one text reads and writes bodies of entries and records of the state.
 
-Types: u8 u16 u32 u64 u128, an int n for n bytes, "name" (length u8, characters), ("list", type of the count, layout,
+Types: u8 u16 u32 u64 u128, an int n for n bytes, "name" (length u8, bytes), "text" (length u16, bytes), ("list", type of the count, layout,
 least, most) for that many groups of fields, read as tuples.
 """
+LENGTHS = {"name": 1, "text": 2}  # bytes of the length before them
 INTEGERS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "u128": 16}
 
 
@@ -55,7 +56,7 @@ class Layout:
     def __init__(self, *fields):
         self.fields = fields
         self.lists = [f for f in fields if isinstance(f[1], tuple)]
-        self.zeros = {name: 0 if kind in INTEGERS else b"" if kind == "name" else bytes(kind)
+        self.zeros = {name: 0 if kind in INTEGERS else b"" if kind in LENGTHS else bytes(kind)
                       for name, kind in fields if not isinstance(kind, tuple)}
 
     def read(self, reader):
@@ -66,8 +67,8 @@ class Layout:
             return reader.take(kind)
         if isinstance(kind, str) and kind in INTEGERS:
             return reader.integer(INTEGERS[kind])
-        if kind == "name":
-            return reader.take(reader.integer(1))
+        if isinstance(kind, str):
+            return reader.take(reader.integer(LENGTHS[kind]))
         count = reader.integer(INTEGERS[kind[1]])
         if len(kind) > 3 and not kind[3] <= count <= kind[4]:
             raise Malformed("%d of what there are %d to %d" % (count, kind[3], kind[4]))
@@ -83,8 +84,8 @@ class Layout:
             return value
         if isinstance(kind, str) and kind in INTEGERS:
             return value.to_bytes(INTEGERS[kind], "big")
-        if kind == "name":
-            return bytes([len(value)]) + value
+        if isinstance(kind, str):
+            return len(value).to_bytes(LENGTHS[kind], "big") + value
         return len(value).to_bytes(INTEGERS[kind[1]], "big") + b"".join(
             self._write(v, k) for group in value for v, (_, k) in zip(group, kind[2]))
 
@@ -94,3 +95,15 @@ class Layout:
         if unknown:
             raise TypeError("no field %s" % ", ".join(sorted(unknown)))
         return Record(self, {**self.zeros, **{name: [] for name, _ in self.lists}, **values})
+
+
+def u16(number):
+    return number.to_bytes(2, "big")
+
+
+def u32(*numbers):
+    return b"".join(n.to_bytes(4, "big") for n in numbers)
+
+
+def u64(*numbers):
+    return b"".join(n.to_bytes(8, "big") for n in numbers)

@@ -1,4 +1,9 @@
-"""The integer arithmetic of FORMAT.md section 4. Python's integers do not overflow, so bounds are asserted."""
+"""The integer arithmetic of FORMAT.md section 4, on the records T (totals), H (a holding) and M (terms) of a model.
+
+Python's integers do not overflow; a value that does not fit its field fails when the record is written.
+"""
+from .entry import BPS
+
 SCALE = 2 ** 64
 
 
@@ -13,11 +18,25 @@ def minted(work, terms):
     return total // terms.rate_divisor
 
 
+def serving(deposited, terms):
+    """P(d): what of the deposits is kept for those who serve."""
+    return deposited * terms.serving_bps // BPS
+
+
+def net(gross, terms):
+    """N(g): what of the income is left after the parents' royalties."""
+    return gross * (BPS - sum(bps for _, bps in terms.parents)) // BPS
+
+
+def supply(t):
+    return t.minted - t.burned - t.provisional
+
+
 def distribute(t, amount):
-    n = amount * SCALE + t.remainder
-    q, t.remainder = divmod(n, t.supply)
+    n, shares = amount * SCALE + t.remainder, supply(t)
+    q, t.remainder = divmod(n, shares)
     t.acc += q
-    t.unsettled += q * t.supply
+    t.unsettled += q * shares
 
 
 def settle(t, h):
@@ -30,33 +49,56 @@ def settle(t, h):
     h.fraction, h.snap = s % SCALE, t.acc
 
 
+def sweep(h, epoch, terms):
+    """Moves what has vested at an epoch from tranches (start, shares, vested, slashed) to matured."""
+    kept = []
+    for start, shares, vested, slashed in h.tranches:
+        age = max(0, epoch - start)
+        v = shares if age >= terms.vest_epochs else shares * age // terms.vest_epochs if age >= terms.vest_cliff else 0
+        v = min(v, shares - slashed)
+        h.matured += v - vested
+        if age < terms.vest_epochs:
+            kept.append((start, shares, v, slashed))
+    h.tranches = kept
+
+
+def vested(h, epoch, terms):
+    h = h.copy()
+    sweep(h, epoch, terms)
+    return h.matured
+
+
 def grant(h, shares, start, terms):
     """Shares that vest from epoch `start` on."""
-    while h.tranches and start - h.tranches[0][0] >= terms.vest_epochs:
-        h.matured += h.tranches.pop(0)[1]
+    sweep(h, start, terms)
     h.shares += shares
     if terms.vest_epochs == 0:
         h.matured += shares
     elif h.tranches and h.tranches[-1][0] == start:
-        h.tranches[-1] = (start, h.tranches[-1][1] + shares)
+        _, before, moved, slashed = h.tranches[-1]
+        h.tranches[-1] = (start, before + shares, moved, slashed)
     else:
-        h.tranches.append((start, shares))
+        h.tranches.append((start, shares, 0, 0))
 
 
-def vested(h, epoch, terms):
-    out = h.matured
-    for start, shares in h.tranches:
-        age = max(0, epoch - start)
-        if age >= terms.vest_epochs:
-            out += shares
-        elif age >= terms.vest_cliff:
-            out += shares * age // terms.vest_epochs
-    return out
+def unvested(h):
+    return sum(shares - moved - slashed for _, shares, moved, slashed in h.tranches)
+
+
+def slash(h, shares):
+    """Takes unvested shares, the last first."""
+    h.shares -= shares
+    for i in range(len(h.tranches) - 1, -1, -1):
+        start, all_, moved, slashed = h.tranches[i]
+        part = min(shares, all_ - moved - slashed)
+        h.tranches[i], shares = (start, all_, moved, slashed + part), shares - part
 
 
 def by_units(pool, workers):
     """workers: [(account, units)] -> {account: shares}: largest remainders, ties to the lower account id."""
     total = sum(units for _, units in workers)
+    if not pool:
+        return {account: 0 for account, _ in workers}
     out, rests = {}, []
     for account, units in workers:
         out[account], rest = divmod(pool * units, total)
