@@ -3,6 +3,8 @@
 Types: u8 u16 u32 u64 u128, an int n for n bytes, "name" (length u8, bytes), "text" (length u16, bytes), ("list", type of the count, layout,
 least, most) for that many groups of fields, read as tuples.
 """
+import struct
+
 LENGTHS = {"name": 1, "text": 2}  # bytes of the length before them
 INTEGERS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "u128": 16}
 
@@ -28,6 +30,37 @@ class Reader:
     def end(self):
         if self.at != len(self.data):
             raise Malformed("bytes left over at %d" % self.at)
+
+
+class Run:
+    """Fields of fixed length, one behind the other. Within lists there are no u128."""
+
+    CODES = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "u128": "16s"}
+    made = {}
+
+    def __new__(cls, fields):
+        fields = tuple(fields)
+        if fields not in cls.made:
+            self = cls.made[fields] = super().__new__(cls)
+            self.names = [name for name, _ in fields]
+            self.struct = struct.Struct(">" + "".join(cls.CODES.get(kind) or "%ds" % kind for _, kind in fields))
+            self.wide = [name for name, kind in fields if kind == "u128"]
+            self.octets = [(name, kind) for name, kind in fields if isinstance(kind, int)]
+        return cls.made[fields]
+
+    def read(self, reader, values):
+        values.update(zip(self.names, self.struct.unpack(reader.take(self.struct.size))))
+        for name in self.wide:
+            values[name] = int.from_bytes(values[name], "big")
+
+    def write(self, values):
+        for name, size in self.octets:
+            if len(values[name]) != size:
+                raise ValueError("%s: %d bytes where %d belong" % (name, len(values[name]), size))
+        if not self.wide:
+            return self.struct.pack(*[values[name] for name in self.names])
+        return self.struct.pack(*[values[name].to_bytes(16, "big") if name in self.wide else values[name]
+                                  for name in self.names])
 
 
 class Record:
@@ -58,36 +91,44 @@ class Layout:
         self.lists = [f for f in fields if isinstance(f[1], tuple)]
         self.zeros = {name: 0 if kind in INTEGERS else b"" if kind in LENGTHS else bytes(kind)
                       for name, kind in fields if not isinstance(kind, tuple)}
+        self.parts = []  # runs of fields of fixed length as (names, struct, which are u128), others as (name, kind)
+        run = []
+        for name, kind in (*fields, (None, None)):
+            if name is None or isinstance(kind, tuple) or kind in LENGTHS:
+                if run:
+                    self.parts.append(Run(run))
+                run = []
+                if name is not None:
+                    self.parts.append((name, kind))
+            else:
+                run.append((name, kind))
 
     def read(self, reader):
-        return Record(self, {name: self._read(reader, kind) for name, kind in self.fields})
+        values = {}
+        for part in self.parts:
+            if isinstance(part, Run):
+                part.read(reader, values)
+            else:
+                values[part[0]] = self._read(reader, part[1])
+        return Record(self, values)
 
     def _read(self, reader, kind):
-        if isinstance(kind, int):
-            return reader.take(kind)
-        if isinstance(kind, str) and kind in INTEGERS:
-            return reader.integer(INTEGERS[kind])
         if isinstance(kind, str):
             return reader.take(reader.integer(LENGTHS[kind]))
-        count = reader.integer(INTEGERS[kind[1]])
+        count, group = reader.integer(INTEGERS[kind[1]]), Run(kind[2])
         if len(kind) > 3 and not kind[3] <= count <= kind[4]:
             raise Malformed("%d of what there are %d to %d" % (count, kind[3], kind[4]))
-        return [tuple(self._read(reader, k) for _, k in kind[2]) for _ in range(count)]
+        return list(group.struct.iter_unpack(reader.take(count * group.struct.size))) if count else []
 
     def write(self, values):
-        return b"".join([self._write(values[name], kind) for name, kind in self.fields])
+        return b"".join([part.write(values) if isinstance(part, Run) else self._write(values[part[0]], part[1])
+                         for part in self.parts])
 
     def _write(self, value, kind):
-        if isinstance(kind, int):
-            if len(value) != kind:
-                raise ValueError("%d bytes where %d belong" % (len(value), kind))
-            return value
-        if isinstance(kind, str) and kind in INTEGERS:
-            return value.to_bytes(INTEGERS[kind], "big")
         if isinstance(kind, str):
             return len(value).to_bytes(LENGTHS[kind], "big") + value
-        return len(value).to_bytes(INTEGERS[kind[1]], "big") + b"".join(
-            self._write(v, k) for group in value for v, (_, k) in zip(group, kind[2]))
+        pack = Run(kind[2]).struct.pack
+        return len(value).to_bytes(INTEGERS[kind[1]], "big") + b"".join([pack(*group) for group in value])
 
     def make(self, **values):
         """A record; what is not given is zero."""

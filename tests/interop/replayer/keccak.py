@@ -1,4 +1,6 @@
 """Keccak-256 as Ethereum uses it (the Keccak submission's padding, not FIPS 202's), and OpenZeppelin's Merkle tree."""
+import functools
+
 RATE = 136
 MASK = (1 << 64) - 1
 
@@ -45,9 +47,10 @@ def _permute(a):
     return a
 
 
-def keccak256(data):
+@functools.lru_cache(1 << 16)
+def keccak256(data, padding=0x01):
     padded = bytearray(data) + bytes(RATE - len(data) % RATE)
-    padded[len(data)] |= 0x01
+    padded[len(data)] |= padding
     padded[-1] |= 0x80
     state = [0] * 25
     for at in range(0, len(padded), RATE):
