@@ -33,11 +33,15 @@ class Teller(Deeds):
         self.invalid, self.epoch_length = invalid, epoch_length
         self.most_models, self.wrong_closes = models, wrong_closes
         self.entries, self.codes, self.models, self.recent = [], [], [], []
-        self.secrets, self.next_key = {}, 0
+        self.secrets, self.used, self.next_key = {}, {}, 0  # used: of an entry, the public key of each role
         self.actions = self.deeds()
         self.weights = [weight for weight, _ in self.actions]
 
     # ---- making entries ---------------------------------------------------------------------------
+
+    @property
+    def seed_of_sequencer(self):
+        return seeds[self.machine.key]
 
     @property
     def state(self):
@@ -73,11 +77,17 @@ class Teller(Deeds):
         if nonce is None:
             nonce = self.nonce(author)
         unsigned = e.unsigned_part(type_, author, nonce, body, valid_to_epoch)
-        message, out = e.message(unsigned, ORIGIN.encode()), []
-        for role, account in e.signers(type_, author, body):
-            public = keys[role] if role in keys else self.public(account)
-            out.append((role, account, self.sign(seeds[public], message)))
-        return e.attach(unsigned, out)
+        return self.attach(unsigned, e.signers(type_, author, body), keys)
+
+    def attach(self, unsigned, signers, keys=()):
+        message, out, used = e.message(unsigned, ORIGIN.encode()), [], {}
+        for role, account in signers:
+            used[role] = keys[role] if role in keys else self.public(account)
+            out.append((role, account, self.sign(seeds[used[role]], message)))
+        data = e.attach(unsigned, out)
+        if self.sign is not no_signature:
+            self.used[data] = used
+        return data
 
     def numbered(self, type_, author, keys=(), **values):
         """An entry with the author's next nonce; now and then with another, or an expiry."""

@@ -21,27 +21,28 @@ class Library:
     def __init__(self):
         self.context, self.identities = pluralis.Context(logger=False), {}
 
-    def identity(self, person):
-        if person.seed not in self.identities:
-            self.identities[person.seed] = pluralis.Identity(self.context, person.seed)
-        return self.identities[person.seed]
+    def identity(self, seed):
+        if seed not in self.identities:
+            self.identities[seed] = pluralis.Identity(self.context, seed)
+        return self.identities[seed]
 
-    def sign(self, person, message):
-        return self.identity(person).sign(message)
+    def sign(self, seed, message):
+        return self.identity(seed).sign(message)
 
-    def ledger(self, genesis, person, log_invalid=True):
-        """In memory, as this Genesis entry says, which must come out byte for byte."""
+    def ledger(self, genesis, seed):
+        """In memory, as this Genesis entry says, which must come out byte for byte; of the sequencer with this seed.
+        What is invalid is logged."""
         b = e.parse(genesis).body
-        out = pluralis.Ledger(self.context, origin=b.origin.decode(), sequencer=self.identity(person),
+        out = pluralis.Ledger(self.context, origin=b.origin.decode(), sequencer=self.identity(seed),
                               currency=b.currency.decode(), decimals=b.decimals, receipt_window=b.receipt_window,
-                              treasurer=b.treasurer, log_invalid=log_invalid)
+                              treasurer=b.treasurer, log_invalid=True)
         if out.entry(0) != genesis:
             raise AssertionError("another Genesis")
         return out
 
-    def codes(self, entries, person):
+    def codes(self, entries, seed):
         """(ledger, code of every entry), Genesis included."""
-        ledger = self.ledger(entries[0], person)
+        ledger = self.ledger(entries[0], seed)
         return ledger, ["OK"] + [code_of(done.error) for done in ledger.append_many(entries[1:])]
 
     def verify(self, export, origin, key, skip_signatures=False):

@@ -3,9 +3,8 @@
 Both sides then judge the same bytes. Closes of an epoch are made anew from what the replayer comes to, so that the
 library's acceptance of one says that both have the same state.
 """
-from replayer import Machine, entry as e
+from replayer import Machine, check_everything, entry as e
 from replayer.fields import INTEGERS
-from replayer.rules_close import close_epoch
 
 
 class Mutator:
@@ -20,8 +19,8 @@ class Mutator:
 
     def octets(self, value):
         r, people = self.random, self.teller.people
-        return r.choice((bytes(len(value)), r.randbytes(len(value)), r.choice(people).account, r.choice(people).key,
-                         r.choice(self.teller.models)))[:len(value)]
+        return r.choice((bytes(len(value)), r.randbytes(len(value)), r.choice(people),
+                         self.teller.public(r.choice(people)), r.choice(self.teller.models)))[:len(value)]
 
     def value(self, old, kind):
         r = self.random
@@ -29,7 +28,7 @@ class Mutator:
             return self.octets(old) if kind == 32 else r.randbytes(kind)
         if kind in INTEGERS:
             return self.number(old, 8 * INTEGERS[kind])
-        if kind == "name":
+        if isinstance(kind, str):
             return r.choice((b"", old + b"x", old[:-1], bytes([r.randrange(256)]) * 5))
         out, how = list(old), r.randrange(4)
         if how == 0 and out:
@@ -46,27 +45,38 @@ class Mutator:
             r.shuffle(out)
         return out
 
+    def resigned(self, data, entry, **changes):
+        """The entry with some of it changed, under the keys that signed it before as far as its signers are the same."""
+        new = entry._replace(**changes)
+        try:
+            signers = e.signers(new.type, new.author, new.body)
+        except AttributeError:  # the body is of another type
+            signers = e.signers(entry.type, new.author, new.body)
+        keys, same = self.teller.used[data], {s[:2] for s in entry.signatures}
+        unsigned = e.unsigned_part(new.type, new.author, new.nonce, new.body, new.valid_to_epoch)
+        return self.teller.attach(unsigned, signers, {role: keys[role] for role, account in signers
+                                                      if (role, account) in same})
+
     def of_field(self, data):
         """One field of the body, signed anew by those it names."""
         entry = e.parse(data)
         body = entry.body.copy()
         name, kind = self.random.choice(body.layout.fields)
         setattr(body, name, self.value(getattr(body, name), kind))
-        return self.teller.signed(entry.type, entry.author, body, entry.nonce, entry.valid_to_epoch)
+        return self.resigned(data, entry, body=body)
 
     def of_head(self, data):
         entry, r = e.parse(data), self.random
-        type_, author, nonce, until = entry.type, entry.author, entry.nonce, entry.valid_to_epoch
         which = r.randrange(4)
         if which == 0:
-            nonce = self.number(nonce, 64)
+            change = dict(nonce=self.number(entry.nonce, 64))
         elif which == 1:
-            until = self.number(until, 64)
+            change = dict(valid_to_epoch=self.number(entry.valid_to_epoch, 64))
         elif which == 2:
-            author = r.choice(self.teller.people).account
+            change = dict(author=r.choice(self.teller.people))
         else:
-            type_ = r.choice([t for t in e.BODIES if t != e.RECEIPT and (type_ != e.RECEIPT)] or [e.RECEIPT])
-        return self.teller.signed(type_, author, entry.body, nonce, until)
+            change = dict(type=r.choice(list(e.BODIES)))
+        return self.resigned(data, entry, **change)
 
     def of_signatures(self, data):
         entry, r = e.parse(data), self.random
@@ -79,7 +89,7 @@ class Mutator:
         elif which == 2:
             one[0] = r.randrange(4)
         elif which == 3:
-            one[1] = r.choice(self.teller.people).account
+            one[1] = r.choice(self.teller.people)
         elif which == 4:  # the same number modulo the order of the group
             s = int.from_bytes(one[2][32:], "little") + 2 ** 252 + 27742317777372353535851937790883648493
             one[2] = one[2][:32] + s.to_bytes(32, "little")
@@ -118,15 +128,10 @@ class Mutator:
         """(machine, entries with closes made anew, codes)."""
         teller, codes, final = self.teller, [], []
         original = set(self.base)
-        machine = Machine(teller.origin, teller.people[0].key, self.verifier)
+        machine = Machine(teller.origin, teller.machine.key, self.verifier)
         for data in entries:
             if data in original and data[4] == e.EPOCH_CLOSE and machine.open:
-                author = machine.sequencer
-                nonce = machine.state.edit("A", author)
-                nonce.nonce += 1
-                body, number = close_epoch(machine), nonce.nonce
-                machine.state.rollback()
-                data = teller.signed(e.EPOCH_CLOSE, author, body, number)
+                data = teller.true_close(machine)
             final.append(data)
             codes.append(machine.append(data))
         check_everything(machine.state)
