@@ -133,25 +133,16 @@ static size_t read_frequencies(const uint8_t *in, size_t len, uint32_t f[256]) {
   return sum == 4096 && !r.held ? 2 + r.pos : 0;
 }
 
-/* ---- chunk -------------------------------------------------------------------------------------- */
+/* ---- symbols ------------------------------------------------------------------------------------ */
 
 #define MOST_TABLE 800u /* 256 codes of up to 25 bits */
 
-void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
-                       size_t *written) {
+size_t plr__symbols_encode(plr__split *s, size_t n, uint8_t *out, size_t cap) {
   uint32_t f[256], state[PLR_RANS_LANES];
   uint8_t table[MOST_TABLE + 2];
   const uint32_t lanes = lanes_of(n);
-  const size_t tail = n % lanes, rest_len = n * (size - 1);
+  const size_t tail = n % lanes;
   uint8_t *end = s->words + 2 * s->values + 32;
-  *written = 0;
-  if (n < 64) return;
-  /* The rest goes to its place at once if the codes fit; it is moved up to them then. */
-  uint8_t *rest = out + n * size - rest_len;
-  if (size == 2)
-    separate2(values, n, s->symbol, rest);
-  else
-    separate4(values, n, s->symbol, rest);
   count(s->symbol, n - tail, f);
   normalise(f, n - tail);
   const size_t table_len = write_frequencies(f, table, sizeof table);
@@ -160,7 +151,7 @@ void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t 
   for (uint32_t l = 0; l < lanes; l++) state[l] = PLR_RANS_LOW;
   uint8_t *words = s->ops->encode(s->tables, s->symbol, s->index, n - tail, lanes, state, end);
   const size_t words_len = (size_t)(end - words);
-  if (1 + table_len + 4 * lanes + words_len + tail + rest_len >= n * size) return;
+  if (1 + table_len + 4 * lanes + words_len + tail > cap) return 0;
   uint8_t *p = out;
   *p++ = (uint8_t)lanes;
   memcpy(p, table, table_len);
@@ -169,9 +160,7 @@ void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t 
   memcpy(p, words, words_len);
   p += words_len;
   memcpy(p, s->symbol + n - tail, tail);
-  p += tail;
-  memmove(p, rest, rest_len);
-  *written = (size_t)(p - out) + rest_len;
+  return (size_t)(p - out) + tail;
 }
 
 static plr_status bad(const char **why, const char *text) {
@@ -179,14 +168,14 @@ static plr_status bad(const char **why, const char *text) {
   return PLR_ERR_MALFORMED;
 }
 
-plr_status plr__split_decode(const plr__model_ops *ops, plr__rans_decoder *tables, uint8_t *index,
-                             uint8_t *symbol, const uint8_t *in, size_t len, size_t n,
-                             uint32_t size, uint8_t *values, const char **why) {
+plr_status plr__symbols_decode(const plr__model_ops *ops, plr__rans_decoder *tables, uint8_t *index,
+                               uint8_t *symbol, const uint8_t *in, size_t len, size_t n,
+                               const char **why) {
   uint32_t f[256], state[PLR_RANS_LANES];
   const uint8_t *p = in, *end = in + len;
   if (len < 1 || (in[0] != 8 && in[0] != 32)) return bad(why, "unknown lanes");
   const uint32_t lanes = *p++;
-  const size_t tail = n % lanes, rest_len = n * (size - 1);
+  const size_t tail = n % lanes;
   const size_t table_len = read_frequencies(p, (size_t)(end - p), f);
   if (!table_len) return bad(why, "the frequencies are wrong");
   p += table_len;
@@ -195,17 +184,46 @@ plr_status plr__split_decode(const plr__model_ops *ops, plr__rans_decoder *table
     p = plr__rans_get_state(p, end, &state[l]);
     if (!p) return bad(why, "a state is wrong");
   }
-  if ((size_t)(end - p) < tail + rest_len) return bad(why, "it is cut off");
-  const uint8_t *last = end - rest_len - tail;
+  if ((size_t)(end - p) < tail) return bad(why, "it is cut off");
+  const uint8_t *last = end - tail;
   memset(index, 0, n);
   p = ops->decode(tables, p, last, index, n - tail, lanes, 0, state, symbol);
   if (p != last) return bad(why, "its words end too early or too late");
   for (uint32_t l = 0; l < lanes; l++)
     if (state[l] != PLR_RANS_LOW) return bad(why, "a state does not end where it must");
   memcpy(symbol + n - tail, last, tail);
+  return PLR_OK;
+}
+
+/* ---- chunk -------------------------------------------------------------------------------------- */
+
+void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
+                       size_t *written) {
+  const size_t rest_len = n * (size - 1);
+  *written = 0;
+  if (n < 64) return;
+  /* The rest goes to its place at once if the codes fit; it is moved up to them then. */
+  uint8_t *rest = out + n * size - rest_len;
   if (size == 2)
-    unite2(symbol, end - rest_len, n, values);
+    separate2(values, n, s->symbol, rest);
   else
-    unite4(symbol, end - rest_len, n, values);
+    separate4(values, n, s->symbol, rest);
+  const size_t coded = plr__symbols_encode(s, n, out, n - 1);
+  if (!coded) return;
+  memmove(out + coded, rest, rest_len);
+  *written = coded + rest_len;
+}
+
+plr_status plr__split_decode(const plr__model_ops *ops, plr__rans_decoder *tables, uint8_t *index,
+                             uint8_t *symbol, const uint8_t *in, size_t len, size_t n,
+                             uint32_t size, uint8_t *values, const char **why) {
+  const size_t rest_len = n * (size - 1);
+  if (len < rest_len) return bad(why, "it is cut off");
+  const uint8_t *rest = in + len - rest_len;
+  PLR_TRY(plr__symbols_decode(ops, tables, index, symbol, in, len - rest_len, n, why));
+  if (size == 2)
+    unite2(symbol, rest, n, values);
+  else
+    unite4(symbol, rest, n, values);
   return PLR_OK;
 }

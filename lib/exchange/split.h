@@ -24,4 +24,11 @@ plr_status plr__split_decode(const plr__model_ops *ops, plr__rans_decoder *table
                              uint8_t *symbol, const uint8_t *in, size_t len, size_t n,
                              uint32_t size, uint8_t *values, const char **why);
 
+/* n symbols, those of s->symbol, by their frequencies; returns the bytes at out, 0 when they are more than cap. */
+size_t plr__symbols_encode(plr__split *s, size_t n, uint8_t *out, size_t cap);
+/* Back to `symbol`, from all of in. Errors: MALFORMED. */
+plr_status plr__symbols_decode(const plr__model_ops *ops, plr__rans_decoder *tables, uint8_t *index,
+                               uint8_t *symbol, const uint8_t *in, size_t len, size_t n,
+                               const char **why);
+
 #endif
