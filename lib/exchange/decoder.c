@@ -15,6 +15,7 @@ struct plr_decoder {
   uint8_t *a, *b; /* four bytes for each value of a chunk */
   void *zstd_memory, *zstd;
   plr__parametric_decoder *parametric;
+  plr__bytes_decoder *bytes; /* table of a chunk that brings its own */
 };
 
 plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_cols,
@@ -35,10 +36,12 @@ plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_
   d->max_rows = max_rows, d->max_cols = max_cols;
   d->a = plr__alloc(ctx, values * 4);
   d->b = plr__alloc(ctx, values * 4);
+  d->bytes = plr__alloc(ctx, sizeof *d->bytes);
+  if (d->bytes) plr__bytes_decoder_clear(d->bytes);
   d->zstd_memory = plr__alloc(ctx, zstd);
   if (d->zstd_memory) d->zstd = plr__zstd_decoder_init(d->zstd_memory, zstd);
   plr_status st = plr__parametric_decoder_create(&d->parametric, ctx, max_rows, max_cols, values);
-  if (!d->a || !d->b || !d->zstd || st != PLR_OK) {
+  if (!d->a || !d->b || !d->bytes || !d->zstd || st != PLR_OK) {
     plr_decoder_destroy(d);
     return plr__no_memory(err, "decoder");
   }
@@ -52,31 +55,36 @@ void plr_decoder_destroy(plr_decoder *d) {
   plr_context *ctx = d->ctx;
   plr__free(ctx, d->a);
   plr__free(ctx, d->b);
+  plr__free(ctx, d->bytes);
   plr__free(ctx, d->zstd_memory);
   plr__parametric_decoder_destroy(d->parametric, ctx);
   plr__free(ctx, d);
   plr__context_unref(ctx);
 }
 
-/* The payload of n values as FRAME.md packs them, in the frame or in b. */
+static plr_status open_split(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk, size_t n,
+                             uint8_t *to, const char **why) {
+  uint32_t largest;
+  PLR_TRY(plr__split_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), d->bytes,
+                            d->parametric->symbol, chunk->payload, chunk->payload_len, n,
+                            plr_dtype_size(c->dtype), to, &largest, why));
+  *why = "a value is not finite";
+  return c->dtype == PLR_DTYPE_BF16 && largest == 255 ? PLR_ERR_NON_FINITE : PLR_OK;
+}
+
+/* The payload of n values as FRAME.md packs them, in the frame or at `to`. */
 static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
-                               size_t n, const uint8_t **payload, const char **why) {
+                               size_t n, uint8_t *to, const uint8_t **payload, const char **why) {
   *payload = chunk->payload;
   if (!chunk->flags) return PLR_OK;
-  if (chunk->flags == PLR_CHUNK_SPLIT) {
-    plr__parametric_decoder *p = d->parametric;
-    *payload = d->b;
-    p->quant = 0; /* its tables are lent */
-    return plr__split_decode(p->ops, p->tables, p->index, p->symbol, chunk->payload,
-                             chunk->payload_len, n, plr_dtype_size(c->dtype), d->b, why);
-  }
+  *payload = to;
+  if (chunk->flags == PLR_CHUNK_SPLIT) return open_split(d, c, chunk, n, to, why);
   const size_t packed = (size_t)plr__packed_len(c, n), front = (size_t)plr__planes_len(c, n);
   const uint32_t size = plr__plane_size(c);
   *why = "not one zstd frame of the right length";
   PLR_TRY(plr__zstd_decode(d->zstd, chunk->payload, chunk->payload_len, d->a, packed));
-  plr__unshuffle(d->a, front / size, size, d->b);
-  memcpy(d->b + front, d->a + front, packed - front);
-  *payload = d->b;
+  plr__unshuffle(d->a, front / size, size, to);
+  memcpy(to + front, d->a + front, packed - front);
   return PLR_OK;
 }
 
@@ -86,14 +94,29 @@ static plr_status chunk_values(plr_decoder *d, const plr_frame_info *info, const
   const uint8_t *payload;
   if (plr__codec_parametric(&info->codec))
     return plr__parametric_decode(d->parametric, info, chunk, values, why);
-  PLR_TRY(open_payload(d, &info->codec, chunk, n, &payload, why));
+  PLR_TRY(open_payload(d, &info->codec, chunk, n, d->b, &payload, why));
   return plr__unpack(plr_context_isa(d->ctx), &info->codec, payload, n, values, why);
+}
+
+/* The same of a raw codec whose bytes are those of the tensor. */
+static plr_status chunk_bytes(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk, size_t n,
+                              uint8_t *to, const char **why) {
+  const uint8_t *payload;
+  PLR_TRY(open_payload(d, c, chunk, n, to, &payload, why));
+  *why = "a value is not finite";
+  if (c->dtype == PLR_DTYPE_BF16 && chunk->flags != PLR_CHUNK_SPLIT &&
+      !plr__bf16_finite(payload, n))
+    return PLR_ERR_NON_FINITE;
+  if (payload != to) memcpy(to, payload, n * plr_dtype_size(c->dtype));
+  return PLR_OK;
 }
 
 static plr_status decode_chunk(plr_decoder *d, const plr_frame_info *info, const plr__chunk *chunk,
                                const plr__view *x, const char **why) {
   if (chunk->rows == 0) return plr__parametric_read_model(d->parametric, info, chunk, why);
   const size_t n = (size_t)chunk->rows * x->cols;
+  uint8_t *bytes = plr__view_bytes(x, &info->codec, chunk->first_row, chunk->rows);
+  if (bytes) return chunk_bytes(d, &info->codec, chunk, n, bytes, why);
   const int direct = plr__view_plain(x) && (x->row_stride == x->cols || chunk->rows == 1);
   float *values = (float *)(void *)d->a;
   if (direct) values = (float *)(void *)x->data + (int64_t)chunk->first_row * x->row_stride;

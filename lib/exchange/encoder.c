@@ -106,12 +106,13 @@ size_t plr_encoder_bound(const plr_encoder *e) {
 }
 
 /* The payload of a chunk through zstd, or as it is where that is not shorter. */
-static plr_status compress(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *chunk) {
+static plr_status compress(plr_encoder *e, const uint8_t *values, size_t n, uint8_t *out,
+                           plr__chunk *chunk) {
   const size_t packed = (size_t)plr__packed_len(&e->codec, n);
   const size_t front = (size_t)plr__planes_len(&e->codec, n);
   const uint32_t size = plr__plane_size(&e->codec);
-  plr__shuffle(e->packed, front / size, size, e->shuffled);
-  memcpy(e->shuffled + front, e->packed + front, packed - front);
+  plr__shuffle(values, front / size, size, e->shuffled);
+  memcpy(e->shuffled + front, values + front, packed - front);
   const size_t plane = front == packed ? front / size : packed;
   size_t written;
   PLR_TRY(plr__zstd_encode(e->zstd, plr__zstd_window_log(plane), e->shuffled, packed, out, packed,
@@ -120,40 +121,52 @@ static plr_status compress(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *c
     chunk->flags = PLR_CHUNK_ZSTD;
     chunk->payload_len = (uint32_t)written;
   } else {
-    memcpy(out, e->packed, packed);
+    memcpy(out, values, packed);
   }
   return PLR_OK;
 }
 
 /* The same through split.h. */
-static void split(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *chunk) {
+static void split(plr_encoder *e, const uint8_t *values, size_t n, uint8_t *out,
+                  plr__chunk *chunk) {
   const uint32_t size = plr_dtype_size(e->codec.dtype);
   size_t written;
-  plr__split_encode(e->split, e->packed, n, size, out, &written);
+  plr__split_encode(e->split, values, n, size, out, &written);
   if (written) {
     chunk->flags = PLR_CHUNK_SPLIT;
     chunk->payload_len = (uint32_t)written;
   } else {
-    memcpy(out, e->packed, n * size);
+    memcpy(out, values, n * size);
   }
+}
+
+/* Rows as plr__pack makes them, at `to`, or where they lie when those are the very bytes. */
+static plr_status pack_rows(plr_encoder *e, const plr__view *x, uint32_t first, uint32_t rows,
+                            uint8_t *to, const uint8_t **packed) {
+  const size_t n = (size_t)rows * x->cols;
+  *packed = plr__view_bytes(x, &e->codec, first, rows);
+  if (*packed) {
+    const int finite = e->codec.dtype != PLR_DTYPE_BF16 || plr__bf16_finite(*packed, n);
+    return finite ? PLR_OK : PLR_ERR_NON_FINITE;
+  }
+  *packed = to;
+  return plr__pack(plr_context_isa(e->ctx), &e->codec, plr__view_rows(x, first, rows, e->staging),
+                   n, to);
 }
 
 static plr_status encode_chunk(plr_encoder *e, const plr__view *x, uint32_t first, uint32_t rows,
                                uint8_t *at, uint32_t *len) {
   const size_t n = (size_t)rows * x->cols;
-  const uint32_t isa = plr_context_isa(e->ctx);
   uint8_t *payload = at + PLR_CHUNK_HEADER;
   plr__chunk chunk = {payload, (uint32_t)plr__packed_len(&e->codec, n), first, rows, 0};
-  const float *values = plr__view_rows(x, first, rows, e->staging);
-  if (e->codec.entropy == PLR_ENTROPY_ZSTD) {
-    PLR_TRY(plr__pack(isa, &e->codec, values, n, e->packed));
-    PLR_TRY(compress(e, n, payload, &chunk));
-  } else if (e->split) {
-    PLR_TRY(plr__pack(isa, &e->codec, values, n, e->packed));
-    split(e, n, payload, &chunk);
-  } else {
-    PLR_TRY(plr__pack(isa, &e->codec, values, n, payload));
-  }
+  const uint8_t *packed;
+  PLR_TRY(pack_rows(e, x, first, rows, e->packed ? e->packed : payload, &packed));
+  if (e->codec.entropy == PLR_ENTROPY_ZSTD)
+    PLR_TRY(compress(e, packed, n, payload, &chunk));
+  else if (e->split)
+    split(e, packed, n, payload, &chunk);
+  else if (packed != payload)
+    memcpy(payload, packed, chunk.payload_len);
   plr__chunk_write_header(at, &chunk);
   *len = PLR_CHUNK_HEADER + chunk.payload_len;
   return PLR_OK;

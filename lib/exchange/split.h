@@ -2,12 +2,12 @@
 #ifndef PLR_EXCHANGE_SPLIT_H
 #define PLR_EXCHANGE_SPLIT_H
 
-#include "exchange/rans.h"
+#include "exchange/rans_bytes.h"
 
 typedef struct plr__split {
-  const plr__model_ops *ops;
-  plr__rans_encoder *tables;
-  uint8_t *index, *symbol, *words; /* index: zeros */
+  const plr__bytes_ops *ops;
+  plr__bytes_encoder tables;
+  uint8_t *symbol, *words;
   size_t values;
 } plr__split;
 
@@ -19,9 +19,9 @@ void plr__split_destroy(plr__split *s, plr_context *ctx);
 void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
                        size_t *written);
 
-/* Back; index and symbol are scratch of n bytes, tables is overwritten. Errors: MALFORMED. */
-plr_status plr__split_decode(const plr__model_ops *ops, plr__rans_decoder *tables, uint8_t *index,
-                             uint8_t *symbol, const uint8_t *in, size_t len, size_t n,
-                             uint32_t size, uint8_t *values, const char **why);
+/* Back, with the largest exponent; symbol is scratch of n bytes, tables is overwritten. Errors: MALFORMED. */
+plr_status plr__split_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables, uint8_t *symbol,
+                             const uint8_t *in, size_t len, size_t n, uint32_t size,
+                             uint8_t *values, uint32_t *largest, const char **why);
 
 #endif
