@@ -135,6 +135,15 @@ plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size
   return PLR_OK;
 }
 
+int plr__bf16_finite(const uint8_t *in, size_t n) {
+  int16_t magnitude = 0; /* signed, of which every machine has a vector maximum */
+  for (size_t i = 0; i < n; i++) {
+    const int16_t v = (int16_t)(plr__load_le16(in + 2 * i) & 0x7fffu);
+    magnitude = v > magnitude ? v : magnitude;
+  }
+  return magnitude < 0x7f80;
+}
+
 /* Constant sizes let the compiler turn the loops into vector shuffles. */
 static inline void split(const uint8_t *restrict values, size_t n, uint32_t size,
                          uint8_t *restrict planes) {

@@ -61,26 +61,33 @@ plr_status plr__decode_begin(plr_decoder *d, plr_error *err) {
 
 /* ---- payload to values -------------------------------------------------------------------------- */
 
-/* The payload of n values as FRAME.md packs them, in the frame or in b. */
+static plr_status open_split(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk, size_t n,
+                             uint8_t *to, const char **why) {
+  uint32_t largest;
+  PLR_TRY(plr__split_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), d->bytes,
+                            d->parametric->symbol, chunk->payload, chunk->payload_len, n,
+                            plr_dtype_size(c->dtype), to, &largest, why));
+  *why = "a value is not finite";
+  return c->dtype == PLR_DTYPE_BF16 && largest == 255 ? PLR_ERR_NON_FINITE : PLR_OK;
+}
+
+/* The payload of n values as FRAME.md packs them, in the frame or at `to`. */
 static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
-                               size_t n, const uint8_t **payload, const char **why) {
-  plr__parametric_decoder *p = d->parametric;
+                               size_t n, uint8_t *to, const uint8_t **payload, const char **why) {
   *payload = chunk->payload;
   if (!chunk->flags) return PLR_OK;
-  *payload = d->b;
-  if (chunk->flags != PLR_CHUNK_ZSTD) p->quant = 0; /* its tables are lent */
-  if (chunk->flags == PLR_CHUNK_SPLIT)
-    return plr__split_decode(p->ops, p->tables, p->index, p->symbol, chunk->payload,
-                             chunk->payload_len, n, plr_dtype_size(c->dtype), d->b, why);
+  *payload = to;
+  if (chunk->flags == PLR_CHUNK_SPLIT) return open_split(d, c, chunk, n, to, why);
   if (chunk->flags == PLR_CHUNK_HISTOGRAM)
-    return plr__histogram_decode(p->ops, p->tables, p->index, p->symbol, c, chunk->payload,
-                                 chunk->payload_len, n, d->b, why);
+    return plr__histogram_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), d->bytes,
+                                 d->parametric->symbol, c, chunk->payload, chunk->payload_len, n,
+                                 to, why);
   const size_t packed = (size_t)plr__packed_len(c, n), front = (size_t)plr__planes_len(c, n);
   const uint32_t size = plr__plane_size(c);
   *why = "not one zstd frame of the right length";
   PLR_TRY(plr__zstd_decode(d->zstd, chunk->payload, chunk->payload_len, d->a, packed));
-  plr__unshuffle(d->a, front / size, size, d->b);
-  memcpy(d->b + front, d->a + front, packed - front);
+  plr__unshuffle(d->a, front / size, size, to);
+  memcpy(to + front, d->a + front, packed - front);
   return PLR_OK;
 }
 
@@ -92,8 +99,23 @@ static plr_status chunk_values(plr_decoder *d, const plr__chunk *chunk, float *v
   const uint8_t *payload;
   if (plr__codec_parametric(&info->codec))
     return plr__parametric_decode(d->parametric, info, chunk, values, why);
-  PLR_TRY(open_payload(d, &info->codec, chunk, n, &payload, why));
+  PLR_TRY(open_payload(d, &info->codec, chunk, n, d->b, &payload, why));
   return plr__unpack(plr_context_isa(d->ctx), &info->codec, payload, n, values, why);
+}
+
+/* The same of a raw codec whose bytes are those of the tensor. */
+static plr_status chunk_bytes(plr_decoder *d, const plr__chunk *chunk, uint8_t *to,
+                              const char **why) {
+  const plr_codec *c = &d->job.coded.codec;
+  const size_t n = (size_t)chunk->rows * d->job.coded.cols;
+  const uint8_t *payload;
+  PLR_TRY(open_payload(d, c, chunk, n, to, &payload, why));
+  *why = "a value is not finite";
+  if (c->dtype == PLR_DTYPE_BF16 && chunk->flags != PLR_CHUNK_SPLIT &&
+      !plr__bf16_finite(payload, n))
+    return PLR_ERR_NON_FINITE;
+  if (payload != to) memcpy(to, payload, n * plr_dtype_size(c->dtype));
+  return PLR_OK;
 }
 
 /* ---- values to rows ------------------------------------------------------------------------------ */
@@ -135,6 +157,8 @@ static plr_status decode_rows(plr_decoder *d, const plr__chunk *chunk, const cha
   const plr__decode_job *j = &d->job;
   const plr_frame_info *info = &j->frame.info;
   const plr__view *x = &j->view;
+  uint8_t *bytes = plr__view_bytes(x, &info->codec, chunk->first_row, chunk->rows);
+  if (bytes) return chunk_bytes(d, chunk, bytes, why);
   float *values = (float *)(void *)d->a;
   if (!info->codec.predict && info->codec.transform == PLR_TRANSFORM_IDENTITY &&
       plr__view_plain(x) && (x->row_stride == x->cols || chunk->rows == 1)) {

@@ -9,7 +9,9 @@ static plr_status take_memory(plr_decoder *d) {
   d->a = plr__alloc(ctx, d->values * 4);
   d->b = plr__alloc(ctx, d->values * 4);
   d->zstd_memory = plr__alloc(ctx, zstd);
-  if (!d->a || !d->b || !d->zstd_memory) return PLR_ERR_NO_MEMORY;
+  d->bytes = plr__alloc(ctx, sizeof *d->bytes);
+  if (!d->a || !d->b || !d->zstd_memory || !d->bytes) return PLR_ERR_NO_MEMORY;
+  plr__bytes_decoder_clear(d->bytes);
   d->zstd = plr__zstd_decoder_init(d->zstd_memory, zstd);
   if (!d->zstd) return PLR_ERR_NO_MEMORY;
   PLR_TRY(plr__parametric_decoder_create(&d->parametric, ctx, d->max_rows, d->max_cols, d->values));
@@ -46,6 +48,7 @@ void plr_decoder_destroy(plr_decoder *d) {
   plr_context *ctx = d->ctx;
   plr__free(ctx, d->a);
   plr__free(ctx, d->b);
+  plr__free(ctx, d->bytes);
   plr__free(ctx, d->zstd_memory);
   plr__free(ctx, d->feed.held);
   plr__parametric_decoder_destroy(d->parametric, ctx);

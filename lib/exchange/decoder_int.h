@@ -5,6 +5,7 @@
 #include "base/guard.h"
 #include "exchange/parametric.h"
 #include "exchange/predict.h"
+#include "exchange/rans_bytes.h"
 #include "exchange/transform.h"
 #include "exchange/view.h"
 
@@ -37,6 +38,7 @@ struct plr_decoder {
   uint8_t *a, *b; /* four bytes for each value of a chunk */
   void *zstd_memory, *zstd;
   plr__parametric_decoder *parametric;
+  plr__bytes_decoder *bytes; /* table of a chunk that brings its own */
   plr__transform transform;
   plr__predictor *predictor; /* NULL without a store */
   plr__decode_job job;

@@ -171,53 +171,65 @@ plr_status plr__encode_front(plr_encoder *e, uint8_t *at, uint32_t *len) {
   return written(e, at + keys, scales);
 }
 
-/* The payload of a chunk through zstd, or as it is where that is not shorter. */
-static plr_status compress(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *chunk) {
-  const size_t packed = (size_t)plr__packed_len(&e->codec, n);
+/* The payload of a chunk through zstd; 0 where that is not shorter. */
+static plr_status compress(plr_encoder *e, const uint8_t *packed, size_t n, uint8_t *out,
+                           size_t *bytes) {
+  const size_t all = (size_t)plr__packed_len(&e->codec, n);
   const size_t front = (size_t)plr__planes_len(&e->codec, n);
   const uint32_t size = plr__plane_size(&e->codec);
-  plr__shuffle(e->packed, front / size, size, e->shuffled);
-  memcpy(e->shuffled + front, e->packed + front, packed - front);
-  const size_t plane = front == packed ? front / size : packed;
-  size_t bytes;
-  PLR_TRY(plr__zstd_encode(e->zstd, plr__zstd_window_log(plane), e->shuffled, packed, out, packed,
-                           &bytes));
-  if (!bytes) return PLR_OK;
-  chunk->flags = PLR_CHUNK_ZSTD;
-  chunk->payload_len = (uint32_t)bytes;
+  plr__shuffle(packed, front / size, size, e->shuffled);
+  memcpy(e->shuffled + front, packed + front, all - front);
+  const size_t plane = front == all ? front / size : all;
+  return plr__zstd_encode(e->zstd, plr__zstd_window_log(plane), e->shuffled, all, out, all, bytes);
+}
+
+/* A payload through the entropy coder, or as it is where that is not shorter. */
+static plr_status shorten(plr_encoder *e, const uint8_t *packed, size_t n, uint8_t *out,
+                          plr__chunk *chunk) {
+  const plr_codec *c = &e->codec;
+  size_t bytes = 0;
+  if (c->entropy == PLR_ENTROPY_ZSTD) {
+    PLR_TRY(compress(e, packed, n, out, &bytes));
+    chunk->flags = PLR_CHUNK_ZSTD;
+  } else if (c->entropy == PLR_ENTROPY_SPLIT) {
+    plr__split_encode(e->split, packed, n, plr_dtype_size(c->dtype), out, &bytes);
+    chunk->flags = PLR_CHUNK_SPLIT;
+  } else if (c->entropy == PLR_ENTROPY_HISTOGRAM) {
+    bytes = plr__histogram_encode(e->split, c, packed, n, out);
+    chunk->flags = PLR_CHUNK_HISTOGRAM;
+  }
+  if (bytes) {
+    chunk->payload_len = (uint32_t)bytes;
+    return PLR_OK;
+  }
+  chunk->flags = 0;
+  if (packed != out) memcpy(out, packed, chunk->payload_len);
   return PLR_OK;
 }
 
-/* The same through split.h. */
-static void split(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *chunk) {
-  size_t bytes;
-  plr__split_encode(e->split, e->packed, n, plr_dtype_size(e->codec.dtype), out, &bytes);
-  if (!bytes) return;
-  chunk->flags = PLR_CHUNK_SPLIT;
-  chunk->payload_len = (uint32_t)bytes;
-}
-
-/* The same through histogram.h. */
-static void count(plr_encoder *e, size_t n, uint8_t *out, plr__chunk *chunk) {
-  const size_t bytes = plr__histogram_encode(e->split, &e->codec, e->packed, n, out);
-  if (!bytes) return;
-  chunk->flags = PLR_CHUNK_HISTOGRAM;
-  chunk->payload_len = (uint32_t)bytes;
+/* Rows as plr__pack makes them, at `to`, or where they lie when those are the very bytes. */
+static plr_status pack_rows(plr_encoder *e, uint32_t first, uint32_t rows, uint8_t *to,
+                            const uint8_t **packed) {
+  const plr__view *x = &e->job.view;
+  const size_t n = (size_t)rows * x->cols;
+  *packed = plr__view_bytes(x, &e->codec, first, rows);
+  if (*packed) {
+    const int finite = e->codec.dtype != PLR_DTYPE_BF16 || plr__bf16_finite(*packed, n);
+    return finite ? PLR_OK : PLR_ERR_NON_FINITE;
+  }
+  *packed = to;
+  return plr__pack(plr_context_isa(e->ctx), &e->codec, plr__view_rows(x, first, rows, e->staging),
+                   n, to);
 }
 
 static plr_status encode_values(plr_encoder *e, uint32_t first, uint32_t rows, uint8_t *at,
                                 uint32_t *len) {
   const size_t n = (size_t)rows * e->job.coded.cols;
-  const uint32_t isa = plr_context_isa(e->ctx);
-  const uint32_t packed = (uint32_t)plr__packed_len(&e->codec, n);
   uint8_t *payload = at + PLR_CHUNK_HEADER;
-  plr__chunk chunk = {payload, packed, first, rows, 0};
-  const float *values = plr__view_rows(&e->job.view, first, rows, e->staging);
-  PLR_TRY(plr__pack(isa, &e->codec, values, n, e->packed ? e->packed : payload));
-  if (e->codec.entropy == PLR_ENTROPY_ZSTD) PLR_TRY(compress(e, n, payload, &chunk));
-  if (e->codec.entropy == PLR_ENTROPY_SPLIT) split(e, n, payload, &chunk);
-  if (e->codec.entropy == PLR_ENTROPY_HISTOGRAM) count(e, n, payload, &chunk);
-  if (e->packed && !chunk.flags) memcpy(payload, e->packed, packed);
+  plr__chunk chunk = {payload, (uint32_t)plr__packed_len(&e->codec, n), first, rows, 0};
+  const uint8_t *packed;
+  PLR_TRY(pack_rows(e, first, rows, e->packed ? e->packed : payload, &packed));
+  PLR_TRY(shorten(e, packed, n, payload, &chunk));
   plr__chunk_write_header(at, &chunk);
   *len = PLR_CHUNK_HEADER + chunk.payload_len;
   return PLR_OK;

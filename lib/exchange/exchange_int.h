@@ -46,6 +46,9 @@ plr_status plr__pack(uint32_t isa, const plr_codec *c, const float *x, size_t n,
 plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y,
                        const char **why);
 
+/* 1 when none of n little-endian bf16 values is a NaN or an infinity. */
+int plr__bf16_finite(const uint8_t *in, size_t n);
+
 /* planes[b * n + i] = byte b of value i, and back. */
 void plr__shuffle(const uint8_t *values, size_t n, uint32_t size, uint8_t *planes);
 void plr__unshuffle(const uint8_t *planes, size_t n, uint32_t size, uint8_t *values);

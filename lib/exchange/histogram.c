@@ -33,15 +33,17 @@ size_t plr__histogram_encode(plr__split *s, const plr_codec *c, const uint8_t *p
   return coded ? front + coded : 0;
 }
 
-plr_status plr__histogram_decode(const plr__model_ops *ops, plr__rans_decoder *tables,
-                                 uint8_t *index, uint8_t *symbol, const plr_codec *c,
-                                 const uint8_t *in, size_t len, size_t n, uint8_t *packed,
-                                 const char **why) {
+plr_status plr__histogram_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables,
+                                 uint8_t *symbol, const plr_codec *c, const uint8_t *in, size_t len,
+                                 size_t n, uint8_t *packed, const char **why) {
   const size_t front = (size_t)plr__planes_len(c, n);
   *why = "it is cut off";
   if (len < front) return PLR_ERR_MALFORMED;
   memcpy(packed, in, front);
-  PLR_TRY(plr__symbols_decode(ops, tables, index, symbol, in + front, len - front, n, why));
+  plr__symbols x;
+  PLR_TRY(plr__symbols_open(&x, ops, tables, in + front, len - front, n, why));
+  PLR_TRY(plr__symbols_next(&x, n, symbol, why));
+  PLR_TRY(plr__symbols_close(&x, why));
   uint32_t any = 0;
   for (size_t i = 0; i < n; i++) any |= symbol[i];
   *why = "an integer has too many bits";

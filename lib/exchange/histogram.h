@@ -4,14 +4,14 @@
 
 #include "exchange/split.h"
 
-/* `packed` is the payload of n values of block codec c; returns the bytes at `out`, 0 when they would not be fewer than
- * that has. There is room for as many. */
+/* `packed` is the payload of n values of block codec c; returns the bytes at `out`, 0 when they would not be fewer
+ * than that has. There is room for as many. */
 size_t plr__histogram_encode(plr__split *s, const plr_codec *c, const uint8_t *packed, size_t n,
                              uint8_t *out);
 
-/* Back to that payload; index and symbol are scratch of n bytes, tables is overwritten. Errors: MALFORMED. */
-plr_status plr__histogram_decode(const plr__model_ops *ops, plr__rans_decoder *tables,
-                                 uint8_t *index, uint8_t *symbol, const plr_codec *c,
+/* Back to that payload; symbol is scratch of n bytes, tables is overwritten. Errors: MALFORMED. */
+plr_status plr__histogram_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables,
+                                 uint8_t *symbol, const plr_codec *c,
                                  const uint8_t *in, size_t len, size_t n, uint8_t *packed,
                                  const char **why);
 
