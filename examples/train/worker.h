@@ -5,7 +5,9 @@
  * To the parent:
  *   key HEX                        public key, first of all
  *   job KIND STEP MB BEGIN END     a job is done
- *   traffic UP DOWN UPRAW DOWNRAW  bytes sent so far, and as dense bf16
+ *   traffic UP DOWN UPRAW DOWNRAW RESUMES AGAIN
+ *                                  bytes sent so far, and as dense bf16; how often the link downstream was
+ *                                  resumed; frames or pieces of them that either link sent again
  *   frozen                         those were the last figures of traffic
  *   fail TEXT                      why it ends
  * From the parent:
