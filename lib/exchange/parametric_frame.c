@@ -37,7 +37,7 @@ static int32_t choose_step(const plr_encoder *e, double bits) {
   return e->budget ? PLR_MAX(for_bits, for_noise) : for_noise;
 }
 
-/* How far off the estimates are, followed slowly: the data of a stream resemble each other. */
+/* How far off the estimates are, learnt from the frame's own chunks and nothing before it. */
 static void learn(plr_encoder *e, int32_t step, double bits) {
   const double expected = plr__plan_bits(&e->parametric->plan, step);
   if (expected < 1000 || bits <= 0) return;
@@ -132,6 +132,7 @@ plr_status plr__parametric_frame(plr_encoder *e, plr_frame_info *info, const plr
   job j = {e, info, x, out, header_len, 0};
   uint32_t len;
   double bits = e->codec.bits;
+  e->correction = 1.0;
   if (e->budget) bits = 8.0 * (double)e->budget / ((double)info->rows * (double)info->cols);
   PLR_TRY(plr__plan_make(&p->plan, x, p->row, PLR_MIN(bits, 12.0)));
   plr__parametric_model_chunk(p, out + header_len, &len);
