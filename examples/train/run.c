@@ -170,8 +170,6 @@ static int open_record(struct run *r, char *message, size_t cap) {
   snprintf(record->name, sizeof record->name, "%s", plan->name);
   snprintf(record->boundary, sizeof record->boundary, "%s", plan->boundary);
   record->stages = r->stages;
-  record->adaptive = r->job->o->compress_auto && !plan->dense;
-  if (r->job->o->trace) snprintf(record->trace, sizeof record->trace, "%s", r->job->o->trace);
   record->dense = plan->dense;
   record->steps_total = plan->info.steps;
   record->tokens_per_step =

@@ -79,9 +79,11 @@ static void report_traffic(struct worker *w) {
     plr_link_get_stats(w->link[side], &stats[side]);
   }
   lines_send(&w->lines,
-             "traffic %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+             "traffic %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+             " %" PRIu64 " %" PRIu64,
              stats[0].bytes_sent, stats[1].bytes_sent, w->raw[0], w->raw[1],
-             stats[PLR_SIDE_DOWNSTREAM].resumes, stats[0].retransmits + stats[1].retransmits);
+             stats[PLR_SIDE_DOWNSTREAM].resumes, stats[0].retransmits + stats[1].retransmits,
+             stats[0].bytes_per_s, stats[1].bytes_per_s);
 }
 
 /* On the work thread: a snapshot job also writes the file, before its leaf hashes are sent on. */

@@ -18,14 +18,17 @@
  * ------------------------------------------------------------------------------ */
 
 static void on_traffic(struct worker_process *p, const char *line) {
-  uint64_t v[6];
-  if (sscanf(line, "traffic %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64,
-             &v[0], &v[1], &v[2], &v[3], &v[4], &v[5]) != 6)
+  uint64_t v[8];
+  if (sscanf(line,
+             "traffic %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+             " %" SCNu64 " %" SCNu64,
+             &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) != 8)
     return;
   memcpy(p->sent, v, sizeof p->sent);
   memcpy(p->raw, v + 2, sizeof p->raw);
   p->resumes = v[4];
   p->again = v[5];
+  memcpy(p->rate, v + 6, sizeof p->rate);
 }
 
 static void on_job(struct worker_process *p, const char *line) {
@@ -253,6 +256,18 @@ void workers_traffic(const struct workers *w, struct run_traffic *links) {
     links[i + 1].sent += p->sent[1];
     links[i + 1].raw += p->raw[1];
   }
+}
+
+double workers_rate(const struct workers *w) {
+  double sum = 0, count = 0;
+  for (uint32_t i = 0; i < w->count; i++)
+    for (uint32_t side = 0; side < 2; side++) {
+      const int between = side ? i + 1 < w->count : i > 0;
+      if (!between || !w->list[i].rate[side]) continue;
+      sum += 8 * (double)w->list[i].rate[side];
+      count++;
+    }
+  return count > 0 ? sum / count : 0;
 }
 
 void workers_accidents(const struct workers *w, uint64_t *resumes, uint64_t *again) {

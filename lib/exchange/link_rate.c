@@ -20,18 +20,18 @@ void plr__rate_idle(plr__rate *r, uint64_t pos) {
   r->idle[r->idles++ % PLR_RATE_IDLES] = pos;
 }
 
-static int is_idle(const plr__rate *r, uint64_t pos) {
+/* The last pause before `pos` that is not before `from`; PLR_NEVER: there was none. */
+static uint64_t pause_in(const plr__rate *r, uint64_t from, uint64_t pos) {
   const uint32_t kept = PLR_MIN(r->idles, PLR_RATE_IDLES);
+  uint64_t last = PLR_NEVER;
   for (uint32_t i = 0; i < kept; i++)
-    if (r->idle[i] == pos) return 1;
-  return 0;
+    if (r->idle[i] >= from && r->idle[i] < pos && (last == PLR_NEVER || r->idle[i] > last))
+      last = r->idle[i];
+  return last;
 }
 
-/* No pause began the bytes from the last report to pos; what was forgotten counts as one. */
-static int busy(const plr__rate *r, uint64_t pos) {
-  const uint32_t kept = PLR_MIN(r->idles, PLR_RATE_IDLES);
-  for (uint32_t i = 0; i < kept; i++)
-    if (r->idle[i] >= r->pos && r->idle[i] < pos) return 0;
+/* Nothing that matters from the last report on has been forgotten. */
+static int remembered(const plr__rate *r) {
   return r->idles <= PLR_RATE_IDLES || r->idle[r->idles % PLR_RATE_IDLES] <= r->pos;
 }
 
@@ -58,17 +58,23 @@ static void end_burst(plr__rate *r) {
 
 void plr__rate_report(plr__rate *r, uint64_t pos, uint64_t delivered, uint64_t time_ns) {
   if (r->started && (pos <= r->pos || time_ns <= r->time_ns)) return;
-  const int more = r->started && delivered > r->delivered && busy(r, pos);
+  const int known = r->started && delivered > r->delivered && remembered(r);
+  const uint64_t pause = pause_in(r, r->pos, pos), bytes = delivered - r->delivered;
+  const int more = known && pause == PLR_NEVER, over = pause_in(r, pos, pos + 1) != PLR_NEVER;
   if (more) {
-    r->burst_bytes += delivered - r->delivered;
+    r->burst_bytes += bytes;
     r->burst_ns += time_ns - r->time_ns;
   }
   r->started = 1;
   r->pos = pos;
   r->delivered = delivered;
   r->time_ns = time_ns;
-  if (r->burst_ns >= SAMPLE_NS || (r->burst_ns >= LEAST_NS && (!more || is_idle(r, pos))))
-    end_burst(r);
+  if (r->burst_ns >= SAMPLE_NS || (r->burst_ns >= LEAST_NS && (!more || over))) end_burst(r);
+  if (!known || !over || more) return;
+  /* A burst that came at once took less than can be timed. That never makes the rate smaller, and where bursts are so
+   * short nothing else would make it larger. */
+  const uint64_t least = PLR_MIN(bytes, pos - pause) * (UINT64_C(1000000000) / LEAST_NS);
+  if (r->rate && least > r->rate) take_sample(r, least);
 }
 
 /* RFC 6298, section 2. */

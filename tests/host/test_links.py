@@ -69,6 +69,27 @@ class Links(unittest.TestCase):
             self.assertRegex(errors, r"error: stage 1: its process \(\d+\) was ended by signal 9")
             self.assertEqual(host.workers_of(out), {})
 
+    def test_bits_follow_the_links(self):
+        """What the links were given and what they measured is kept, and drawn beside the bits. (That bits fall and climb
+        is tested under a virtual clock: test_link_rate, test_pipeline_budget.)"""
+        out = os.path.join(self.folder, "out")
+        status, said, errors = host.train("--text", self.text, "--out", out, "--steps", "24", "--compress", "auto",
+                                          "--trace", "80:8:80", "--stages", "2", *host.MODEL)
+        self.assertEqual((status, errors), (0, ""), said)
+        with open(os.path.join(out, "auto", "record.tsv"), encoding="ascii") as f:
+            rates = [line.split("\t") for line in f if line.startswith("rate\t")]
+        self.assertEqual([float(r[2]) for r in rates], [80e6] * 8 + [8e6] * 8 + [80e6] * 8)
+        measured = [float(r[3]) for r in rates if float(r[3])]
+        self.assertGreater(len(measured), 4)
+        self.assertLess(max(measured), 400e6)
+        for again in (False, True):
+            with open(os.path.join(out, "report.html"), encoding="utf-8") as f:
+                page = f.read()
+            self.assertIn("Rate of the links", page)
+            self.assertNotRegex(page, r"\b(nan|inf)\b|>-0<")
+            if not again:
+                self.assertEqual(host.train("--out", out, "--resume")[0], 0)
+
     def test_bad_options(self):
         for word, options in (("--transport", ["--transport", "pigeon"]),
                               ("--loss", ["--loss", "0.1"]),
