@@ -37,7 +37,7 @@ struct plr_encoder {
   uint32_t generation;     /* of basis and predictions */
   uint64_t budget;         /* bytes of a frame; 0 = none */
   double target, floor;    /* error power over signal power; 0 = none */
-  double correction;       /* bits that came out over bits that were expected, of late */
+  double correction;       /* bits that came out over bits that were expected, of this frame so far */
   plr_encoder_stats stats; /* since the encoder was made */
   plr__encode_job job;
 };

@@ -33,7 +33,7 @@ static int32_t choose_step(const plr_encoder *e, double bits) {
   return e->budget ? PLR_MAX(for_bits, for_noise) : for_noise;
 }
 
-/* How far off the estimates are, followed slowly: the data of a stream resemble each other. */
+/* How far off the estimates are, learnt from the frame's own chunks and nothing before it. */
 static void learn(plr_encoder *e, int32_t step, double bits) {
   const double expected = plr__plan_bits(&e->parametric->plan, step);
   if (expected < 1000 || bits <= 0) return;
@@ -110,6 +110,7 @@ plr_status plr__parametric_plan(plr_encoder *e) {
   plr__parametric_encoder *p = e->parametric;
   const double values = (double)e->job.coded.rows * (double)e->job.coded.cols;
   double bits = e->codec.bits;
+  e->correction = 1.0;
   if (e->budget) bits = 8.0 * (double)e->budget / values;
   PLR_TRY(plr__plan_make(&p->plan, &e->job.view, p->row, PLR_MIN(bits, 12.0)));
   /* Without a budget the step may as well be one that the tables were made for. */
