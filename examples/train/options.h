@@ -15,6 +15,8 @@ struct options {
   double compress;
   const char *compress_text, *trace; /* R or "auto"; Mbit/s, one part of the steps each */
   int32_t compress_auto;
+  const char *schedule; /* sync, async (weights stashed) or newest (async without stash) */
+  uint64_t window;      /* async: micro-batches under way */
   int32_t baseline, resume, help;
   /* the model, unless there is a manifest */
   uint64_t blocks, width, seq_len, micro_batch, micro_batches;
@@ -38,6 +40,13 @@ void options_help(void);
  * be read. */
 #define OPTIONS_MAX_TRACE 16
 uint64_t options_rate(const struct options *o, uint64_t step);
+
+/* PLR_PIPELINE_* and what a stage of an asynchronous pipeline needs: forwards it may be ahead, PLR_DELAYED_*. */
+struct options_schedule {
+  uint32_t schedule, window, in_flight, delayed, versions;
+};
+struct options_schedule options_schedule(const struct options *o, uint32_t stage, uint32_t stages,
+                                         uint32_t micro_batches);
 
 /* Keeps the arguments as one line each; reads them back in place of the command line, of which
  * only --out and --resume were given. options_free ends the life of what was read. */
