@@ -243,6 +243,8 @@ class StageStats(NamedTuple):
     journal_dropped: int
     forward_budget: int
     backward_budget: int
+    delays: int
+    max_delay: int
 
     @classmethod
     def of(cls, c):
@@ -258,6 +260,8 @@ class StageStats(NamedTuple):
             c.journal_dropped,
             c.forward_budget,
             c.backward_budget,
+            c.delays,
+            c.max_delay,
         )
 
 

@@ -61,6 +61,9 @@ pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
 pub const PLR_WEIGHTS_DIMS: u32 = 8;
+pub const PLR_DELAYED_REFUSED: u32 = 0;
+pub const PLR_DELAYED_STASH: u32 = 1;
+pub const PLR_DELAYED_NEWEST: u32 = 2;
 pub const PLR_WEIGHTS_F32: u32 = 0;
 pub const PLR_WEIGHTS_BF16: u32 = 1;
 pub const PLR_WEIGHTS_Q8: u32 = 2;
@@ -102,6 +105,8 @@ pub const PLR_LINK_CLOSED: u32 = 4;
 pub const PLR_LINK_RESUMED: u32 = 5;
 pub const PLR_STAGE_WORKER: u32 = 0;
 pub const PLR_STAGE_FEEDER: u32 = 1;
+pub const PLR_PIPELINE_SYNC: u32 = 0;
+pub const PLR_PIPELINE_ASYNC: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
 pub const PLR_SIDE_DOWNSTREAM: u32 = 1;
 pub const PLR_JOB_FORWARD: u32 = 1;
@@ -712,6 +717,8 @@ pub struct plr_shard_options {
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
     pub weight_format: u32,
+    pub delayed: u32,
+    pub versions: u32,
     pub reserved2: u32,
 }
 extern "C" {
@@ -1321,7 +1328,10 @@ pub struct plr_stage_options {
     pub forward_codec: plr_codec,
     pub backward_codec: plr_codec,
     pub auto_budget: u32,
-    pub reserved: u32,
+    pub schedule: u32,
+    pub max_in_flight: u32,
+    pub window: u32,
+    pub delay_horizon: u64,
 }
 extern "C" {
     pub fn plr_stage_options_init(options: *mut plr_stage_options, struct_size: u32);
@@ -1439,6 +1449,8 @@ pub struct plr_stage_stats {
     pub journal_dropped: u64,
     pub forward_budget: u64,
     pub backward_budget: u64,
+    pub delays: u64,
+    pub max_delay: u64,
 }
 extern "C" {
     pub fn plr_stage_get_stats(stage: *const plr_stage, stats: *mut plr_stage_stats) -> plr_status;

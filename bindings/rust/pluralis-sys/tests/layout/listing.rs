@@ -62,6 +62,9 @@ constants! {
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
     PLR_WEIGHTS_DIMS: u32,
+    PLR_DELAYED_REFUSED: u32,
+    PLR_DELAYED_STASH: u32,
+    PLR_DELAYED_NEWEST: u32,
     PLR_WEIGHTS_F32: u32,
     PLR_WEIGHTS_BF16: u32,
     PLR_WEIGHTS_Q8: u32,
@@ -103,6 +106,8 @@ constants! {
     PLR_LINK_RESUMED: u32,
     PLR_STAGE_WORKER: u32,
     PLR_STAGE_FEEDER: u32,
+    PLR_PIPELINE_SYNC: u32,
+    PLR_PIPELINE_ASYNC: u32,
     PLR_SIDE_UPSTREAM: u32,
     PLR_SIDE_DOWNSTREAM: u32,
     PLR_JOB_FORWARD: u32,
@@ -329,6 +334,8 @@ structs! {
         device = "device",
         weights = "weights",
         weight_format = "weight_format",
+        delayed = "delayed",
+        versions = "versions",
         reserved2 = "reserved2",
     }
     plr_parameter_info {
@@ -451,7 +458,10 @@ structs! {
         forward_codec = "forward_codec",
         backward_codec = "backward_codec",
         auto_budget = "auto_budget",
-        reserved = "reserved",
+        schedule = "schedule",
+        max_in_flight = "max_in_flight",
+        window = "window",
+        delay_horizon = "delay_horizon",
     }
     plr_job_info {
         struct_size = "struct_size",
@@ -487,6 +497,8 @@ structs! {
         journal_dropped = "journal_dropped",
         forward_budget = "forward_budget",
         backward_budget = "backward_budget",
+        delays = "delays",
+        max_delay = "max_delay",
     }
     plr_units {
         lo = "lo",
