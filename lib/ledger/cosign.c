@@ -134,9 +134,8 @@ plr_status plr__recorded_checkpoint(plr_ledger *l, plr_buffer *out, uint64_t *si
   uint8_t key[32];
   const void *note = l->checkpoint.data;
   size_t len = l->checkpoint.len;
-  plr_status st = l->sequencer ? plr__store_get(&l->store, "checkpoint", &note, &len, err)
-                  : len        ? PLR_OK
-                               : PLR_ERR_NOT_FOUND;
+  plr_status st = len ? PLR_OK : PLR_ERR_NOT_FOUND;
+  if (l->sequencer || l->is_copy) st = plr__store_get(&l->store, "checkpoint", &note, &len, err);
   if (st == PLR_ERR_NOT_FOUND)
     return plr__fail(err, PLR_ERR_INVALID_STATE, "checkpoint", "none was signed yet");
   PLR_TRY(st);

@@ -1,4 +1,5 @@
 /* The handle: open, append, close an epoch. */
+#include "ledger/copy.h"
 #include "ledger/ledger_int.h"
 
 #include <string.h>
@@ -65,7 +66,7 @@ static plr_status append_one(plr_ledger *l, uint32_t i, plr_append_item *item, a
   }
   item->index = l->head.frontier.size;
   a->logged++;
-  a->closed |= status == PLR_OK && l->batch.items[i].entry.type == PLR__ENTRY_EPOCH_CLOSE;
+  a->closed |= status == PLR_OK && l->batch.items[i].entry.type == PLR_ENTRY_EPOCH_CLOSE;
   return log_entry(l, item, status, err);
 }
 
@@ -185,6 +186,28 @@ plr_status plr_ledger_close_epoch(plr_ledger *l, uint64_t *index, plr_error *err
     l->fatal = st;
   plr__buffer_release(&entry);
   return st;
+}
+
+plr_status plr_ledger_settle(plr_ledger *l, const uint8_t reward[20], uint32_t scale, plr_hash *root,
+                             uint64_t *index, plr_error *err) {
+  PLR_GUARD(l, err);
+  PLR_TRY(writable(l, err));
+  plr_settlement_root x = {.struct_size = sizeof x, .scale = scale};
+  if (!reward || scale > PLR__MAX_SCALE)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "settle", "reward is NULL, or scale over 18");
+  memcpy(x.reward, reward, 20);
+  PLR_TRY(plr__settlement_preview(&l->state, &x, err));
+  plr_hash id;
+  memcpy(id.bytes, l->state.sequencer, 32);
+  plr_entry_options o;
+  plr_entry_options_init(&o, sizeof o);
+  o.author = l->sequencer, o.origin = l->state.genesis.origin;
+  o.nonce = plr_ledger_next_nonce(l, &id);
+  uint8_t entry[512];
+  size_t len;
+  PLR_TRY(plr_entry_write(l->ctx, &o, PLR_ENTRY_SETTLEMENT_ROOT, &x, entry, sizeof entry, &len, err));
+  if (root) *root = x.root;
+  return plr_ledger_append(l, entry, len, index, err);
 }
 
 /* ---- open ------------------------------------------------------------------------------------- */
@@ -322,8 +345,6 @@ plr_status plr__ledger_open_copy(plr_context *ctx, const plr_ledger_options *opt
                                  plr_ledger **out, plr_error *err) {
   plr_ledger_options o;
   PLR_TRY(read_options(&o, options, err));
-  if (!o.path && !o.store)
-    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger.path", "neither path nor store");
   plr_ledger *l = make_handle(ctx);
   if (!l) return plr__no_memory(err, "ledger");
   l->log_invalid = l->is_copy = 1;
@@ -334,6 +355,18 @@ plr_status plr__ledger_open_copy(plr_context *ctx, const plr_ledger_options *opt
   }
   *out = l;
   return PLR_OK;
+}
+
+plr_context *plr__ledger_context(const plr_ledger *l) {
+  return l->ctx;
+}
+
+uint64_t plr__ledger_size(const plr_ledger *l) {
+  return l->head.frontier.size;
+}
+
+uint64_t plr__ledger_signed_size(const plr_ledger *l) {
+  return l->signed_size == UINT64_MAX ? 0 : l->signed_size;
 }
 
 void plr_ledger_destroy(plr_ledger *l) {

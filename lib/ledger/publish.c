@@ -69,7 +69,8 @@ plr_status plr_ledger_publish(plr_ledger *l, const plr_publisher *publisher, uin
   PLR_GUARD(l, err);
   if (!l || !publisher || !publisher->put)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "publish", "ledger or publisher is NULL");
-  if (!l->sequencer) return plr__fail(err, PLR_ERR_INVALID_STATE, "publish", "opened read-only");
+  if (!l->sequencer && !l->is_copy)
+    return plr__fail(err, PLR_ERR_INVALID_STATE, "publish", "opened read-only");
   if (l->fatal != PLR_OK)
     return plr__fail(err, l->fatal, "ledger", "an earlier failure ended this handle");
   publishing p = {.l = l, .to = publisher};

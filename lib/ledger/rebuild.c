@@ -4,6 +4,7 @@
  * of the last, incomplete bundle, and compares their root with the checkpoint's; of the hashes it keeps one for 65,536
  * entries, and those at the right edge. The second reads the bundles. Each is compared with its hash before anything of
  * it is stored, so that a store never holds what was not signed, wherever the call ends. */
+#include "ledger/copy.h"
 #include "ledger/ledger_int.h"
 
 #include <string.h>
@@ -166,22 +167,36 @@ static plr_status read_bundle(rebuilding *r, uint64_t bundle, plr_hash leaves[WI
                    (unsigned long long)bundle);
 }
 
+static plr_status other_history(uint64_t size, plr_error *err) {
+  return plr__fail(err, PLR_ERR_MISMATCH, "rebuild",
+                   "the store holds another history of the first %llu entries",
+                   (unsigned long long)size);
+}
+
+/* Less is published than the store has: an older state of this log, or another history. */
+static plr_status check_older(rebuilding *r, plr_error *err) {
+  plr_hash ours;
+  plr__node_reader nodes = plr__ledger_nodes(r->l);
+  PLR_TRY(plr__tree_root(&nodes, r->size, &ours, err));
+  if (!plr__hash_equal(&ours, &r->root)) return other_history(r->size, err);
+  return plr__fail(err, PLR_ERR_SEQUENCE, "rebuild",
+                   "the store has %llu entries, published are %llu",
+                   (unsigned long long)r->l->head.frontier.size, (unsigned long long)r->size);
+}
+
 /* What the store has is the beginning of what is published. */
 static plr_status check_beginning(rebuilding *r, plr_error *err) {
   plr_hash leaves[WIDTH] = {{{0}}}, ours, theirs;
   const plr_hash *bundles = r->edge;
   uint64_t have = r->l->head.frontier.size;
   uint32_t width;
-  if (have > r->size)
-    return plr__fail(err, PLR_ERR_SEQUENCE, "rebuild",
-                     "the store has %llu entries, published are %llu", (unsigned long long)have,
-                     (unsigned long long)r->size);
+  if (have > r->size) return check_older(r, err);
   if (have >> 8 & 255) PLR_TRY(run_hashes(r, have >> 16, &bundles, err));
   if (have & 255) PLR_TRY(read_bundle(r, have >> 8, leaves, &width, err));
   plr__frontier_root(&r->l->head.frontier, &ours);
   root_at(r, have, bundles, leaves, &theirs);
   if (have == 0 || plr__hash_equal(&ours, &theirs)) return PLR_OK;
-  return plr__fail(err, PLR_ERR_MISMATCH, "rebuild", "the store holds another history");
+  return other_history(have, err);
 }
 
 static plr_status check_genesis(const rebuilding *r, const uint8_t *entry, size_t len,
@@ -247,9 +262,10 @@ static plr_status read_checkpoint(rebuilding *r, plr_error *err) {
   return plr__fail(err, PLR_ERR_MALFORMED, "checkpoint", "of an empty log");
 }
 
-static plr_status rebuild(rebuilding *r, plr_ledger_summary *summary, plr_error *err) {
+static plr_status follow(rebuilding *r, plr_error *err) {
   plr_ledger *l = r->l;
   plr_hash root;
+  uint64_t before = l->head.frontier.size;
   PLR_TRY(read_checkpoint(r, err));
   PLR_TRY(read_tree(r, err));
   PLR_TRY(check_beginning(r, err));
@@ -260,23 +276,28 @@ static plr_status rebuild(rebuilding *r, plr_ledger_summary *summary, plr_error 
     return plr__fail(err, PLR_ERR_INTERNAL, "rebuild", "the tree that was built has another root");
   PLR_TRY(plr__state_audit(&l->state, err));
   PLR_TRY(plr__store_record(&l->store, "checkpoint", r->note.data, r->note.len, err));
-  PLR_TRY(plr__snapshot_store(l, err));
-  return summary ? plr__summarize(&l->state, &l->head, summary) : PLR_OK;
+  l->signed_size = r->size;
+  return before == r->size || !l->store.persistent ? PLR_OK : plr__snapshot_store(l, err);
 }
 
-static plr_status run(plr_context *ctx, const plr_ledger_options *options, rebuilding *r,
-                      plr_ledger_summary *summary, plr_error *err) {
-  PLR_TRY(plr__ledger_open_copy(ctx, options, &r->l, err));
+plr_status plr__ledger_follow(plr_ledger *copy, const plr_log_reader *from,
+                              const plr_verify_options *verify, plr_error *err) {
+  plr_context *ctx = copy->ctx;
+  rebuilding *r = plr__calloc(ctx, 1, sizeof *r);
+  if (!r) return plr__no_memory(err, "rebuild");
+  r->l = copy;
+  r->from = from;
+  r->o = *verify;
   plr__buffer_init(&r->note, ctx);
   plr__buffer_init(&r->file, ctx);
   plr__buffer_init(&r->data, ctx);
   plr__buffer_init(&r->tops, ctx);
-  plr_status st = rebuild(r, summary, err);
+  plr_status st = follow(r, err);
   plr__buffer_release(&r->note);
   plr__buffer_release(&r->file);
   plr__buffer_release(&r->data);
   plr__buffer_release(&r->tops);
-  plr_ledger_destroy(r->l);
+  plr__free(ctx, r);
   return st;
 }
 
@@ -287,13 +308,14 @@ plr_status plr_ledger_rebuild(plr_context *ctx, const plr_ledger_options *option
   if (!ctx || !options || !from || !from->read || !verify)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "rebuild",
                      "ctx, options, from or verify is NULL");
+  plr_ledger *l;
   PLR_TRY(plr__verify_options_read(&o, verify, err));
-  rebuilding *r = plr__calloc(ctx, 1, sizeof *r);
-  if (!r) return plr__no_memory(err, "rebuild");
-  r->from = from;
-  r->o = o;
-  plr_status st = run(ctx, options, r, summary, err);
-  plr__free(ctx, r);
+  PLR_TRY(plr__ledger_open_copy(ctx, options, &l, err));
+  plr_status st = l->store.persistent ? plr__ledger_follow(l, from, &o, err)
+                                      : plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger.path",
+                                                  "neither path nor store");
+  if (st == PLR_OK && summary) st = plr__summarize(&l->state, &l->head, summary);
+  plr_ledger_destroy(l);
   return st;
 }
 

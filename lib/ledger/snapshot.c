@@ -228,7 +228,7 @@ static plr_status checkpoint_read(plr_ledger *l, plr_error *err) {
   if (st == PLR_ERR_NOT_FOUND) return PLR_OK;
   PLR_TRY(st);
   uint64_t size = 0;
-  if (!l->sequencer) plr__buffer_put(&l->checkpoint, note, len);
+  if (!l->sequencer && !l->is_copy) plr__buffer_put(&l->checkpoint, note, len);
   if (l->checkpoint.failed) return plr__no_memory(err, "ledger store");
   if (plr_log_verify_checkpoint(note, len, l->state.genesis.origin, l->state.genesis.sequencer_key,
                                 &size, &root, NULL) != PLR_OK)

@@ -492,7 +492,7 @@ static void refusals(void **state) {
   assert_int_equal(kit_append(&k), PLR_OK);
   sign(&k);
   assert_int_equal(rebuild_host(&k, &s, h, NULL), PLR_OK);
-  assert_int_equal(rebuild_host(&k, &theirs, h, NULL), PLR_ERR_SEQUENCE);
+  assert_int_equal(rebuild_host(&k, &theirs, h, NULL), PLR_ERR_MISMATCH);
   plr_verify_options v;
   plr_ledger_options o = kit_options(&k, NULL);
   plr_log_reader from = {&s, served_read};

@@ -61,6 +61,9 @@ pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
 pub const PLR_WEIGHTS_DIMS: u32 = 8;
+pub const PLR_DELAYED_REFUSED: u32 = 0;
+pub const PLR_DELAYED_STASH: u32 = 1;
+pub const PLR_DELAYED_NEWEST: u32 = 2;
 pub const PLR_WEIGHTS_F32: u32 = 0;
 pub const PLR_WEIGHTS_BF16: u32 = 1;
 pub const PLR_WEIGHTS_Q8: u32 = 2;
@@ -75,8 +78,12 @@ pub const PLR_ROLE_DELTA: u32 = 4;
 pub const PLR_ROLE_STATE: u32 = 5;
 pub const PLR_ROLE_CONTROL: u32 = 6;
 pub const PLR_PREDICT_NONE: u32 = 0;
+pub const PLR_PREDICT_SAMPLE: u32 = 1;
+pub const PLR_PREDICT_ANCHOR: u32 = 2;
 pub const PLR_TRANSFORM_IDENTITY: u32 = 0;
 pub const PLR_TRANSFORM_HADAMARD: u32 = 1;
+pub const PLR_TRANSFORM_BASIS: u32 = 2;
+pub const PLR_TRANSFORM_DCT: u32 = 3;
 pub const PLR_QUANT_RAW: u32 = 0;
 pub const PLR_QUANT_BLOCK_INT: u32 = 1;
 pub const PLR_QUANT_UNIFORM: u32 = 2;
@@ -84,10 +91,13 @@ pub const PLR_QUANT_DITHER: u32 = 3;
 pub const PLR_QUANT_TRELLIS: u32 = 4;
 pub const PLR_ENTROPY_PACK: u32 = 0;
 pub const PLR_ENTROPY_PARAMETRIC: u32 = 1;
+pub const PLR_ENTROPY_HISTOGRAM: u32 = 2;
 pub const PLR_ENTROPY_SPLIT: u32 = 4;
 pub const PLR_ENTROPY_ZSTD: u32 = 5;
 pub const PLR_STEP_GLOBAL: u32 = 0;
 pub const PLR_STEP_TOKEN: u32 = 1;
+pub const PLR_FRAME_KEY: u32 = 1;
+pub const PLR_FRAME_PLAIN: u32 = 2;
 pub const PLR_LINK_READY: u32 = 1;
 pub const PLR_LINK_FRAME: u32 = 2;
 pub const PLR_LINK_WRITABLE: u32 = 3;
@@ -95,6 +105,8 @@ pub const PLR_LINK_CLOSED: u32 = 4;
 pub const PLR_LINK_RESUMED: u32 = 5;
 pub const PLR_STAGE_WORKER: u32 = 0;
 pub const PLR_STAGE_FEEDER: u32 = 1;
+pub const PLR_PIPELINE_SYNC: u32 = 0;
+pub const PLR_PIPELINE_ASYNC: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
 pub const PLR_SIDE_DOWNSTREAM: u32 = 1;
 pub const PLR_JOB_FORWARD: u32 = 1;
@@ -705,6 +717,8 @@ pub struct plr_shard_options {
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
     pub weight_format: u32,
+    pub delayed: u32,
+    pub versions: u32,
     pub reserved2: u32,
 }
 extern "C" {
@@ -980,7 +994,7 @@ pub struct plr_frame_info {
     pub chunks: u32,
     pub payload_len: u32,
     pub codec: plr_codec,
-    pub reserved: u32,
+    pub flags: u32,
 }
 extern "C" {
     pub fn plr_frame_parse(
@@ -1028,6 +1042,39 @@ extern "C" {
     ) -> plr_status;
 }
 extern "C" {
+    pub fn plr_encoder_begin(
+        encoder: *mut plr_encoder,
+        info: *const plr_frame_info,
+        x: *const plr_tensor,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_next(
+        encoder: *mut plr_encoder,
+        out: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+        rows_left: *mut u32,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_store(encoder: *mut plr_encoder, entries: u32, rows: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_keys(encoder: *mut plr_encoder, keys: *const u64, count: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_reset(encoder: *mut plr_encoder, generation: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_basis(
+        encoder: *mut plr_encoder,
+        basis: *const plr_tensor,
+        generation: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
     pub fn plr_encoder_set_budget(encoder: *mut plr_encoder, bytes: u64) -> plr_status;
 }
 extern "C" {
@@ -1066,6 +1113,35 @@ extern "C" {
         len: usize,
         x: *mut plr_tensor,
         info: *mut plr_frame_info,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_begin(
+        decoder: *mut plr_decoder,
+        x: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_feed(
+        decoder: *mut plr_decoder,
+        bytes: *const ::std::os::raw::c_void,
+        len: usize,
+        used: *mut usize,
+        rows: *mut u32,
+        info: *mut plr_frame_info,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_set_store(decoder: *mut plr_decoder, entries: u32, rows: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_set_basis(
+        decoder: *mut plr_decoder,
+        basis: *const plr_tensor,
+        generation: u32,
         err: *mut plr_error,
     ) -> plr_status;
 }
@@ -1252,7 +1328,10 @@ pub struct plr_stage_options {
     pub forward_codec: plr_codec,
     pub backward_codec: plr_codec,
     pub auto_budget: u32,
-    pub reserved: u32,
+    pub schedule: u32,
+    pub max_in_flight: u32,
+    pub window: u32,
+    pub delay_horizon: u64,
 }
 extern "C" {
     pub fn plr_stage_options_init(options: *mut plr_stage_options, struct_size: u32);
@@ -1370,6 +1449,8 @@ pub struct plr_stage_stats {
     pub journal_dropped: u64,
     pub forward_budget: u64,
     pub backward_budget: u64,
+    pub delays: u64,
+    pub max_delay: u64,
 }
 extern "C" {
     pub fn plr_stage_get_stats(stage: *const plr_stage, stats: *mut plr_stage_stats) -> plr_status;
