@@ -25,6 +25,10 @@ static const struct arg_spec specs[] = {
      "dense bf16 bytes per byte sent, at least; 1 = dense; auto = dense, bits follow the link (100)"},
     {"trace", "M:M...", ARG_TEXT, AT(trace), 0, 0,
      "rates of the links in Mbit/s, each for an equal part of the steps, such as 200:20"},
+    {"transport", "T", ARG_TEXT, AT(transport), 0, 0, "what the links run over: tcp, or udp (tcp)"},
+    {"loss", "X", ARG_NUMBER, AT(loss), 0, 0.5, "part of the datagrams to drop, with udp (0)"},
+    {"cut", "TIME", ARG_DURATION, AT(cut), 0, 0,
+     "reset every connection that often, with tcp, as bad networks do; 0 = never (0)"},
     {"boundary", "KIND", ARG_TEXT, AT(boundary), 0, 0,
      "what crosses a cut: projector, or subspace (projector)"},
     {"baseline", NULL, ARG_FLAG, AT(baseline), 0, 0,
@@ -71,6 +75,7 @@ static void set_defaults(struct options *o) {
                         .prompt = "And the ",
                         .device = "cpu",
                         .boundary = "projector",
+                        .transport = "tcp",
                         .stages = 4,
                         .threads = 1,
                         .seed = 1,
@@ -123,11 +128,36 @@ uint64_t options_rate(const struct options *o, uint64_t step) {
   return rates[part < n ? part : n - 1];
 }
 
+struct uv_link_options options_wire(const struct options *o, uint64_t step) {
+  return (struct uv_link_options){.udp = strcmp(o->transport, "udp") == 0,
+                                  .bits_per_s = options_rate(o, step),
+                                  .delay_ns = o->delay,
+                                  .loss = o->loss,
+                                  .cut_ns = o->cut};
+}
+
+uint32_t options_datagram(const struct options *o) {
+  return strcmp(o->transport, "udp") == 0 ? UV_LINK_DATAGRAM : 0;
+}
+
+static int check_transport(const struct options *o, char *message, size_t cap) {
+  const int udp = strcmp(o->transport, "udp") == 0;
+  if (!udp && strcmp(o->transport, "tcp") != 0)
+    return say(message, cap, "--transport: must be tcp or udp");
+  if (!udp && o->loss > 0)
+    return say(message, cap, "--loss: only with --transport udp; tcp hides losses");
+  if (udp && o->cut)
+    return say(message, cap, "--cut: only with --transport tcp; udp has no connections");
+  if (o->cut && o->cut < 10000000) return say(message, cap, "--cut: at least 10ms");
+  return 0;
+}
+
 static int check(struct options *o, char *message, size_t cap) {
   o->cut_stages = o->stages;
   if (read_compress(o, message, cap) != 0) return -1;
   if (o->trace && options_rate(o, 0) == 0)
     return say(message, cap, "--trace: rates in Mbit/s from 0.01 to 1000000 with ':' between them");
+  if (check_transport(o, message, cap) != 0) return -1;
   if (o->help || o->verify || o->is_worker) return 0;
   if (!o->text && !o->resume) return say(message, cap, "--text FILE is missing; see --help");
   if (o->width % 64) return say(message, cap, "--width: must be a multiple of 64");

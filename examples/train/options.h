@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "uv_link.h"
+
 struct options {
   /* the job */
   const char *text, *out, *manifest, *prompt, *device, *boundary;
@@ -15,6 +17,9 @@ struct options {
   double compress;
   const char *compress_text, *trace; /* R or "auto"; Mbit/s, one part of the steps each */
   int32_t compress_auto;
+  const char *transport; /* tcp, udp */
+  double loss;
+  uint64_t cut; /* nanoseconds */
   int32_t baseline, resume, help;
   /* the model, unless there is a manifest */
   uint64_t blocks, width, seq_len, micro_batch, micro_batches;
@@ -38,6 +43,10 @@ void options_help(void);
  * be read. */
 #define OPTIONS_MAX_TRACE 16
 uint64_t options_rate(const struct options *o, uint64_t step);
+
+/* What the links run over, as it is while that step is trained; `datagram` of their plr_link_options. */
+struct uv_link_options options_wire(const struct options *o, uint64_t step);
+uint32_t options_datagram(const struct options *o);
 
 /* Keeps the arguments as one line each; reads them back in place of the command line, of which
  * only --out and --resume were given. options_free ends the life of what was read. */

@@ -86,8 +86,12 @@ PLR_ROLE_DELTA = 4
 PLR_ROLE_STATE = 5
 PLR_ROLE_CONTROL = 6
 PLR_PREDICT_NONE = 0
+PLR_PREDICT_SAMPLE = 1
+PLR_PREDICT_ANCHOR = 2
 PLR_TRANSFORM_IDENTITY = 0
 PLR_TRANSFORM_HADAMARD = 1
+PLR_TRANSFORM_BASIS = 2
+PLR_TRANSFORM_DCT = 3
 PLR_QUANT_RAW = 0
 PLR_QUANT_BLOCK_INT = 1
 PLR_QUANT_UNIFORM = 2
@@ -95,10 +99,13 @@ PLR_QUANT_DITHER = 3
 PLR_QUANT_TRELLIS = 4
 PLR_ENTROPY_PACK = 0
 PLR_ENTROPY_PARAMETRIC = 1
+PLR_ENTROPY_HISTOGRAM = 2
 PLR_ENTROPY_SPLIT = 4
 PLR_ENTROPY_ZSTD = 5
 PLR_STEP_GLOBAL = 0
 PLR_STEP_TOKEN = 1
+PLR_FRAME_KEY = 1
+PLR_FRAME_PLAIN = 2
 PLR_BOUNDARY_DENSE = 0
 PLR_BOUNDARY_SUBSPACE = 1
 PLR_BOUNDARY_PROJECTOR = 2
@@ -281,7 +288,7 @@ class plr_frame_info(Structure):
         ('chunks', c_uint32),
         ('payload_len', c_uint32),
         ('codec', plr_codec),
-        ('reserved', c_uint32),
+        ('flags', c_uint32),
     ]
 
 
@@ -850,6 +857,12 @@ FUNCTIONS = {
     'plr_encoder_bound': (c_size_t, [c_void_p]),
     'plr_encoder_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_encoder_begin': (c_int32, [c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor)]),
+    'plr_encoder_next': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_void_p]),
+    'plr_encoder_set_store': (c_int32, [c_void_p, c_uint32, c_uint32]),
+    'plr_encoder_set_keys': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_encoder_reset': (c_int32, [c_void_p, c_uint32]),
+    'plr_encoder_set_basis': (c_int32, [c_void_p, POINTER(plr_tensor), c_uint32, POINTER(plr_error)]),
     'plr_encoder_set_budget': (c_int32, [c_void_p, c_uint64]),
     'plr_encoder_set_snr': (c_int32, [c_void_p, c_double, c_double]),
     'plr_encoder_get_stats': (c_int32, [c_void_p, POINTER(plr_encoder_stats)]),
@@ -857,6 +870,11 @@ FUNCTIONS = {
     'plr_decoder_destroy': (None, [c_void_p]),
     'plr_decoder_decode': (c_int32, [
         c_void_p, c_void_p, c_size_t, POINTER(plr_tensor), POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_decoder_begin': (c_int32, [c_void_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_decoder_feed': (c_int32, [
+        c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_decoder_set_store': (c_int32, [c_void_p, c_uint32, c_uint32]),
+    'plr_decoder_set_basis': (c_int32, [c_void_p, POINTER(plr_tensor), c_uint32, POINTER(plr_error)]),
     'plr_tokens_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), c_void_p, c_uint32, c_uint32, c_uint32, c_void_p, c_void_p]),
     'plr_tokens_decode': (c_int32, [
@@ -1119,8 +1137,12 @@ CONSTANTS = [
     'PLR_ROLE_STATE',
     'PLR_ROLE_CONTROL',
     'PLR_PREDICT_NONE',
+    'PLR_PREDICT_SAMPLE',
+    'PLR_PREDICT_ANCHOR',
     'PLR_TRANSFORM_IDENTITY',
     'PLR_TRANSFORM_HADAMARD',
+    'PLR_TRANSFORM_BASIS',
+    'PLR_TRANSFORM_DCT',
     'PLR_QUANT_RAW',
     'PLR_QUANT_BLOCK_INT',
     'PLR_QUANT_UNIFORM',
@@ -1128,10 +1150,13 @@ CONSTANTS = [
     'PLR_QUANT_TRELLIS',
     'PLR_ENTROPY_PACK',
     'PLR_ENTROPY_PARAMETRIC',
+    'PLR_ENTROPY_HISTOGRAM',
     'PLR_ENTROPY_SPLIT',
     'PLR_ENTROPY_ZSTD',
     'PLR_STEP_GLOBAL',
     'PLR_STEP_TOKEN',
+    'PLR_FRAME_KEY',
+    'PLR_FRAME_PLAIN',
     'PLR_BOUNDARY_DENSE',
     'PLR_BOUNDARY_SUBSPACE',
     'PLR_BOUNDARY_PROJECTOR',

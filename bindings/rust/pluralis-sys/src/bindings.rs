@@ -75,8 +75,12 @@ pub const PLR_ROLE_DELTA: u32 = 4;
 pub const PLR_ROLE_STATE: u32 = 5;
 pub const PLR_ROLE_CONTROL: u32 = 6;
 pub const PLR_PREDICT_NONE: u32 = 0;
+pub const PLR_PREDICT_SAMPLE: u32 = 1;
+pub const PLR_PREDICT_ANCHOR: u32 = 2;
 pub const PLR_TRANSFORM_IDENTITY: u32 = 0;
 pub const PLR_TRANSFORM_HADAMARD: u32 = 1;
+pub const PLR_TRANSFORM_BASIS: u32 = 2;
+pub const PLR_TRANSFORM_DCT: u32 = 3;
 pub const PLR_QUANT_RAW: u32 = 0;
 pub const PLR_QUANT_BLOCK_INT: u32 = 1;
 pub const PLR_QUANT_UNIFORM: u32 = 2;
@@ -84,10 +88,13 @@ pub const PLR_QUANT_DITHER: u32 = 3;
 pub const PLR_QUANT_TRELLIS: u32 = 4;
 pub const PLR_ENTROPY_PACK: u32 = 0;
 pub const PLR_ENTROPY_PARAMETRIC: u32 = 1;
+pub const PLR_ENTROPY_HISTOGRAM: u32 = 2;
 pub const PLR_ENTROPY_SPLIT: u32 = 4;
 pub const PLR_ENTROPY_ZSTD: u32 = 5;
 pub const PLR_STEP_GLOBAL: u32 = 0;
 pub const PLR_STEP_TOKEN: u32 = 1;
+pub const PLR_FRAME_KEY: u32 = 1;
+pub const PLR_FRAME_PLAIN: u32 = 2;
 pub const PLR_LINK_READY: u32 = 1;
 pub const PLR_LINK_FRAME: u32 = 2;
 pub const PLR_LINK_WRITABLE: u32 = 3;
@@ -980,7 +987,7 @@ pub struct plr_frame_info {
     pub chunks: u32,
     pub payload_len: u32,
     pub codec: plr_codec,
-    pub reserved: u32,
+    pub flags: u32,
 }
 extern "C" {
     pub fn plr_frame_parse(
@@ -1028,6 +1035,39 @@ extern "C" {
     ) -> plr_status;
 }
 extern "C" {
+    pub fn plr_encoder_begin(
+        encoder: *mut plr_encoder,
+        info: *const plr_frame_info,
+        x: *const plr_tensor,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_next(
+        encoder: *mut plr_encoder,
+        out: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+        rows_left: *mut u32,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_store(encoder: *mut plr_encoder, entries: u32, rows: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_keys(encoder: *mut plr_encoder, keys: *const u64, count: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_reset(encoder: *mut plr_encoder, generation: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_basis(
+        encoder: *mut plr_encoder,
+        basis: *const plr_tensor,
+        generation: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
     pub fn plr_encoder_set_budget(encoder: *mut plr_encoder, bytes: u64) -> plr_status;
 }
 extern "C" {
@@ -1066,6 +1106,35 @@ extern "C" {
         len: usize,
         x: *mut plr_tensor,
         info: *mut plr_frame_info,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_begin(
+        decoder: *mut plr_decoder,
+        x: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_feed(
+        decoder: *mut plr_decoder,
+        bytes: *const ::std::os::raw::c_void,
+        len: usize,
+        used: *mut usize,
+        rows: *mut u32,
+        info: *mut plr_frame_info,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_set_store(decoder: *mut plr_decoder, entries: u32, rows: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_set_basis(
+        decoder: *mut plr_decoder,
+        basis: *const plr_tensor,
+        generation: u32,
         err: *mut plr_error,
     ) -> plr_status;
 }
