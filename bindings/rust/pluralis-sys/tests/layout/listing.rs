@@ -103,6 +103,7 @@ constants! {
     PLR_PIPELINE_ASYNC: u32,
     PLR_SIDE_UPSTREAM: u32,
     PLR_SIDE_DOWNSTREAM: u32,
+    PLR_STAGE_MAX_PEERS: u32,
     PLR_JOB_FORWARD: u32,
     PLR_JOB_BACKWARD: u32,
     PLR_JOB_STEP: u32,
@@ -120,6 +121,8 @@ constants! {
     PLR_STAGE_FAILED: u32,
     PLR_STAGE_REFUSED: u32,
     PLR_STAGE_IDLE: u32,
+    PLR_STAGE_PEER: u32,
+    PLR_STAGE_DROPPED: u32,
     PLR_ENTRY_MAX: u32,
     PLR_PROOF_MAX: u32,
     PLR_LOG_PATH_MAX: u32,
@@ -455,6 +458,8 @@ structs! {
         max_in_flight = "max_in_flight",
         window = "window",
         delay_horizon = "delay_horizon",
+        patience_ns = "patience_ns",
+        reply_timeout_ns = "reply_timeout_ns",
     }
     plr_job_info {
         struct_size = "struct_size",
@@ -492,6 +497,9 @@ structs! {
         backward_budget = "backward_budget",
         delays = "delays",
         max_delay = "max_delay",
+        resent = "resent",
+        duplicates = "duplicates",
+        peers_lost = "peers_lost",
     }
     plr_units {
         lo = "lo",
