@@ -149,6 +149,9 @@ PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
 PLR_WEIGHTS_DIMS = 8
+PLR_DELAYED_REFUSED = 0
+PLR_DELAYED_STASH = 1
+PLR_DELAYED_NEWEST = 2
 PLR_WEIGHTS_F32 = 0
 PLR_WEIGHTS_BF16 = 1
 PLR_WEIGHTS_Q8 = 2
@@ -166,8 +169,11 @@ PLR_LINK_CLOSED = 4
 PLR_LINK_RESUMED = 5
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
+PLR_PIPELINE_SYNC = 0
+PLR_PIPELINE_ASYNC = 1
 PLR_SIDE_UPSTREAM = 0
 PLR_SIDE_DOWNSTREAM = 1
+PLR_STAGE_MAX_PEERS = 64
 PLR_JOB_FORWARD = 1
 PLR_JOB_BACKWARD = 2
 PLR_JOB_STEP = 3
@@ -185,6 +191,8 @@ PLR_STAGE_STOPPED = 9
 PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
+PLR_STAGE_PEER = 13
+PLR_STAGE_DROPPED = 14
 PLR_LOG_PATH_MAX = 64
 
 
@@ -466,6 +474,8 @@ class plr_shard_options(Structure):
         ('device', c_char_p),
         ('weights', c_void_p),
         ('weight_format', c_uint32),
+        ('delayed', c_uint32),
+        ('versions', c_uint32),
         ('reserved2', c_uint32),
     ]
 
@@ -735,7 +745,12 @@ class plr_stage_options(Structure):
         ('forward_codec', plr_codec),
         ('backward_codec', plr_codec),
         ('auto_budget', c_uint32),
-        ('reserved', c_uint32),
+        ('schedule', c_uint32),
+        ('max_in_flight', c_uint32),
+        ('window', c_uint32),
+        ('delay_horizon', c_uint64),
+        ('patience_ns', c_uint64),
+        ('reply_timeout_ns', c_uint64),
     ]
 
 
@@ -780,6 +795,11 @@ class plr_stage_stats(Structure):
         ('journal_dropped', c_uint64),
         ('forward_budget', c_uint64),
         ('backward_budget', c_uint64),
+        ('delays', c_uint64),
+        ('max_delay', c_uint64),
+        ('resent', c_uint64),
+        ('duplicates', c_uint64),
+        ('peers_lost', c_uint64),
     ]
 
 plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
@@ -1020,6 +1040,7 @@ FUNCTIONS = {
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_stage_destroy': (None, [c_void_p]),
     'plr_stage_attach': (c_int32, [c_void_p, c_uint32, c_void_p]),
+    'plr_stage_detach': (c_int32, [c_void_p, c_void_p]),
     'plr_stage_advance': (c_int32, [c_void_p, c_uint64]),
     'plr_stage_next_deadline_ns': (c_uint64, [c_void_p]),
     'plr_stage_next_job': (c_int32, [c_void_p, POINTER(c_void_p)]),
@@ -1200,6 +1221,9 @@ CONSTANTS = [
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',
     'PLR_WEIGHTS_DIMS',
+    'PLR_DELAYED_REFUSED',
+    'PLR_DELAYED_STASH',
+    'PLR_DELAYED_NEWEST',
     'PLR_WEIGHTS_F32',
     'PLR_WEIGHTS_BF16',
     'PLR_WEIGHTS_Q8',
@@ -1217,8 +1241,11 @@ CONSTANTS = [
     'PLR_LINK_RESUMED',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
+    'PLR_PIPELINE_SYNC',
+    'PLR_PIPELINE_ASYNC',
     'PLR_SIDE_UPSTREAM',
     'PLR_SIDE_DOWNSTREAM',
+    'PLR_STAGE_MAX_PEERS',
     'PLR_JOB_FORWARD',
     'PLR_JOB_BACKWARD',
     'PLR_JOB_STEP',
@@ -1236,5 +1263,7 @@ CONSTANTS = [
     'PLR_STAGE_FAILED',
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
+    'PLR_STAGE_PEER',
+    'PLR_STAGE_DROPPED',
     'PLR_LOG_PATH_MAX',
 ]

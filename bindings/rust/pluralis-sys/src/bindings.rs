@@ -61,6 +61,9 @@ pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
 pub const PLR_WEIGHTS_DIMS: u32 = 8;
+pub const PLR_DELAYED_REFUSED: u32 = 0;
+pub const PLR_DELAYED_STASH: u32 = 1;
+pub const PLR_DELAYED_NEWEST: u32 = 2;
 pub const PLR_WEIGHTS_F32: u32 = 0;
 pub const PLR_WEIGHTS_BF16: u32 = 1;
 pub const PLR_WEIGHTS_Q8: u32 = 2;
@@ -102,8 +105,11 @@ pub const PLR_LINK_CLOSED: u32 = 4;
 pub const PLR_LINK_RESUMED: u32 = 5;
 pub const PLR_STAGE_WORKER: u32 = 0;
 pub const PLR_STAGE_FEEDER: u32 = 1;
+pub const PLR_PIPELINE_SYNC: u32 = 0;
+pub const PLR_PIPELINE_ASYNC: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
 pub const PLR_SIDE_DOWNSTREAM: u32 = 1;
+pub const PLR_STAGE_MAX_PEERS: u32 = 64;
 pub const PLR_JOB_FORWARD: u32 = 1;
 pub const PLR_JOB_BACKWARD: u32 = 2;
 pub const PLR_JOB_STEP: u32 = 3;
@@ -121,6 +127,8 @@ pub const PLR_STAGE_STOPPED: u32 = 9;
 pub const PLR_STAGE_FAILED: u32 = 10;
 pub const PLR_STAGE_REFUSED: u32 = 11;
 pub const PLR_STAGE_IDLE: u32 = 12;
+pub const PLR_STAGE_PEER: u32 = 13;
+pub const PLR_STAGE_DROPPED: u32 = 14;
 pub const PLR_ENTRY_MAX: u32 = 65535;
 pub const PLR_PROOF_MAX: u32 = 64;
 pub const PLR_LOG_PATH_MAX: u32 = 64;
@@ -712,6 +720,8 @@ pub struct plr_shard_options {
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
     pub weight_format: u32,
+    pub delayed: u32,
+    pub versions: u32,
     pub reserved2: u32,
 }
 extern "C" {
@@ -1321,7 +1331,12 @@ pub struct plr_stage_options {
     pub forward_codec: plr_codec,
     pub backward_codec: plr_codec,
     pub auto_budget: u32,
-    pub reserved: u32,
+    pub schedule: u32,
+    pub max_in_flight: u32,
+    pub window: u32,
+    pub delay_horizon: u64,
+    pub patience_ns: u64,
+    pub reply_timeout_ns: u64,
 }
 extern "C" {
     pub fn plr_stage_options_init(options: *mut plr_stage_options, struct_size: u32);
@@ -1339,6 +1354,9 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_stage_attach(stage: *mut plr_stage, side: u32, link: *mut plr_link) -> plr_status;
+}
+extern "C" {
+    pub fn plr_stage_detach(stage: *mut plr_stage, link: *mut plr_link) -> plr_status;
 }
 extern "C" {
     pub fn plr_stage_advance(stage: *mut plr_stage, now_ns: u64) -> plr_status;
@@ -1439,6 +1457,11 @@ pub struct plr_stage_stats {
     pub journal_dropped: u64,
     pub forward_budget: u64,
     pub backward_budget: u64,
+    pub delays: u64,
+    pub max_delay: u64,
+    pub resent: u64,
+    pub duplicates: u64,
+    pub peers_lost: u64,
 }
 extern "C" {
     pub fn plr_stage_get_stats(stage: *const plr_stage, stats: *mut plr_stage_stats) -> plr_status;
