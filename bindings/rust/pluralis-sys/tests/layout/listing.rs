@@ -110,6 +110,7 @@ constants! {
     PLR_PIPELINE_ASYNC: u32,
     PLR_SIDE_UPSTREAM: u32,
     PLR_SIDE_DOWNSTREAM: u32,
+    PLR_STAGE_MAX_PEERS: u32,
     PLR_JOB_FORWARD: u32,
     PLR_JOB_BACKWARD: u32,
     PLR_JOB_STEP: u32,
@@ -127,6 +128,8 @@ constants! {
     PLR_STAGE_FAILED: u32,
     PLR_STAGE_REFUSED: u32,
     PLR_STAGE_IDLE: u32,
+    PLR_STAGE_PEER: u32,
+    PLR_STAGE_DROPPED: u32,
     PLR_ENTRY_MAX: u32,
     PLR_PROOF_MAX: u32,
     PLR_LOG_PATH_MAX: u32,
@@ -462,6 +465,8 @@ structs! {
         max_in_flight = "max_in_flight",
         window = "window",
         delay_horizon = "delay_horizon",
+        patience_ns = "patience_ns",
+        reply_timeout_ns = "reply_timeout_ns",
     }
     plr_job_info {
         struct_size = "struct_size",
@@ -499,6 +504,9 @@ structs! {
         backward_budget = "backward_budget",
         delays = "delays",
         max_delay = "max_delay",
+        resent = "resent",
+        duplicates = "duplicates",
+        peers_lost = "peers_lost",
     }
     plr_units {
         lo = "lo",
@@ -631,5 +639,41 @@ structs! {
         user = "user",
         load = "load",
         swap = "swap",
+    }
+    plr_remote_options {
+        struct_size = "struct_size",
+        parallel = "parallel",
+        retries = "retries",
+        backoff_ms = "backoff_ms",
+        connect_timeout_ms = "connect_timeout_ms",
+        stall_timeout_s = "stall_timeout_s",
+        timeout_ms = "timeout_ms",
+        no_tls_verify = "no_tls_verify",
+        ca_file = "ca_file",
+        user = "user",
+        sigv4 = "sigv4",
+        proxy = "proxy",
+    }
+    plr_mirror_options {
+        struct_size = "struct_size",
+        quorum = "quorum",
+        url = "url",
+        path = "path",
+        origin = "origin",
+        public_key = "public_key",
+        witnesses = "witnesses",
+        witness_count = "witness_count",
+        skip_signatures = "skip_signatures",
+        remote = "remote",
+        progress = "progress",
+        user = "user",
+    }
+    plr_mirror_stats {
+        struct_size = "struct_size",
+        reserved = "reserved",
+        files = "files",
+        retries = "retries",
+        received = "received",
+        decoded = "decoded",
     }
 }
