@@ -187,7 +187,15 @@ typedef struct plr__node plr__node;
 typedef struct plr__map_block plr__map_block;
 typedef struct plr__undo {
   plr__node *before, *after; /* NULL before: inserted; NULL after: deleted */
+  int in_place;              /* `after` has another value than `before`, a copy that is in no block */
 } plr__undo;
+
+/* Nodes by the hash of their key, in a table of open addressing. A node that finds no place near its own is left out,
+ * so that keys made to collide cost no more than the search in the blocks that they fall back on. */
+typedef struct plr__map_index {
+  plr__node **slots;
+  size_t cap, used, left_out;
+} plr__map_index;
 
 #define PLR__SLAB_CLASSES 32u
 typedef struct plr__slab { /* small blocks cut from large ones */
@@ -203,6 +211,7 @@ typedef struct plr__map {
   uint64_t count;
   plr__undo *undo;
   size_t undo_len, undo_cap;
+  plr__map_index index;
   plr__slab slab;
 } plr__map;
 
@@ -210,6 +219,23 @@ void plr__slab_init(plr__slab *s, plr_context *ctx);
 void plr__slab_release(plr__slab *s); /* with every block */
 void *plr__slab_alloc(plr__slab *s, size_t size);
 void plr__slab_free(plr__slab *s, void *block, size_t size);
+
+struct plr__node {
+  plr_hash leaf; /* of the Merkle tree, when hashed */
+  uint32_t key_hash, value_len;
+  uint16_t key_len;
+  uint8_t hashed, dead, indexed, reserved;
+  uint8_t bytes[]; /* key ‖ value */
+};
+
+void plr__index_release(plr__map_index *x, plr_context *ctx);
+uint32_t plr__index_hash(const void *key, size_t len);
+/* *sure is 0 when NULL does not say that there is none. */
+plr__node *plr__index_find(const plr__map_index *x, const void *key, size_t len, uint32_t hash,
+                           int *sure);
+plr_status plr__index_reserve(plr__map_index *x, plr_context *ctx); /* room for one more */
+void plr__index_add(plr__map_index *x, plr__node *n);
+void plr__index_remove(plr__map_index *x, plr__node *n);
 
 void plr__map_init(plr__map *m, plr_context *ctx);
 void plr__map_release(plr__map *m);
@@ -552,6 +578,7 @@ plr_status plr__state_audit(const plr__state *s, plr_error *err);
 typedef struct plr__batch_item {
   const void *data;
   size_t len;
+  plr_hash leaf; /* of the log's tree */
   plr_status decoded;
   plr_entry entry;
   plr__verdict verdict;
