@@ -2,8 +2,8 @@
  * key for what is looked up exactly.
  *
  * Every change is recorded until commit, so that an entry or a whole batch can be taken back, without memory: a put
- * keeps a copy of the value that it overwrites, or replaces the node when the length is another; a delete only marks its
- * node, and the slot goes at commit. */
+ * keeps a copy of the value that it overwrites, or replaces the node when the length is another; a delete only marks
+ * its node, and the slot goes at commit. */
 #include "ledger/ledger_int.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Checkpoints: the input as a note, and as the text of a note that we sign, so that the text itself is searched. What is
- * taken for a checkpoint must be the one text that says so. */
+/* Checkpoints: the input as a note, and as the text of a note that we sign, so that the text itself is searched. What
+ * is taken for a checkpoint must be the one text that says so. */
 #include "ledger/ledger_int.h"
 
 #include <stdlib.h>

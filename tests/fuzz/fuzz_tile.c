@@ -1,5 +1,5 @@
-/* Tiles, bundles and their paths. The first two bytes choose the path's part of the input and which of the files of a
- * small log is replaced by the rest; the log is rebuilt from what there is then. Nothing but the true bytes may pass. */
+/* Tiles, bundles and their paths. The input is a path, and its first byte also chooses which of the files of
+ * a small log is replaced by the rest; the log is rebuilt from what there is then. Nothing but the true bytes pass. */
 #include "ledger/ledger_int.h"
 
 #include <stdio.h>
