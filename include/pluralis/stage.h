@@ -70,7 +70,7 @@ typedef struct plr_stage_options {
   uint64_t delay_horizon;    /* ASYNC, worker whose shard has PLR_DELAYED_NEWEST: the learning rate is divided by
                                 delay^(1 - step/delay_horizon) before that step; default 0: it is not */
   uint64_t patience_ns;      /* ASYNC: how long to go on without any neighbour on one side, for which the host may
-                                attach another one; then the stage fails. Default 0: it fails at once. PLR_NEVER: it waits */
+                                attach another one; then the stage fails. Default 0: at once; PLR_NEVER: it waits */
   uint64_t reply_timeout_ns; /* ASYNC: a neighbour that has been given micro-batches and answers none for so long is
                                 given up; default 0: never (its link may still time out) */
 } plr_stage_options;
@@ -175,7 +175,7 @@ PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t n
 #define PLR_STAGE_REFUSED 11u  /* message: a receipt was refused by a neighbour, or by us; training goes on */
 #define PLR_STAGE_IDLE 12u     /* feeder: the command is finished, the pipeline empty: the next may be given */
 #define PLR_STAGE_PEER 13u     /* ASYNC: a neighbour: status PLR_OK: it is up; else it was given up, and why: CLOSED
-                                  (its link ended), UNAVAILABLE (it answered nothing), MISMATCH (another place or schedule),
+                                  (its link ended), UNAVAILABLE (it answered nothing), MISMATCH (another place or plan),
                                   SHAPE, MALFORMED, SEQUENCE, VERSION, CHECKSUM, NON_FINITE (what it sent), LIMIT (it
                                   takes nothing). index: counts links in the order of attach, from 1; token: its side;
                                   hash: its account; message. A link given up is not touched by the stage any more */
