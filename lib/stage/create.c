@@ -310,7 +310,7 @@ plr_status plr_stage_advance(plr_stage *s, uint64_t now_ns) {
 }
 
 uint64_t plr_stage_next_deadline_ns(const plr_stage *s) {
-  return s ? plr__peers_deadline(s) : PLR_NEVER;
+  return s ? PLR_MIN(plr__peers_deadline(s), plr__feeder_deadline(s)) : PLR_NEVER;
 }
 
 plr_status plr_stage_submit(plr_stage *s, const void *entry, size_t len) {

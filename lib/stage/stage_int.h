@@ -30,6 +30,9 @@
 
 #define PLR__MAX_UNDER_WAY 4096u
 
+/* Asynchronous: receipts of what is finished are waited for so long at the end of a command. */
+#define PLR__RECEIPT_PATIENCE UINT64_C(10000000000)
+
 /* Bound on what one message or one job adds to a queue besides its tensor frames. */
 #define PLR__ROOM (4u * 65536u + 16u * 1024u)
 
@@ -194,6 +197,7 @@ typedef struct plr__feeder {
   uint64_t finished;    /* micro-batches, counted from step 0, before which all are finished */
   uint64_t snapshot;    /* async: newest snapshot asked for */
   uint64_t outstanding; /* receipts not yet settled */
+  uint64_t quiet_ns;    /* since when nothing has been finished or settled */
   double loss_sum;
   uint32_t batches, fed, returned; /* evaluate, generate */
   uint32_t stop_sent, done_sent;
@@ -379,6 +383,10 @@ void plr__feeder_void(plr_stage *s, plr__record *r, plr_status why);
 const plr__roots *plr__feeder_root(const plr_stage *s, uint64_t step);
 int plr__feeder_snapshot_due(const plr_stage *s, uint64_t step);
 uint64_t plr__feeder_root_step(const plr_stage *s, uint64_t step);
+/* async: receipts of that step that have not come will not be waited for. */
+void plr__feeder_unsettled(plr_stage *s, uint64_t step);
+/* When it stops waiting for receipts at the end of a command, or PLR_NEVER. */
+uint64_t plr__feeder_deadline(const plr_stage *s);
 int plr__feeder_settled(const plr_stage *s, uint64_t step);
 
 /* ---- job.c ---- */

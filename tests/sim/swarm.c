@@ -40,6 +40,8 @@ static void on_event(void *user, uint32_t node, const plr_stage_event *e) {
     n->why = e->status;
     snprintf(n->message, sizeof n->message, "%s", e->message);
     n->lost += e->type == PLR_STAGE_PEER;
+    if (getenv("SWARM_TRACE"))
+      print_message("%.3f node %u: %s\n", (double)sim_now(w->net) / 1e9, node, e->message);
     n->failed += e->type == PLR_STAGE_FAILED;
   }
 }
