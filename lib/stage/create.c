@@ -133,7 +133,8 @@ static plr_status alloc_rings(plr_stage *s) {
   s->arrival_cap = s->index == 0 ? PLR_MAX(2 * s->info.micro_batches, depth) : depth;
   if (s->async) s->arrival_cap = PLR_MAX(s->window, depth);
   s->slot_used = plr__calloc(s->ctx, s->in_flight, 1);
-  if (!s->slot_used) return PLR_ERR_NO_MEMORY;
+  s->leaves_passed = plr__calloc(s->ctx, s->info.blocks, sizeof *s->leaves_passed);
+  if (!s->slot_used || !s->leaves_passed) return PLR_ERR_NO_MEMORY;
   s->arrivals = plr__calloc(s->ctx, s->arrival_cap, sizeof *s->arrivals);
   s->queue = plr__calloc(s->ctx, s->arrival_cap, sizeof(plr__arrival *));
   s->gradient_cap = s->in_flight;
@@ -269,6 +270,7 @@ void plr_stage_destroy(plr_stage *s) {
   for (uint32_t i = 0; s->gradients && i < s->gradient_cap; i++)
     plr__free(ctx, s->gradients[i].data);
   plr__free(ctx, s->slot_used);
+  plr__free(ctx, s->leaves_passed);
   plr__free(ctx, s->opens);
   plr__free(ctx, s->arrivals);
   plr__free(ctx, s->queue);

@@ -290,6 +290,17 @@ static void take_open(plr_stage *s, plr__peer *p, const plr__control *c) {
   pass_on(s, c);
 }
 
+/* A step cannot be without them: they go every way there is, and each stage's go on from here once. */
+void plr__stage_pass_leaves(plr_stage *s, const plr__control *c) {
+  uint64_t *passed = &s->leaves_passed[c->first_block % s->info.blocks];
+  if (!s->async) {
+    plr__stage_relay(s, c, PLR__PRIORITY_CONTROL);
+  } else if (*passed < c->step + 1) {
+    *passed = c->step + 1;
+    plr__stage_flood(s, c, PLR__PRIORITY_CONTROL);
+  }
+}
+
 static int is_empty(const plr_stage *s) {
   return s->async || (!s->open && !s->arrival_count);
 }
@@ -374,6 +385,8 @@ static void from_upstream(plr_stage *s, plr__peer *p, const plr__control *c) {
     p->again_next = s->async;
     return;
   case PLR__CONTROL_LEAVES:
+    plr__stage_pass_leaves(s, c);
+    return;
   case PLR__CONTROL_RECEIPT:
   case PLR__CONTROL_MISSING:
   case PLR__CONTROL_ENTRY:

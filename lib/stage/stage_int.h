@@ -250,6 +250,7 @@ struct plr_stage {
   uint32_t snapshot_due, stop_wanted, stop_flags;
   uint64_t last_snapshot; /* step, PLR_NEVER before the first */
   uint64_t snapshot_step; /* of the snapshot that is due */
+  uint64_t *leaves_passed; /* async: by first block, 1 + step of the newest that were passed on */
   plr__arrival *arrivals, **queue; /* queue: those in use, in order, then the free ones */
   uint32_t arrival_cap, arrival_count;
   plr__frame *gradients; /* ring */
@@ -345,6 +346,8 @@ uint32_t plr__pipeline_depth(const plr_stage *s);
 void plr__worker_tensor_frame(plr_stage *s, plr__peer *p, const plr_frame_info *info,
                               const void *frame, size_t len);
 void plr__worker_control(plr_stage *s, plr__peer *p, const plr__control *c);
+/* Sends leaf hashes on, to the feeder. */
+void plr__stage_pass_leaves(plr_stage *s, const plr__control *c);
 void plr__arrival_remove(plr_stage *s, plr__arrival *a);
 /* Token rows that its activation has. */
 uint32_t plr__arrival_rows(const plr_stage *s, const plr__arrival *a);

@@ -239,7 +239,7 @@ static void snapshot_done(plr_stage *s, const plr_job *job) {
                &job->frames[0]);
   s->snapshot_due = 0;
   s->last_snapshot = s->step;
-  plr__stage_relay(s, &c, PLR__PRIORITY_CONTROL);
+  plr__stage_pass_leaves(s, &c);
   plr__event(s, &e, NULL);
 }
 

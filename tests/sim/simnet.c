@@ -217,7 +217,7 @@ static uint64_t next_time(const sim_net *net) {
   for (uint32_t i = 0; i < net->lane_count; i++) {
     const lane *l = &net->lanes[i];
     if (l->first) t = earlier(t, l->first->arrive_ns);
-    if (l->full) t = earlier(t, l->busy_until);
+    if (l->full && !is_dead(net, l->node_from)) t = earlier(t, l->busy_until);
     if (!is_dead(net, l->node_from)) t = earlier(t, plr_link_next_deadline_ns(l->from));
   }
   for (uint32_t i = 0; i < net->node_count; i++) {

@@ -266,6 +266,16 @@ static void show(const swarm *w) {
                 (unsigned)f->feeder.step, f->feeder.left, (unsigned)f->feeder.steps_done,
                 (unsigned)f->feeder.finished, (unsigned)f->feeder.outstanding);
   for (uint32_t i = 0; i < w->count; i++)
+    for (uint32_t k = 0; k < w->nodes[i].engine->record_count; k++) {
+      const plr__record *r = &w->nodes[i].engine->records[k];
+      if (w->nodes[i].dead || r->state == PLR__RECORD_EMPTY || r->finished ||
+          (i != w->feeder && r->state == PLR__RECORD_DONE))
+        continue;
+      print_message("node %u: record of step %u, %u: state %u from %u to %u again %u asking %x\n",
+                    i, (unsigned)r->step, r->micro_batch, r->state, (unsigned)r->peer[0],
+                    (unsigned)r->peer[1], r->again, (unsigned)r->asking);
+    }
+  for (uint32_t i = 0; i < w->count; i++)
     print_message("node %u stage %u dead %u failed %u backwards %u: %s\n", i, w->nodes[i].stage,
                   w->nodes[i].dead, w->nodes[i].failed, w->nodes[i].backwards, w->nodes[i].message);
 }
@@ -273,15 +283,14 @@ static void show(const swarm *w) {
 void swarm_train(swarm *w, uint64_t until) {
   w->want_idle = w->idle + 1;
   assert_int_equal(plr_stage_train(w->nodes[w->feeder].engine, until), PLR_OK);
-  if (sim_run(w->net, sim_now(w->net) + 600 * SECOND, is_idle, w) && w->idle >= w->want_idle)
-    return;
+  if (sim_run(w->net, sim_now(w->net) + 40 * SECOND, is_idle, w) && w->idle >= w->want_idle) return;
   show(w);
   fail_msg("training did not finish");
 }
 
 void swarm_stop(swarm *w) {
   assert_int_equal(plr_stage_stop(w->nodes[w->feeder].engine), PLR_OK);
-  if (sim_run(w->net, sim_now(w->net) + 600 * SECOND, all_stopped, w)) return;
+  if (sim_run(w->net, sim_now(w->net) + 40 * SECOND, all_stopped, w)) return;
   show(w);
   fail_msg("not all stopped");
 }
