@@ -27,6 +27,10 @@ static const struct arg_spec specs[] = {
      "dense bf16 bytes per byte sent, at least; 1 = dense; auto = dense, bits follow the link (100)"},
     {"trace", "M:M...", ARG_TEXT, AT(trace), 0, 0,
      "rates of the links in Mbit/s, each for an equal part of the steps, such as 200:20"},
+    {"transport", "T", ARG_TEXT, AT(transport), 0, 0, "what the links run over: tcp, or udp (tcp)"},
+    {"loss", "X", ARG_NUMBER, AT(loss), 0, 0.5, "part of the datagrams to drop, with udp (0)"},
+    {"cut", "TIME", ARG_DURATION, AT(cut), 0, 0,
+     "reset every connection that often, with tcp, as bad networks do; 0 = never (0)"},
     {"schedule", "KIND", ARG_TEXT, AT(schedule), 0, 0,
      "sync, async or newest: no flush, with old weights kept or not (sync)"},
     {"window", "N", ARG_COUNT, AT(window), 1, 4096,
@@ -77,6 +81,7 @@ static void set_defaults(struct options *o) {
                         .prompt = "And the ",
                         .device = "cpu",
                         .boundary = "projector",
+                        .transport = "tcp",
                         .schedule = "sync",
                         .stages = 4,
                         .threads = 1,
@@ -130,6 +135,30 @@ uint64_t options_rate(const struct options *o, uint64_t step) {
   return rates[part < n ? part : n - 1];
 }
 
+struct uv_link_options options_wire(const struct options *o, uint64_t step) {
+  return (struct uv_link_options){.udp = strcmp(o->transport, "udp") == 0,
+                                  .bits_per_s = options_rate(o, step),
+                                  .delay_ns = o->delay,
+                                  .loss = o->loss,
+                                  .cut_ns = o->cut};
+}
+
+uint32_t options_datagram(const struct options *o) {
+  return strcmp(o->transport, "udp") == 0 ? UV_LINK_DATAGRAM : 0;
+}
+
+static int check_transport(const struct options *o, char *message, size_t cap) {
+  const int udp = strcmp(o->transport, "udp") == 0;
+  if (!udp && strcmp(o->transport, "tcp") != 0)
+    return say(message, cap, "--transport: must be tcp or udp");
+  if (!udp && o->loss > 0)
+    return say(message, cap, "--loss: only with --transport udp; tcp hides losses");
+  if (udp && o->cut)
+    return say(message, cap, "--cut: only with --transport tcp; udp has no connections");
+  if (o->cut && o->cut < 10000000) return say(message, cap, "--cut: at least 10ms");
+  return 0;
+}
+
 /* A stage is ahead by what is on its way to the last stage and back: less, the later it comes. */
 struct options_schedule options_schedule(const struct options *o, uint32_t stage, uint32_t stages,
                                          uint32_t micro_batches) {
@@ -152,6 +181,7 @@ static int check(struct options *o, char *message, size_t cap) {
   if (read_compress(o, message, cap) != 0) return -1;
   if (o->trace && options_rate(o, 0) == 0)
     return say(message, cap, "--trace: rates in Mbit/s from 0.01 to 1000000 with ':' between them");
+  if (check_transport(o, message, cap) != 0) return -1;
   if (strcmp(o->schedule, "sync") != 0 && strcmp(o->schedule, "async") != 0 &&
       strcmp(o->schedule, "newest") != 0)
     return say(message, cap, "--schedule: must be sync, async or newest");

@@ -17,6 +17,11 @@ size_t plr__frame_bound(uint32_t rows, uint32_t cols) {
 static plr_status alloc_codecs(plr_stage *s, const plr_stage_options *o, plr_error *err) {
   plr__compute *c = &s->compute;
   uint32_t width = s->info.boundary_width;
+  const plr_codec *codecs[] = {&o->forward_codec, &o->backward_codec};
+  for (size_t i = 0; i < PLR_COUNT_OF(codecs); i++)
+    if (codecs[i]->predict || codecs[i]->transform == PLR_TRANSFORM_BASIS)
+      return plr__fail(err, PLR_ERR_UNSUPPORTED, i ? "stage.backward_codec" : "stage.forward_codec",
+                       "a stage keeps no store of predictions and no basis for its frames");
   PLR_TRY(plr_decoder_create(s->ctx, s->rows, width, &c->decoder, err));
   if (!s->tail)
     PLR_TRY(plr_encoder_create(s->ctx, &o->forward_codec, s->rows, width, &c->forward, err));

@@ -138,6 +138,7 @@ class FrameInfo(NamedTuple):
     chunks: int
     payload_len: int
     codec: Codec
+    flags: int
 
     @classmethod
     def of(cls, c):
@@ -154,6 +155,7 @@ class FrameInfo(NamedTuple):
             c.chunks,
             c.payload_len,
             Codec.of(c.codec),
+            c.flags,
         )
 
 

@@ -79,8 +79,12 @@ constants! {
     PLR_ROLE_STATE: u32,
     PLR_ROLE_CONTROL: u32,
     PLR_PREDICT_NONE: u32,
+    PLR_PREDICT_SAMPLE: u32,
+    PLR_PREDICT_ANCHOR: u32,
     PLR_TRANSFORM_IDENTITY: u32,
     PLR_TRANSFORM_HADAMARD: u32,
+    PLR_TRANSFORM_BASIS: u32,
+    PLR_TRANSFORM_DCT: u32,
     PLR_QUANT_RAW: u32,
     PLR_QUANT_BLOCK_INT: u32,
     PLR_QUANT_UNIFORM: u32,
@@ -88,10 +92,13 @@ constants! {
     PLR_QUANT_TRELLIS: u32,
     PLR_ENTROPY_PACK: u32,
     PLR_ENTROPY_PARAMETRIC: u32,
+    PLR_ENTROPY_HISTOGRAM: u32,
     PLR_ENTROPY_SPLIT: u32,
     PLR_ENTROPY_ZSTD: u32,
     PLR_STEP_GLOBAL: u32,
     PLR_STEP_TOKEN: u32,
+    PLR_FRAME_KEY: u32,
+    PLR_FRAME_PLAIN: u32,
     PLR_LINK_READY: u32,
     PLR_LINK_FRAME: u32,
     PLR_LINK_WRITABLE: u32,
@@ -390,7 +397,7 @@ structs! {
         chunks = "chunks",
         payload_len = "payload_len",
         codec = "codec",
-        reserved = "reserved",
+        flags = "flags",
     }
     plr_encoder_stats {
         struct_size = "struct_size",
@@ -505,6 +512,17 @@ structs! {
         lo = "lo",
         hi = "hi",
     }
+    plr_ledger_store {
+        user = "user",
+        begin = "begin",
+        append = "append",
+        put = "put",
+        commit = "commit",
+        rollback = "rollback",
+        row = "row",
+        get = "get",
+        compact = "compact",
+    }
     plr_ledger_options {
         struct_size = "struct_size",
         log_invalid = "log_invalid",
@@ -515,6 +533,7 @@ structs! {
         decimals = "decimals",
         receipt_window = "receipt_window",
         treasurer = "treasurer",
+        store = "store",
     }
     plr_append_item {
         entry = "entry",
@@ -599,6 +618,10 @@ structs! {
         user = "user",
         put = "put",
     }
+    plr_log_reader {
+        user = "user",
+        read = "read",
+    }
     plr_witness_key {
         name = "name",
         public_key = "public_key",
@@ -616,5 +639,41 @@ structs! {
         user = "user",
         load = "load",
         swap = "swap",
+    }
+    plr_remote_options {
+        struct_size = "struct_size",
+        parallel = "parallel",
+        retries = "retries",
+        backoff_ms = "backoff_ms",
+        connect_timeout_ms = "connect_timeout_ms",
+        stall_timeout_s = "stall_timeout_s",
+        timeout_ms = "timeout_ms",
+        no_tls_verify = "no_tls_verify",
+        ca_file = "ca_file",
+        user = "user",
+        sigv4 = "sigv4",
+        proxy = "proxy",
+    }
+    plr_mirror_options {
+        struct_size = "struct_size",
+        quorum = "quorum",
+        url = "url",
+        path = "path",
+        origin = "origin",
+        public_key = "public_key",
+        witnesses = "witnesses",
+        witness_count = "witness_count",
+        skip_signatures = "skip_signatures",
+        remote = "remote",
+        progress = "progress",
+        user = "user",
+    }
+    plr_mirror_stats {
+        struct_size = "struct_size",
+        reserved = "reserved",
+        files = "files",
+        retries = "retries",
+        received = "received",
+        decoded = "decoded",
     }
 }
