@@ -267,8 +267,9 @@ static void pass_on(plr_stage *s, const plr__control *c) {
 static int opened_before(const plr_stage *s, const plr__control *c) {
   const plr__open *o = &s->opens[c->step % s->steps_kept];
   return s->async && c->step < s->open_next &&
-         (o->step != c->step || (o->epoch == c->epoch && o->root_step == c->root_step &&
-                                 plr__hash_equal(&o->root, &c->root)));
+         (!o->valid || o->step != c->step ||
+          (o->epoch == c->epoch && o->root_step == c->root_step &&
+           plr__hash_equal(&o->root, &c->root)));
 }
 
 static void take_open(plr_stage *s, plr__peer *p, const plr__control *c) {

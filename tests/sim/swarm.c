@@ -125,7 +125,7 @@ static plr_link *make_end(swarm *w, uint32_t node, uint32_t side, uint32_t wire)
   return link;
 }
 
-static void join(swarm *w, uint32_t above, uint32_t below) {
+void swarm_link(swarm *w, uint32_t above, uint32_t below) {
   uint32_t wire = w->end_count / 2;
   sim_wire how = {.delay_ns = w->config.delay_ns, .bytes_per_second = 10000000, .seed = wire + 1};
   plr_link *a = make_end(w, above, PLR_SIDE_DOWNSTREAM, wire);
@@ -133,7 +133,18 @@ static void join(swarm *w, uint32_t above, uint32_t below) {
   assert_int_equal(sim_add_wire(w->net, above, a, below, b, &how), wire);
 }
 
-static uint32_t add_node(swarm *w, uint32_t stage, uint32_t lane) {
+/* Weights and step of another one. */
+static void copy_shard(plr_shard *from, plr_shard *to) {
+  pipe_snapshot copy = {0};
+  plr_error err = {.struct_size = sizeof err};
+  plr_sink sink = pipe_sink(&copy);
+  if (plr_shard_save(from, &sink, &err) != PLR_OK) fail_msg("%s: %s", err.where, err.message);
+  plr_source source = pipe_source(&copy);
+  if (plr_shard_load(to, &source, &err) != PLR_OK) fail_msg("%s: %s", err.where, err.message);
+  free(copy.data);
+}
+
+static uint32_t add_node(swarm *w, uint32_t stage, uint32_t lane, plr_shard *like) {
   uint32_t at = w->count++;
   swarm_node *n = &w->nodes[at];
   uint8_t seed[32] = {7, (uint8_t)(at + 1)};
@@ -141,6 +152,7 @@ static uint32_t add_node(swarm *w, uint32_t stage, uint32_t lane) {
   n->stage = stage;
   assert_int_equal(plr_identity_create(w->ctx, seed, &n->identity, NULL), PLR_OK);
   if (stage < w->config.stages) make_shard(w, n);
+  if (like) copy_shard(like, n->shard);
   make_engine(w, n, lane);
   assert_int_equal(sim_add_node(w->net, n->engine), at);
   for (uint32_t kind = 1; kind < SIM_JOB_KINDS; kind++)
@@ -153,8 +165,8 @@ static void connect_all(swarm *w, uint32_t node) {
   uint32_t ring = w->config.stages + 1, stage = w->nodes[node].stage;
   for (uint32_t i = 0; i < w->count; i++) {
     if (i == node || w->nodes[i].dead) continue;
-    if (w->nodes[i].stage == (stage + 1) % ring) join(w, node, i);
-    if ((w->nodes[i].stage + 1) % ring == stage) join(w, i, node);
+    if (w->nodes[i].stage == (stage + 1) % ring) swarm_link(w, node, i);
+    if ((w->nodes[i].stage + 1) % ring == stage) swarm_link(w, i, node);
   }
 }
 
@@ -168,61 +180,14 @@ void swarm_open(swarm *w, const swarm_config *config) {
   assert_int_equal(plr_corpus_create(w->ctx, w->text, TEXT_BYTES, &w->corpus, NULL), PLR_OK);
   w->net = sim_create(&hooks);
   assert_non_null(w->net);
-  w->feeder = add_node(w, config->stages, 0);
+  w->feeder = add_node(w, config->stages, 0, NULL);
   for (uint32_t stage = 0; stage < config->stages; stage++)
-    for (uint32_t r = 0; r < config->replicas[stage]; r++) connect_all(w, add_node(w, stage, r));
-}
-
-static plr_status sink_write(void *user, const void *data, size_t len) {
-  pipe_snapshot *s = user;
-  uint8_t *grown = realloc(s->data, s->len + len);
-  if (!grown) return PLR_ERR_NO_MEMORY;
-  s->data = grown;
-  memcpy(s->data + s->len, data, len);
-  s->len += len;
-  return PLR_OK;
-}
-
-static plr_status sink_commit(void *user) {
-  (void)user;
-  return PLR_OK;
-}
-
-static void sink_abort(void *user) {
-  (void)user;
-}
-
-static plr_status source_read(void *user, uint64_t offset, void *buf, size_t len) {
-  const pipe_snapshot *s = user;
-  if (offset > s->len || len > s->len - offset) return PLR_ERR_TRUNCATED;
-  memcpy(buf, s->data + offset, len);
-  return PLR_OK;
-}
-
-static void source_close(void *user) {
-  (void)user;
+    for (uint32_t r = 0; r < config->replicas[stage]; r++)
+      connect_all(w, add_node(w, stage, r, NULL));
 }
 
 uint32_t swarm_join(swarm *w, uint32_t stage, uint32_t like) {
-  pipe_snapshot copy = {0};
-  plr_sink sink = {&copy, sink_write, sink_commit, sink_abort};
-  plr_error err = {.struct_size = sizeof err};
-  uint32_t at = w->count++;
-  swarm_node *n = &w->nodes[at];
-  uint8_t seed[32] = {7, (uint8_t)(at + 1)};
-  assert_in_range(at, 0, SWARM_MAX_NODES);
-  n->stage = stage;
-  assert_int_equal(plr_identity_create(w->ctx, seed, &n->identity, NULL), PLR_OK);
-  make_shard(w, n);
-  if (plr_shard_save(w->nodes[like].shard, &sink, &err) != PLR_OK)
-    fail_msg("%s: %s", err.where, err.message);
-  plr_source source = {&copy, copy.len, source_read, source_close};
-  assert_int_equal(plr_shard_load(n->shard, &source, &err), PLR_OK);
-  free(copy.data);
-  make_engine(w, n, at);
-  assert_int_equal(sim_add_node(w->net, n->engine), at);
-  for (uint32_t kind = 1; kind < SIM_JOB_KINDS; kind++)
-    sim_job_time(w->net, at, kind, w->config.job_ns);
+  uint32_t at = add_node(w, stage, w->count, w->nodes[like].shard);
   connect_all(w, at);
   return at;
 }

@@ -55,8 +55,10 @@ typedef struct swarm {
 swarm_config swarm_defaults(void);
 void swarm_open(swarm *w, const swarm_config *config);
 void swarm_close(swarm *w);
-/* Another replica, with weights and step of `like`, which must be between two steps. Its number. */
+/* Another replica, with weights and step of `like`, whose pipeline is idle. Its number. */
 uint32_t swarm_join(swarm *w, uint32_t stage, uint32_t like);
+/* One more link, whether it makes sense or not. */
+void swarm_link(swarm *w, uint32_t above, uint32_t below);
 void swarm_kill(swarm *w, uint32_t node, int tell);
 /* Trains until so many steps are done and everything is idle: fails the test if it does not come to that. */
 void swarm_train(swarm *w, uint64_t until);
