@@ -67,7 +67,7 @@ class StageTest(unittest.TestCase):
         with self.assertRaises(errors.NotFound):
             p.stages[0].detach(down)
         lost = [e for e in p.stages[0].events() if e.kind == "peer"]
-        self.assertIsInstance(lost[0].error, errors.Closed)
+        self.assertIsInstance(lost[0].error, errors.PeerGone)
 
     def test_schedule_options(self):
         with self.assertRaises(errors.InvalidArgument):
@@ -194,7 +194,7 @@ class StageTest(unittest.TestCase):
         for handle in p.nodes + p.links + p.shards + p.me + [p.model, p.corpus]:
             handle.close()
         jobs[0].run()
-        with self.assertRaises(errors.Closed):
+        with self.assertRaises(errors.PeerGone):
             p.nodes[0].complete(jobs[0], 1)
 
     def test_wrong_options(self):
