@@ -229,6 +229,7 @@ static plr_status build(plr_stage *s, const plr_stage_options *o, plr_error *err
   plr_status st = alloc_common(s, o);
   if (st == PLR_OK && o->role == PLR_STAGE_WORKER) {
     PLR_TRY(plr__compute_init(s, o, err));
+    PLR_TRY(plr__average_init(s, o, err));
     st = alloc_rings(s);
   } else if (st == PLR_OK) {
     st = plr__feeder_init(s, o);
@@ -276,6 +277,7 @@ void plr_stage_destroy(plr_stage *s) {
   plr__free(ctx, s->queue);
   plr__free(ctx, s->gradients);
   plr__compute_release(s);
+  plr__average_release(s);
   plr__feeder_release(s);
   plr__peers_release(s);
   for (uint32_t i = 0; s->records && i < s->record_count; i++) {

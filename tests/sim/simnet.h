@@ -9,7 +9,7 @@
 
 #define SIM_MAX_NODES 32u
 #define SIM_MAX_WIRES 160u
-#define SIM_JOB_KINDS 6u
+#define SIM_JOB_KINDS 8u
 
 typedef struct sim_net sim_net;
 

@@ -1,6 +1,9 @@
 #include "swarm.h"
 
+#include "shard/shard.h"
 #include "stage/stage_int.h"
+
+#include <math.h>
 
 #include <stdio.h>
 
@@ -35,6 +38,12 @@ static void on_event(void *user, uint32_t node, const plr_stage_event *e) {
   swarm_node *n = &w->nodes[node];
   if (node == w->feeder) feeder_event(w, e);
   if (e->type == PLR_STAGE_STOPPED) n->stopped = 1;
+  if (e->type == PLR_STAGE_AVERAGED) {
+    assert_in_range(e->index, 0, SWARM_MAX_WORK - 1);
+    assert_in_range(e->token, 2, SWARM_MAX_NODES);
+    n->averaged++;
+    n->average[e->index] = e->hash;
+  }
   if (e->type == PLR_STAGE_PEER && e->status == PLR_OK) n->up++;
   if ((e->type == PLR_STAGE_PEER && e->status != PLR_OK) || e->type == PLR_STAGE_FAILED) {
     n->why = e->status;
@@ -105,15 +114,16 @@ static void make_engine(swarm *w, swarm_node *n, uint32_t lane) {
   o.schedule = PLR_PIPELINE_ASYNC, o.window = w->config.window;
   o.max_in_flight = feeder ? 0 : w->config.max_in_flight;
   o.patience_ns = w->config.patience_ns, o.reply_timeout_ns = w->config.reply_timeout_ns;
+  if (!feeder) o.average_every = w->config.average_every, o.average_parts = w->config.average_parts;
   if (plr_stage_create(w->ctx, &o, &n->engine, &err) != PLR_OK)
     fail_msg("%s: %s", err.where, err.message);
 }
 
-static plr_link *make_end(swarm *w, uint32_t node, uint32_t side, uint32_t wire) {
+static plr_link *make_end(swarm *w, uint32_t node, uint32_t side, uint32_t wire, int initiator) {
   plr_link_options o;
   plr_link *link = NULL;
   plr_link_options_init(&o, sizeof o);
-  o.initiator = side == PLR_SIDE_DOWNSTREAM;
+  o.initiator = (uint32_t)initiator;
   plr_model_hash(w->model, &o.model);
   plr_profile_hash(&o.profile);
   o.nonce[0] = (uint8_t)(1 + side), o.nonce[1] = (uint8_t)wire, o.nonce[2] = (uint8_t)node;
@@ -125,11 +135,11 @@ static plr_link *make_end(swarm *w, uint32_t node, uint32_t side, uint32_t wire)
   return link;
 }
 
-void swarm_link(swarm *w, uint32_t above, uint32_t below) {
+static void join_ends(swarm *w, uint32_t above, uint32_t side_a, uint32_t below, uint32_t side_b) {
   uint32_t wire = w->end_count / 2;
   sim_wire how = {.delay_ns = w->config.delay_ns, .bytes_per_second = 10000000, .seed = wire + 1};
-  plr_link *a = make_end(w, above, PLR_SIDE_DOWNSTREAM, wire);
-  plr_link *b = make_end(w, below, PLR_SIDE_UPSTREAM, wire);
+  plr_link *a = make_end(w, above, side_a, wire, 1);
+  plr_link *b = make_end(w, below, side_b, wire, 0);
   assert_int_equal(sim_add_wire(w->net, above, a, below, b, &how), wire);
 }
 
@@ -160,6 +170,10 @@ static uint32_t add_node(swarm *w, uint32_t stage, uint32_t lane, plr_shard *lik
   return at;
 }
 
+void swarm_link(swarm *w, uint32_t above, uint32_t below) {
+  join_ends(w, above, PLR_SIDE_DOWNSTREAM, below, PLR_SIDE_UPSTREAM);
+}
+
 /* The feeder is stage `stages`, before stage 0 and behind the last. */
 static void connect_all(swarm *w, uint32_t node) {
   uint32_t ring = w->config.stages + 1, stage = w->nodes[node].stage;
@@ -167,6 +181,8 @@ static void connect_all(swarm *w, uint32_t node) {
     if (i == node || w->nodes[i].dead) continue;
     if (w->nodes[i].stage == (stage + 1) % ring) swarm_link(w, node, i);
     if ((w->nodes[i].stage + 1) % ring == stage) swarm_link(w, i, node);
+    if (w->nodes[i].stage == stage && w->config.average_every)
+      join_ends(w, i, PLR_SIDE_REPLICA, node, PLR_SIDE_REPLICA);
   }
 }
 
@@ -273,6 +289,19 @@ void swarm_check_once(const swarm *w, uint64_t until) {
         fail_msg("stage %u, micro-batch %u: counted %u times, %u of them by the living", stage,
                  (unsigned)at, all, alive);
     }
+}
+
+double swarm_distance(const swarm *w, uint32_t a, uint32_t b) {
+  size_t n = (size_t)plr__shard_elements(w->nodes[a].shard);
+  float *x = calloc(n, sizeof *x), *y = calloc(n, sizeof *y);
+  double most = 0;
+  assert_true(x && y);
+  assert_int_equal(plr__shard_read_vector(w->nodes[a].shard, x), PLR_OK);
+  assert_int_equal(plr__shard_read_vector(w->nodes[b].shard, y), PLR_OK);
+  for (size_t i = 0; i < n; i++) most = fmax(most, fabs((double)x[i] - (double)y[i]));
+  free(x);
+  free(y);
+  return most;
 }
 
 plr_stage_stats swarm_stats(const swarm *w, uint32_t node) {

@@ -14,6 +14,7 @@ typedef struct swarm_config {
   uint32_t stash; /* 0: backward with the newest weights */
   uint64_t job_ns, delay_ns, patience_ns, reply_timeout_ns, link_timeout_ns;
   uint32_t snapshot_every;
+  uint32_t average_every, average_parts; /* replicas are linked if they average */
 } swarm_config;
 
 typedef struct swarm_node {
@@ -25,6 +26,8 @@ typedef struct swarm_node {
   int32_t why; /* of the last neighbour given up */
   char message[256];
   uint8_t applied[SWARM_MAX_WORK];
+  uint32_t averaged;
+  plr_hash average[SWARM_MAX_WORK]; /* by round; zero: it took no part */
 } swarm_node;
 
 typedef struct swarm_end {
@@ -66,6 +69,8 @@ void swarm_stop(swarm *w);
 /* Every stage counted every micro-batch below `until` steps once: twice by nobody who lives, never missing unless
  * somebody died with it. */
 void swarm_check_once(const swarm *w, uint64_t until);
+/* Largest difference of a weight between two replicas. */
+double swarm_distance(const swarm *w, uint32_t a, uint32_t b);
 plr_stage_stats swarm_stats(const swarm *w, uint32_t node);
 /* Node `replica` of a stage. */
 uint32_t swarm_node_of(const swarm *w, uint32_t stage, uint32_t replica);
