@@ -54,6 +54,8 @@ static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, p
     return fail(err, bad, r, "it has no rows, or more than are left");
   uint64_t values = (uint64_t)c->rows * info->cols;
   if (c->rows > 1 && values > PLR_CHUNK_VALUES) return fail(err, bad, r, "it is too large");
+  if (info->codec.quant == PLR_QUANT_TOPK)
+    return c->flags ? fail(err, bad, r, "unknown flags are set") : PLR_OK;
   if (plr__codec_parametric(&info->codec)) {
     if (c->flags & 0xffffu) return fail(err, bad, r, "unknown flags are set");
     return PLR_OK;

@@ -25,6 +25,18 @@ static plr_status check_block(const plr_codec *c, const char *where, plr_error *
   return PLR_OK;
 }
 
+static plr_status check_topk(const plr_codec *c, const char *where, plr_error *err) {
+  if (c->dtype != PLR_DTYPE_F32 || c->transform != PLR_TRANSFORM_IDENTITY ||
+      c->entropy != PLR_ENTROPY_RICE)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "dtype %u, transform %u, entropy coder %u of a top-k codec", c->dtype,
+                     c->transform, c->entropy);
+  if (c->bits != 2 || (c->group != 32 && c->group != 64 && c->group != 128))
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "%u values of 4096 in %u bits; 32, 64 and 128 in 2 exist", c->group, c->bits);
+  return PLR_OK;
+}
+
 static plr_status check_parametric(const plr_codec *c, const char *where, plr_error *err) {
   if (c->dtype != PLR_DTYPE_F32)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "dtype %u of a parametric codec", c->dtype);
@@ -45,6 +57,7 @@ plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *er
       (c->transform != PLR_TRANSFORM_HADAMARD || c->quant == PLR_QUANT_RAW))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
   if (plr__codec_parametric(c)) return check_parametric(c, where, err);
+  if (c->quant == PLR_QUANT_TOPK) return check_topk(c, where, err);
   if (c->entropy == PLR_ENTROPY_SPLIT && c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
   if (c->entropy != PLR_ENTROPY_PACK && c->entropy != PLR_ENTROPY_ZSTD)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "entropy coder %u", c->entropy);

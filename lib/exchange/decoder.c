@@ -1,7 +1,9 @@
 /* Frame to tensor. A chunk that is stored is read where it lies; one in zstd goes through two buffers. */
+#include "exchange/decoder_int.h"
 #include "exchange/hadamard.h"
 #include "exchange/parametric.h"
 #include "exchange/split.h"
+#include "exchange/topk.h"
 #include "exchange/view.h"
 
 #include "base/guard.h"
@@ -94,6 +96,9 @@ static plr_status chunk_values(plr_decoder *d, const plr_frame_info *info, const
   const uint8_t *payload;
   if (plr__codec_parametric(&info->codec))
     return plr__parametric_decode(d->parametric, info, chunk, values, why);
+  if (info->codec.quant == PLR_QUANT_TOPK)
+    return plr__topk_decode(&info->codec, d->bytes, d->parametric->symbol, chunk->payload,
+                            chunk->payload_len, n, values, why);
   PLR_TRY(open_payload(d, &info->codec, chunk, n, d->b, &payload, why));
   return plr__unpack(plr_context_isa(d->ctx), &info->codec, payload, n, values, why);
 }
@@ -117,7 +122,8 @@ static plr_status decode_chunk(plr_decoder *d, const plr_frame_info *info, const
   const size_t n = (size_t)chunk->rows * x->cols;
   uint8_t *bytes = plr__view_bytes(x, &info->codec, chunk->first_row, chunk->rows);
   if (bytes) return chunk_bytes(d, &info->codec, chunk, n, bytes, why);
-  const int direct = plr__view_plain(x) && (x->row_stride == x->cols || chunk->rows == 1);
+  const int direct =
+      plr__view_plain(x) && !x->subtract && (x->row_stride == x->cols || chunk->rows == 1);
   float *values = (float *)(void *)d->a;
   if (direct) values = (float *)(void *)x->data + (int64_t)chunk->first_row * x->row_stride;
   PLR_TRY(chunk_values(d, info, chunk, n, values, why));
@@ -162,17 +168,28 @@ static plr_status check_target(const plr_decoder *d, const plr_frame_info *info,
   return PLR_OK;
 }
 
-plr_status plr_decoder_decode(plr_decoder *d, const void *frame, size_t len, plr_tensor *x,
-                              plr_frame_info *info, plr_error *err) {
-  PLR_GUARD(d, err);
+static plr_status decode(plr_decoder *d, const void *frame, size_t len, plr_tensor *x,
+                         uint32_t subtract, plr_frame_info *info, plr_error *err) {
   plr__frame f;
   plr__view view;
-  if (!d || !x) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "decoder", "an argument is NULL");
   PLR_TRY(plr__frame_open(d->ctx, frame, len, &f, err));
   PLR_TRY(check_target(d, &f.info, x, &view, err));
+  view.subtract = subtract;
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = decode_chunks(d, &f, &view, err);
   plr__fpenv_leave(saved);
   PLR_TRY(st);
   return plr__frame_info_write(info, &f.info, err);
+}
+
+plr_status plr_decoder_decode(plr_decoder *d, const void *frame, size_t len, plr_tensor *x,
+                              plr_frame_info *info, plr_error *err) {
+  PLR_GUARD(d, err);
+  if (!d || !x) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "decoder", "an argument is NULL");
+  return decode(d, frame, len, x, 0, info, err);
+}
+
+plr_status plr__decoder_subtract(plr_decoder *d, const void *frame, size_t len, plr_tensor *x) {
+  PLR_GUARD(d, NULL);
+  return decode(d, frame, len, x, 1, NULL, NULL);
 }

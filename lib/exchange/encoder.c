@@ -12,6 +12,9 @@
 static uint64_t frame_bound(const plr_codec *c, uint32_t rows, uint32_t cols) {
   if (plr__codec_parametric(c)) return PLR_FRAME_HEADER + plr__parametric_bound(rows, cols);
   const uint64_t n = (uint64_t)rows * cols, chunks = plr__chunk_count(rows, cols);
+  if (c->quant == PLR_QUANT_TOPK)
+    return PLR_FRAME_HEADER + chunks * (PLR_CHUNK_HEADER + plr__topk_bound(c, 1)) +
+           plr__topk_bound(c, n);
   return PLR_FRAME_HEADER + chunks * (PLR_CHUNK_HEADER + 3) + plr__packed_len(c, n);
 }
 
@@ -42,6 +45,8 @@ static plr_status take_memory(plr_encoder *e) {
   if (plr__codec_parametric(&e->codec))
     return plr__parametric_encoder_create(&e->parametric, e->ctx, &e->codec, e->max_rows,
                                           e->max_cols, values);
+  if (e->codec.quant == PLR_QUANT_TOPK)
+    return plr__topk_create(&e->topk, e->ctx, &e->codec, e->max_rows, e->max_cols, values);
   const size_t packed = (size_t)plr__packed_len(&e->codec, values);
   if (e->codec.entropy == PLR_ENTROPY_PACK) return PLR_OK;
   if (e->codec.entropy == PLR_ENTROPY_SPLIT) {
@@ -96,6 +101,7 @@ void plr_encoder_destroy(plr_encoder *e) {
   plr__free(ctx, e->turned);
   plr__free(ctx, e->signs);
   plr__split_destroy(e->split, ctx);
+  plr__topk_destroy(e->topk, ctx);
   plr__parametric_encoder_destroy(e->parametric, ctx);
   plr__free(ctx, e);
   plr__context_unref(ctx);
@@ -158,9 +164,14 @@ static plr_status encode_chunk(plr_encoder *e, const plr__view *x, uint32_t firs
                                uint8_t *at, uint32_t *len) {
   const size_t n = (size_t)rows * x->cols;
   uint8_t *payload = at + PLR_CHUNK_HEADER;
-  plr__chunk chunk = {payload, (uint32_t)plr__packed_len(&e->codec, n), first, rows, 0};
-  const uint8_t *packed;
-  PLR_TRY(pack_rows(e, x, first, rows, e->packed ? e->packed : payload, &packed));
+  plr__chunk chunk = {payload, 0, first, rows, 0};
+  const uint8_t *packed = payload;
+  if (e->topk) {
+    chunk.payload_len = (uint32_t)plr__topk_encode(e->topk, n, payload);
+  } else {
+    chunk.payload_len = (uint32_t)plr__packed_len(&e->codec, n);
+    PLR_TRY(pack_rows(e, x, first, rows, e->packed ? e->packed : payload, &packed));
+  }
   if (e->codec.entropy == PLR_ENTROPY_ZSTD)
     PLR_TRY(compress(e, packed, n, payload, &chunk));
   else if (e->split)
@@ -198,6 +209,7 @@ static plr_status encode_chunks(plr_encoder *e, plr_frame_info *info, const plr_
   }
   if (e->parametric) return plr__parametric_frame(e, info, x, out, header_len);
   const uint32_t step = plr__chunk_rows(info->cols);
+  if (e->topk) PLR_TRY(plr__topk_plan(e->topk, x, step, e->staging));
   for (uint32_t first = 0; first < info->rows; first += step) {
     uint32_t len, rows = PLR_MIN(step, info->rows - first);
     PLR_TRY(encode_chunk(e, x, first, rows, out + header_len + info->payload_len, &len));

@@ -5,6 +5,7 @@
 #include "base/guard.h"
 #include "exchange/parametric.h"
 #include "exchange/split.h"
+#include "exchange/topk.h"
 #include "exchange/view.h"
 
 struct plr_encoder {
@@ -19,6 +20,7 @@ struct plr_encoder {
   void *zstd_memory, *zstd;
   float *turned, *signs; /* Hadamard: the whole tensor, and one row */
   plr__split *split;
+  plr__topk *topk;
   plr__parametric_encoder *parametric;
   uint64_t budget;         /* bytes of a frame; 0 = none */
   double target, floor;    /* error power over signal power; 0 = none */

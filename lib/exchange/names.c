@@ -22,6 +22,13 @@ static const part firsts[] = {
     {"trellis",
      12,
      {.quant = PLR_QUANT_TRELLIS, .entropy = PLR_ENTROPY_PARAMETRIC, .dtype = PLR_DTYPE_F32}},
+    {"topk",
+     0,
+     {.quant = PLR_QUANT_TOPK,
+      .entropy = PLR_ENTROPY_RICE,
+      .dtype = PLR_DTYPE_F32,
+      .bits = 2,
+      .group = 64}},
 };
 
 /* 1 .. 12 of one or two digits without a leading 0; 0 when it is not that. */
@@ -71,10 +78,10 @@ static int take_option(const char *text, size_t len, plr_codec *c, uint32_t *see
     if (!plr__codec_parametric(c)) return 0;
     c->group = PLR_STEP_TOKEN;
   } else if (i == 6) {
-    if (c->quant == PLR_QUANT_RAW) return 0;
+    if (c->quant == PLR_QUANT_RAW || c->quant == PLR_QUANT_TOPK) return 0;
     c->transform = PLR_TRANSFORM_HADAMARD;
   } else {
-    if (c->quant != PLR_QUANT_BLOCK_INT) return 0;
+    if (c->quant != PLR_QUANT_BLOCK_INT && c->quant != PLR_QUANT_TOPK) return 0;
     c->group = (uint16_t)(4u << i);
   }
   return 1;

@@ -16,6 +16,7 @@ typedef enum must_fail_base {
   UNIFORM,
   SPLIT,
   CHANNELS,
+  TOPK,
   TOKENS,
   PACKED,
   CONTROL
@@ -163,6 +164,19 @@ static const must_fail_case must_fail_cases[] = {
     {"parametric-state-low", PLR_ERR_MALFORMED, UNIFORM, SPECIAL, STATE_LOW, 0},
     {"parametric-words-changed", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 90, 0x5a},
     {"parametric-last-byte", PLR_ERR_MALFORMED, UNIFORM, SPECIAL, LAST_BYTE, 0},
+    {"topk-bits-3", PLR_ERR_UNSUPPORTED, TOPK, SET8, 15, 3},
+    {"topk-group-16", PLR_ERR_UNSUPPORTED, TOPK, SET16, 58, 16},
+    {"topk-with-hadamard", PLR_ERR_UNSUPPORTED, TOPK, SET8, 9, 1},
+    {"topk-with-zstd", PLR_ERR_UNSUPPORTED, TOPK, SET8, 11, 5},
+    {"topk-dtype", PLR_ERR_UNSUPPORTED, TOPK, SET8, 12, PLR_DTYPE_BF16},
+    {"topk-flags", PLR_ERR_MALFORMED, TOPK, CHUNK32, 12, 1},
+    {"topk-level-infinite", PLR_ERR_NON_FINITE, TOPK, CHUNK32, 24, 0x7f800000},
+    {"topk-rice-8", PLR_ERR_MALFORMED, TOPK, CHUNK8, 36, 8},
+    {"topk-frequencies", PLR_ERR_MALFORMED, TOPK, CHUNK8, 38, 0xff},
+    {"topk-state-low", PLR_ERR_MALFORMED, TOPK, CHUNK32, 42, 0},
+    {"topk-words-changed", PLR_ERR_MALFORMED, TOPK, CHUNK8, 48, 0x5a},
+    {"topk-place-changed", PLR_ERR_MALFORMED, TOPK, CHUNK32, 80, 0xffffffff},
+    {"topk-last-byte", PLR_ERR_MALFORMED, TOPK, SPECIAL, LAST_BYTE, 0},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
@@ -174,7 +188,8 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   } tensors[] = {
       [INT4] = {"int4", 9, 8}, [ODD] = {"int4", 5, 9},       [BF16] = {"bf16", 3, 4},
       [RAW] = {"raw", 3, 4},   [ZSTD] = {"int8+zstd", 9, 8}, [TWO] = {"int8+zstd", 2, 40000},
-      [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12}};
+      [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12},
+      [TOPK] = {"topk", 70, 64}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];

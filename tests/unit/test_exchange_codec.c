@@ -27,7 +27,16 @@ static void test_names(void **state) {
   assert_int_equal(plr_codec_from_name("uniform12", &c), PLR_OK);
   assert_int_equal(c.bits, 12);
   assert_int_equal(c.group, PLR_STEP_GLOBAL);
+  assert_int_equal(plr_codec_from_name("topk+g128", &c), PLR_OK);
+  assert_int_equal(c.quant, PLR_QUANT_TOPK);
+  assert_int_equal(c.entropy, PLR_ENTROPY_RICE);
+  assert_int_equal(c.bits, 2);
+  assert_int_equal(c.group, 128);
   const char *wrong[] = {"",
+                         "topk2",
+                         "topk+zstd",
+                         "topk+hadamard",
+                         "topk+token",
                          "int",
                          "int4 ",
                          "int44",

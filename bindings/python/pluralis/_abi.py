@@ -93,8 +93,10 @@ PLR_QUANT_BLOCK_INT = 1
 PLR_QUANT_UNIFORM = 2
 PLR_QUANT_DITHER = 3
 PLR_QUANT_TRELLIS = 4
+PLR_QUANT_TOPK = 5
 PLR_ENTROPY_PACK = 0
 PLR_ENTROPY_PARAMETRIC = 1
+PLR_ENTROPY_RICE = 3
 PLR_ENTROPY_SPLIT = 4
 PLR_ENTROPY_ZSTD = 5
 PLR_STEP_GLOBAL = 0
@@ -817,6 +819,14 @@ FUNCTIONS = {
     'plr_decoder_destroy': (None, [c_void_p]),
     'plr_decoder_decode': (c_int32, [
         c_void_p, c_void_p, c_size_t, POINTER(plr_tensor), POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_feedback_create': (c_int32, [c_void_p, c_uint32, c_uint32, c_float, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_feedback_destroy': (None, [c_void_p]),
+    'plr_feedback_encode': (c_int32, [
+        c_void_p, c_void_p, c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_feedback_commit': (c_int32, [c_void_p]),
+    'plr_feedback_rollback': (c_int32, [c_void_p]),
+    'plr_feedback_hash': (c_int32, [c_void_p, c_void_p]),
+    'plr_feedback_tensor': (c_int32, [c_void_p, POINTER(plr_tensor)]),
     'plr_tokens_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), c_void_p, c_uint32, c_uint32, c_uint32, c_void_p, c_void_p]),
     'plr_tokens_decode': (c_int32, [
@@ -1079,8 +1089,10 @@ CONSTANTS = [
     'PLR_QUANT_UNIFORM',
     'PLR_QUANT_DITHER',
     'PLR_QUANT_TRELLIS',
+    'PLR_QUANT_TOPK',
     'PLR_ENTROPY_PACK',
     'PLR_ENTROPY_PARAMETRIC',
+    'PLR_ENTROPY_RICE',
     'PLR_ENTROPY_SPLIT',
     'PLR_ENTROPY_ZSTD',
     'PLR_STEP_GLOBAL',
