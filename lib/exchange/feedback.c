@@ -1,5 +1,5 @@
-/* Error feedback: what a lossy frame left out is added to the next one. What is committed changes only when the host says
- * that the frame arrived. */
+/* Error feedback: what a lossy frame left out is added to the next one. What is committed changes only when the host
+ * says that the frame arrived. */
 #include "exchange/decoder_int.h"
 
 #include "base/guard.h"

@@ -29,6 +29,12 @@ static const part firsts[] = {
       .dtype = PLR_DTYPE_F32,
       .bits = 2,
       .group = 64}},
+    {"eden",
+     4,
+     {.transform = PLR_TRANSFORM_HADAMARD,
+      .quant = PLR_QUANT_EDEN,
+      .dtype = PLR_DTYPE_F32,
+      .group = 1024}},
 };
 
 /* 1 .. 12 of one or two digits without a leading 0; 0 when it is not that. */
@@ -78,10 +84,8 @@ static int take_option(const char *text, size_t len, plr_codec *c, uint32_t *see
     if (!plr__codec_parametric(c)) return 0;
     c->group = PLR_STEP_TOKEN;
   } else if (i == 6) {
-    if (c->quant == PLR_QUANT_RAW || c->quant == PLR_QUANT_TOPK) return 0;
     c->transform = PLR_TRANSFORM_HADAMARD;
   } else {
-    if (c->quant != PLR_QUANT_BLOCK_INT && c->quant != PLR_QUANT_TOPK) return 0;
     c->group = (uint16_t)(4u << i);
   }
   return 1;
@@ -98,6 +102,7 @@ plr_status plr_codec_from_name(const char *name, plr_codec *out) {
     at += len;
     if (*at == '\0') break;
   }
+  if (plr__codec_check(&c, "codec", NULL) != PLR_OK) return PLR_ERR_NOT_FOUND;
   *out = c;
   return PLR_OK;
 }

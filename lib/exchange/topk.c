@@ -80,8 +80,8 @@ static uint32_t narrow(uint32_t *near, uint32_t *n, uint32_t prefix, uint32_t sh
   return prefix << bits | bucket_of(count, 1u << bits, need);
 }
 
-/* The keep-th largest of n magnitudes, as bits; *ties: how many of those equal to it are kept. UINT32_MAX when a value is
- * not finite. Radix selection, from the 11 bits of exponent and first mantissa bits down. */
+/* The keep-th largest of n magnitudes, as bits; *ties: how many of those equal to it are kept. UINT32_MAX when a value
+ * is not finite. Radix selection, from the 11 bits of exponent and first mantissa bits down. */
 static uint32_t threshold(plr__topk *t, const float *x, uint32_t n, uint32_t keep, uint32_t *ties) {
   uint16_t count[2048] = {0};
   for (uint32_t i = 0; i < n; i++) {

@@ -17,6 +17,7 @@ typedef enum must_fail_base {
   SPLIT,
   CHANNELS,
   TOPK,
+  EDEN,
   TOKENS,
   PACKED,
   CONTROL
@@ -177,6 +178,14 @@ static const must_fail_case must_fail_cases[] = {
     {"topk-words-changed", PLR_ERR_MALFORMED, TOPK, CHUNK8, 48, 0x5a},
     {"topk-place-changed", PLR_ERR_MALFORMED, TOPK, CHUNK32, 80, 0xffffffff},
     {"topk-last-byte", PLR_ERR_MALFORMED, TOPK, SPECIAL, LAST_BYTE, 0},
+    {"eden-bits-5", PLR_ERR_UNSUPPORTED, EDEN, SET8, 15, 5},
+    {"eden-bits-0", PLR_ERR_UNSUPPORTED, EDEN, SET8, 15, 0},
+    {"eden-group-64", PLR_ERR_UNSUPPORTED, EDEN, SET16, 58, 64},
+    {"eden-without-rotation", PLR_ERR_UNSUPPORTED, EDEN, SET8, 9, 0},
+    {"eden-with-zstd", PLR_ERR_UNSUPPORTED, EDEN, SET8, 11, 5},
+    {"eden-scale-negative", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0xbf800000},
+    {"eden-scale-infinite", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0x7f800000},
+    {"eden-spare-bits", PLR_ERR_MALFORMED, EDEN, CHUNK8, 20 + 4 + 37, 0xf0},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
@@ -189,7 +198,8 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
       [INT4] = {"int4", 9, 8}, [ODD] = {"int4", 5, 9},       [BF16] = {"bf16", 3, 4},
       [RAW] = {"raw", 3, 4},   [ZSTD] = {"int8+zstd", 9, 8}, [TWO] = {"int8+zstd", 2, 40000},
       [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12},
-      [TOPK] = {"topk", 70, 64}};
+      [TOPK] = {"topk", 70, 64},
+      [EDEN] = {"eden3", 5, 20}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];

@@ -1,4 +1,4 @@
-/* Deltas of weights: top-k against SparseLoCo written down naively, and error feedback that is committed or taken back. */
+/* Deltas of weights: top-k against SparseLoCo written down naively, and error feedback, committed or taken back. */
 #include "exchange_test.h"
 
 #include "exchange/topk.h"
@@ -230,8 +230,8 @@ static uint64_t hash_of(sender *s) {
   return h;
 }
 
-/* Ten rounds of SparseLoCo with the paper's beta: decoded values and the error buffer are its bits, in at most 0.70 of its
- * 14 bits a kept value, all bytes counted. A refused frame now and then changes nothing. */
+/* Ten rounds of SparseLoCo with the paper's beta: decoded values and the error buffer are its bits, in at most 0.70 of
+ * its 14 bits a kept value, all bytes counted. A refused frame now and then changes nothing. */
 static void test_sparseloco(void **state) {
   (void)state;
   sender s = sender_of("topk", 0.95f);

@@ -182,8 +182,8 @@ class Decoder(Handle):
 
 
 class Feedback(Handle):
-    """Error feedback for deltas of one tensor: a frame carries decay * error + x, and what it leaves out becomes the error
-    when it is committed. A float32 rows x cols `error` may be read, and written to restore it."""
+    """Error feedback for deltas of one tensor: a frame carries decay * error + x, and what it leaves out becomes the
+    error when it is committed. `error`, rows x cols float32, may be read, and written to restore it."""
 
     __slots__ = ("_shape",)
 

@@ -83,6 +83,7 @@ pub const PLR_QUANT_UNIFORM: u32 = 2;
 pub const PLR_QUANT_DITHER: u32 = 3;
 pub const PLR_QUANT_TRELLIS: u32 = 4;
 pub const PLR_QUANT_TOPK: u32 = 5;
+pub const PLR_QUANT_EDEN: u32 = 6;
 pub const PLR_ENTROPY_PACK: u32 = 0;
 pub const PLR_ENTROPY_PARAMETRIC: u32 = 1;
 pub const PLR_ENTROPY_RICE: u32 = 3;
