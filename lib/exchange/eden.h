@@ -1,5 +1,5 @@
-/* EDEN (Q6; S. Vargaftik et al., arXiv 2108.08842): values that a rotation made Gaussian, each the nearest of the centroids
- * of a Gaussian times a scale that makes the whole unbiased. FRAME.md is the norm. */
+/* EDEN (Q6; S. Vargaftik et al., arXiv 2108.08842): values that a rotation made Gaussian, each the nearest of the
+ * centroids of a Gaussian times a scale that makes the whole unbiased. FRAME.md is the norm. */
 #ifndef PLR_EXCHANGE_EDEN_H
 #define PLR_EXCHANGE_EDEN_H
 

@@ -1,5 +1,5 @@
-/* Sparse deltas (Q5 with E3): of each group of 4096 values the largest few, each in two bits, with the gaps between them
- * in Rice codes. FRAME.md is the norm; the numbers are those of SparseLoCo (arXiv 2508.15706). */
+/* Sparse deltas (Q5 with E3): of each group of 4096 values the largest few, each in two bits, with the gaps between
+ * them in Rice codes. FRAME.md is the norm; the numbers are those of SparseLoCo (arXiv 2508.15706). */
 #ifndef PLR_EXCHANGE_TOPK_H
 #define PLR_EXCHANGE_TOPK_H
 

@@ -35,7 +35,8 @@ class ExchangeTest(unittest.TestCase):
     def test_codecs(self):
         sizes = {}
         for name, least in (("raw", math.inf), ("bf16", 45), ("int8", 38), ("int4", 15), ("raw+zstd", math.inf),
-                            ("int4+zstd", 15), ("eden4", 17), ("uniform4", 20), ("dither4+token", 20), ("trellis4", 20)):
+                            ("int4+zstd", 15), ("eden4", 17),
+                            ("uniform4", 20), ("dither4+token", 20), ("trellis4", 20)):
             with pluralis.Encoder(self.ctx, name, ROWS, COLS) as encoder:
                 frame = encoder.encode(self.x, "gradient", stream=3, step=7, micro_batch=2, seed=2 ** 63 + 5)
                 self.assertLessEqual(len(frame), encoder.bound)
