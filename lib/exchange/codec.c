@@ -65,18 +65,20 @@ static plr_status check_parametric(const plr_codec *c, const char *where, plr_er
 }
 
 plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *err) {
-  if (c->predict != PLR_PREDICT_NONE)
+  const int raw = c->quant == PLR_QUANT_RAW;
+  if (c->predict > PLR_PREDICT_ANCHOR || (c->predict && raw))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "predictor %u", c->predict);
-  if (c->transform != PLR_TRANSFORM_IDENTITY &&
-      (c->transform != PLR_TRANSFORM_HADAMARD || c->quant == PLR_QUANT_RAW))
+  if (c->transform > PLR_TRANSFORM_DCT || (c->transform && raw))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
   if (plr__codec_parametric(c)) return check_parametric(c, where, err);
   if (c->quant == PLR_QUANT_TOPK) return check_topk(c, where, err);
   if (c->quant == PLR_QUANT_EDEN) return check_eden(c, where, err);
-  if (c->entropy == PLR_ENTROPY_SPLIT && c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
+  if (c->entropy == PLR_ENTROPY_SPLIT && raw) return check_raw(c, where, err);
+  if (c->entropy == PLR_ENTROPY_HISTOGRAM && c->quant == PLR_QUANT_BLOCK_INT)
+    return check_block(c, where, err);
   if (c->entropy != PLR_ENTROPY_PACK && c->entropy != PLR_ENTROPY_ZSTD)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "entropy coder %u", c->entropy);
-  if (c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
+  if (raw) return check_raw(c, where, err);
   if (c->quant == PLR_QUANT_BLOCK_INT) return check_block(c, where, err);
   return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "quantiser %u", c->quant);
 }

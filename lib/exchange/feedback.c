@@ -1,6 +1,6 @@
 /* Error feedback: what a lossy frame left out is added to the next one. What is committed changes only when the host
  * says that the frame arrived. */
-#include "exchange/decoder_int.h"
+#include "exchange/encoder_int.h"
 
 #include "base/guard.h"
 
@@ -68,6 +68,7 @@ plr_status plr_feedback_encode(plr_feedback *f, plr_encoder *encoder, plr_decode
   plr__view view;
   plr_tensor sum;
   if (!f || !encoder || !decoder) return PLR_ERR_INVALID_ARGUMENT;
+  if (encoder->codec.predict) return PLR_ERR_UNSUPPORTED;
   if (f->sent) return PLR_ERR_INVALID_STATE;
   PLR_TRY(plr__view_open(&view, x, f->rows, f->cols, 0));
   if (view.rows != f->rows || view.cols != f->cols) return PLR_ERR_SHAPE;

@@ -82,26 +82,17 @@ static size_t read_frequencies(const uint8_t *in, size_t len, uint32_t f[256]) {
   return sum == 4096 && !r.held ? 2 + r.pos : 0;
 }
 
-/* ---- chunk -------------------------------------------------------------------------------------- */
+/* ---- symbols ------------------------------------------------------------------------------------ */
 
 #define BLOCK      8192u /* values whose exponents stay in the nearest cache; a multiple of all lanes */
 #define MOST_TABLE 800u /* 256 codes of up to 25 bits */
 
-void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
-                       size_t *written) {
+size_t plr__symbols_encode(plr__split *s, size_t n, uint8_t *out, size_t cap) {
   uint32_t f[256], state[PLR_BYTES_LANES];
   uint8_t table[MOST_TABLE + 2];
   const uint32_t lanes = lanes_of(n);
-  const size_t tail = n % lanes, rest_len = n * (size - 1);
+  const size_t tail = n % lanes;
   uint8_t *end = s->words + 2 * s->values + PLR_BYTES_SPARE;
-  *written = 0;
-  if (n < 64) return;
-  /* The rest goes to its place at once if the codes fit; it is moved up to them then. */
-  uint8_t *rest = out + n * size - rest_len;
-  if (size == 2)
-    s->ops->separate(values, n, s->symbol, rest);
-  else
-    separate4(values, n, s->symbol, rest);
   plr__bytes_count(s->symbol, n - tail, f);
   plr__bytes_normalise(f, n - tail);
   const size_t table_len = write_frequencies(f, table, sizeof table);
@@ -109,7 +100,7 @@ void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t 
   for (uint32_t l = 0; l < lanes; l++) state[l] = PLR_RANS_LOW;
   uint8_t *words = s->ops->encode(&s->tables, s->symbol, n - tail, lanes, state, end);
   const size_t words_len = (size_t)(end - words);
-  if (1 + table_len + 4 * lanes + words_len + tail + rest_len >= n * size) return;
+  if (1 + table_len + 4 * lanes + words_len + tail > cap) return 0;
   uint8_t *p = out;
   *p++ = (uint8_t)lanes;
   memcpy(p, table, table_len);
@@ -118,9 +109,7 @@ void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t 
   memcpy(p, words, words_len);
   p += words_len;
   memcpy(p, s->symbol + n - tail, tail);
-  p += tail;
-  memmove(p, rest, rest_len);
-  *written = (size_t)(p - out) + rest_len;
+  return (size_t)(p - out) + tail;
 }
 
 static plr_status bad(const char **why, const char *text) {
@@ -128,37 +117,79 @@ static plr_status bad(const char **why, const char *text) {
   return PLR_ERR_MALFORMED;
 }
 
-plr_status plr__split_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables, uint8_t *symbol,
-                             const uint8_t *in, size_t len, size_t n, uint32_t size,
-                             uint8_t *values, uint32_t *largest, const char **why) {
-  uint32_t f[256], state[PLR_BYTES_LANES];
+plr_status plr__symbols_open(plr__symbols *x, const plr__bytes_ops *ops, plr__bytes_decoder *tables,
+                             const uint8_t *in, size_t len, size_t n, const char **why) {
+  uint32_t f[256];
   const uint8_t *p = in, *end = in + len;
   if (len < 1 || (in[0] != 8 && in[0] != 32 && in[0] != 128)) return bad(why, "unknown lanes");
-  const uint32_t lanes = *p++;
-  const size_t tail = n % lanes, rest_len = n * (size - 1);
+  x->ops = ops, x->tables = tables;
+  x->lanes = *p++;
+  x->tail = n % x->lanes;
+  x->left = n - x->tail;
   const size_t table_len = read_frequencies(p, (size_t)(end - p), f);
   if (!table_len) return bad(why, "the frequencies are wrong");
   p += table_len;
   plr__bytes_decoder_set(tables, f);
-  for (uint32_t l = 0; l < lanes; l++) {
-    p = plr__rans_get_state(p, end, &state[l]);
+  for (uint32_t l = 0; l < x->lanes; l++) {
+    p = plr__rans_get_state(p, end, &x->state[l]);
     if (!p) return bad(why, "a state is wrong");
   }
-  if ((size_t)(end - p) < tail + rest_len) return bad(why, "it is cut off");
-  const uint8_t *last = end - rest_len - tail;
-  memcpy(symbol + n - tail, last, tail);
+  if ((size_t)(end - p) < x->tail) return bad(why, "it is cut off");
+  x->words = p, x->end = end - x->tail;
+  return PLR_OK;
+}
+
+/* m is a multiple of all lanes, or all that are left. */
+plr_status plr__symbols_next(plr__symbols *x, size_t m, uint8_t *symbol, const char **why) {
+  const size_t coded = PLR_MIN(m, x->left);
+  x->words = x->ops->decode(x->tables, x->words, x->end, coded, x->lanes, x->state, symbol);
+  if (!x->words) return bad(why, "its words end too early");
+  x->left -= coded;
+  memcpy(symbol + coded, x->end, m - coded);
+  return PLR_OK;
+}
+
+plr_status plr__symbols_close(const plr__symbols *x, const char **why) {
+  if (x->words != x->end) return bad(why, "its words end too late");
+  for (uint32_t l = 0; l < x->lanes; l++)
+    if (x->state[l] != PLR_RANS_LOW) return bad(why, "a state does not end where it must");
+  return PLR_OK;
+}
+
+/* ---- chunk -------------------------------------------------------------------------------------- */
+
+void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
+                       size_t *written) {
+  const size_t rest_len = n * (size - 1);
+  *written = 0;
+  if (n < 64) return;
+  /* The rest goes to its place at once if the codes fit; it is moved up to them then. */
+  uint8_t *rest = out + n * size - rest_len;
+  if (size == 2)
+    s->ops->separate(values, n, s->symbol, rest);
+  else
+    separate4(values, n, s->symbol, rest);
+  const size_t coded = plr__symbols_encode(s, n, out, n - 1);
+  if (!coded) return;
+  memmove(out + coded, rest, rest_len);
+  *written = coded + rest_len;
+}
+
+plr_status plr__split_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables, uint8_t *symbol,
+                             const uint8_t *in, size_t len, size_t n, uint32_t size,
+                             uint8_t *values, uint32_t *largest, const char **why) {
+  plr__symbols x;
+  const size_t rest_len = n * (size - 1);
+  if (len < rest_len) return bad(why, "it is cut off");
+  PLR_TRY(plr__symbols_open(&x, ops, tables, in, len - rest_len, n, why));
   *largest = 0;
   for (size_t i = 0; i < n; i += BLOCK) {
-    const size_t m = PLR_MIN(BLOCK, n - i), coded = i + m == n ? m - tail : m;
-    p = ops->decode(tables, p, last, coded, lanes, state, symbol + i);
-    if (!p) return bad(why, "its words end too early");
-    const uint8_t *rest = end - rest_len + i * (size - 1);
+    const size_t m = PLR_MIN(BLOCK, n - i);
+    PLR_TRY(plr__symbols_next(&x, m, symbol + i, why));
+    const uint8_t *rest = in + len - rest_len + i * (size - 1);
     const uint32_t most = size == 2 ? ops->unite(symbol + i, rest, m, values + 2 * i)
                                     : unite4(symbol + i, rest, m, values + 4 * i);
     *largest = PLR_MAX(*largest, most);
   }
-  if (p != last) return bad(why, "its words end too late");
-  for (uint32_t l = 0; l < lanes; l++)
-    if (state[l] != PLR_RANS_LOW) return bad(why, "a state does not end where it must");
-  return PLR_OK;
+  return plr__symbols_close(&x, why);
 }

@@ -24,4 +24,23 @@ plr_status plr__split_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tabl
                              const uint8_t *in, size_t len, size_t n, uint32_t size,
                              uint8_t *values, uint32_t *largest, const char **why);
 
+/* n >= 8 symbols, those of s->symbol, by their frequencies, which come first; returns the bytes at out, 0 when
+ * they are more than cap. */
+size_t plr__symbols_encode(plr__split *s, size_t n, uint8_t *out, size_t cap);
+
+/* Back, in runs of a multiple of PLR_BYTES_LANES, but for the last; all of `in` is read. tables is overwritten.
+ * Errors: MALFORMED. */
+typedef struct plr__symbols {
+  const plr__bytes_ops *ops;
+  const plr__bytes_decoder *tables;
+  const uint8_t *words, *end;
+  size_t left, tail; /* range-coded ones, and those after them */
+  uint32_t lanes, state[PLR_BYTES_LANES];
+} plr__symbols;
+
+plr_status plr__symbols_open(plr__symbols *x, const plr__bytes_ops *ops, plr__bytes_decoder *tables,
+                             const uint8_t *in, size_t len, size_t n, const char **why);
+plr_status plr__symbols_next(plr__symbols *x, size_t n, uint8_t *symbol, const char **why);
+plr_status plr__symbols_close(const plr__symbols *x, const char **why);
+
 #endif

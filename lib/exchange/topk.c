@@ -32,7 +32,8 @@ plr_status plr__topk_create(plr__topk **out, plr_context *ctx, const plr_codec *
   t->keep = codec->group;
   /* The last group of each chunk may be short and then rounds up. */
   const uint64_t all = (uint64_t)max_rows * max_cols;
-  const size_t most = (size_t)(plr__topk_kept(t->keep, all) + plr__chunk_count(max_rows, max_cols));
+  const size_t most =
+      (size_t)(plr__topk_kept(t->keep, all) + plr__chunk_count(codec, max_rows, max_cols));
   t->words_size = 2 * (size_t)plr__topk_kept(t->keep, values) + PLR_BYTES_SPARE;
   t->kept = plr__alloc(ctx, most * sizeof *t->kept);
   t->place = plr__alloc(ctx, most * sizeof *t->place);

@@ -62,7 +62,8 @@ static void naive_quantise(naive *o) {
 
 /* What a frame of x decodes to; returns how many values were kept. */
 static size_t naive_round(const float *x, uint32_t rows, uint32_t cols, size_t keep, float *y) {
-  const size_t n = (size_t)rows * cols, step = (size_t)plr__chunk_rows(cols) * cols;
+  const plr_codec codec = test_codec("topk", 0);
+  const size_t n = (size_t)rows * cols, step = (size_t)plr__chunk_rows(&codec, cols) * cols;
   naive o = {calloc(n, sizeof *o.index), calloc(n, sizeof *o.value), 0};
   for (size_t i = 0; i < n; i += step) naive_top(&o, x + i, n - i < step ? n - i : step, i, keep);
   naive_quantise(&o);
