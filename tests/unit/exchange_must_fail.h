@@ -18,6 +18,7 @@ typedef enum must_fail_base {
   CHANNELS,
   TOPK,
   EDEN,
+  MASK,
   TOKENS,
   PACKED,
   CONTROL
@@ -186,6 +187,12 @@ static const must_fail_case must_fail_cases[] = {
     {"eden-scale-negative", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0xbf800000},
     {"eden-scale-infinite", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0x7f800000},
     {"eden-spare-bits", PLR_ERR_MALFORMED, EDEN, CHUNK8, 20 + 4 + 37, 0xf0},
+    {"mask-0", PLR_ERR_UNSUPPORTED, MASK, SET16, 58, 0},
+    {"mask-bits-1", PLR_ERR_UNSUPPORTED, MASK, SET8, 15, 1},
+    {"mask-with-hadamard", PLR_ERR_UNSUPPORTED, MASK, SET8, 9, 1},
+    {"mask-with-zstd", PLR_ERR_UNSUPPORTED, MASK, SET8, 11, 5},
+    {"mask-bf16-in-4-bits", PLR_ERR_UNSUPPORTED, MASK, SET8, 12, PLR_DTYPE_BF16},
+    {"mask-scale-infinite", PLR_ERR_NON_FINITE, MASK, CHUNK8, 21, 0x7f},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
@@ -199,7 +206,8 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
       [RAW] = {"raw", 3, 4},   [ZSTD] = {"int8+zstd", 9, 8}, [TWO] = {"int8+zstd", 2, 40000},
       [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12},
       [TOPK] = {"topk", 70, 64},
-      [EDEN] = {"eden3", 5, 20}};
+      [EDEN] = {"eden3", 5, 20},
+      [MASK] = {"mask20+int4", 1, 50}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];
