@@ -65,9 +65,11 @@ plr_status plr__decode_begin(plr_decoder *d, plr_error *err) {
 static plr_status open_split(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk, size_t n,
                              uint8_t *to, const char **why) {
   uint32_t largest;
-  PLR_TRY(plr__split_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), d->bytes,
-                            d->parametric->symbol, chunk->payload, chunk->payload_len, n,
-                            plr_dtype_size(c->dtype), to, &largest, why));
+  const plr__split_scratch scratch = {d->bytes, d->parametric->symbol, d->parametric->index,
+                                      d->parametric->channel};
+  PLR_TRY(plr__split_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), &scratch, chunk->payload,
+                            chunk->payload_len, n, d->job.coded.cols, plr_dtype_size(c->dtype), to,
+                            &largest, why));
   *why = "a value is not finite";
   return c->dtype == PLR_DTYPE_BF16 && largest == 255 ? PLR_ERR_NON_FINITE : PLR_OK;
 }

@@ -48,6 +48,8 @@ static const golden goldens[] = {
     {"channels", "uniform5", PLR_ROLE_ACTIVATION, 300, 13, 0},
     {"channels-trellis", "trellis6", PLR_ROLE_ACTIVATION, 300, 13, 0},
     {"bf16-split-lanes", "bf16+split", PLR_ROLE_STATE, 1, 32800, 0},
+    {"bf16-split-columns", "bf16+split", PLR_ROLE_STATE, 300, 13, 0},
+    {"raw-split-columns", "raw+split", PLR_ROLE_STATE, 300, 13, 0},
     {"topk", "topk", PLR_ROLE_DELTA, 70, 64, 0},
     {"topk-g128", "topk+g128", PLR_ROLE_DELTA, 3, 40000, 0},
     {"eden2-g128", "eden2+g128", PLR_ROLE_DELTA, 9, 48, 0},
