@@ -19,6 +19,7 @@ typedef enum must_fail_base {
   TOPK,
   EDEN,
   MASK,
+  COLUMNS,
   TOKENS,
   PACKED,
   CONTROL
@@ -143,6 +144,9 @@ static const must_fail_case must_fail_cases[] = {
     {"split-not-said", PLR_ERR_MALFORMED, BF16, CHUNK32, 12, 4},
     {"split-and-zstd", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 5},
     {"split-stored-not-said", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 0},
+    {"split-columns-rice-8", PLR_ERR_MALFORMED, COLUMNS, CHUNK8, 21, 8},
+    {"split-columns-twice", PLR_ERR_MALFORMED, COLUMNS, CHUNK8, 26, 1},
+    {"split-columns-cut", PLR_ERR_MALFORMED, COLUMNS, CHUNK32, 22, 0xffffffff},
     {"split-of-int4", PLR_ERR_UNSUPPORTED, INT4, SET8, 11, 4},
     {"split-cut", PLR_ERR_MALFORMED, SPLIT, SPECIAL, LAST_BYTE, 0},
     {"parametric-with-zstd", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 11, 5},
@@ -207,7 +211,8 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
       [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12},
       [TOPK] = {"topk", 70, 64},
       [EDEN] = {"eden3", 5, 20},
-      [MASK] = {"mask20+int4", 1, 50}};
+      [MASK] = {"mask20+int4", 1, 50},
+      [COLUMNS] = {"bf16+split", 64, 12}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];
@@ -229,7 +234,7 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   const uint32_t rows = tensors[base].rows, cols = tensors[base].cols;
   float *x = base == TWO || base == ZSTD ? calloc((size_t)rows * cols, sizeof *x)
                                          : test_floats(1, (size_t)rows * cols);
-  if (base == CHANNELS)
+  if (base == CHANNELS || base == COLUMNS)
     for (size_t i = 0; i < (size_t)rows * cols; i++) x[i] *= i % cols == 3 ? 500.0f : 1.0f;
   plr_codec c = test_codec(tensors[base].codec, 32);
   f = test_encode(ctx, &c, PLR_ROLE_ACTIVATION, x, rows, cols);
