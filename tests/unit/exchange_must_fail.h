@@ -16,6 +16,10 @@ typedef enum must_fail_base {
   UNIFORM,
   SPLIT,
   CHANNELS,
+  TOPK,
+  EDEN,
+  MASK,
+  COLUMNS,
   TOKENS,
   PACKED,
   CONTROL
@@ -140,6 +144,9 @@ static const must_fail_case must_fail_cases[] = {
     {"split-not-said", PLR_ERR_MALFORMED, BF16, CHUNK32, 12, 4},
     {"split-and-zstd", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 5},
     {"split-stored-not-said", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 0},
+    {"split-columns-rice-8", PLR_ERR_MALFORMED, COLUMNS, CHUNK8, 21, 8},
+    {"split-columns-twice", PLR_ERR_MALFORMED, COLUMNS, CHUNK8, 26, 1},
+    {"split-columns-cut", PLR_ERR_MALFORMED, COLUMNS, CHUNK32, 22, 0xffffffff},
     {"split-of-int4", PLR_ERR_UNSUPPORTED, INT4, SET8, 11, 4},
     {"split-cut", PLR_ERR_MALFORMED, SPLIT, SPECIAL, LAST_BYTE, 0},
     {"parametric-with-zstd", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 11, 5},
@@ -163,6 +170,33 @@ static const must_fail_case must_fail_cases[] = {
     {"parametric-state-low", PLR_ERR_MALFORMED, UNIFORM, SPECIAL, STATE_LOW, 0},
     {"parametric-words-changed", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 90, 0x5a},
     {"parametric-last-byte", PLR_ERR_MALFORMED, UNIFORM, SPECIAL, LAST_BYTE, 0},
+    {"topk-bits-3", PLR_ERR_UNSUPPORTED, TOPK, SET8, 15, 3},
+    {"topk-group-16", PLR_ERR_UNSUPPORTED, TOPK, SET16, 58, 16},
+    {"topk-with-hadamard", PLR_ERR_UNSUPPORTED, TOPK, SET8, 9, 1},
+    {"topk-with-zstd", PLR_ERR_UNSUPPORTED, TOPK, SET8, 11, 5},
+    {"topk-dtype", PLR_ERR_UNSUPPORTED, TOPK, SET8, 12, PLR_DTYPE_BF16},
+    {"topk-flags", PLR_ERR_MALFORMED, TOPK, CHUNK32, 12, 1},
+    {"topk-level-infinite", PLR_ERR_NON_FINITE, TOPK, CHUNK32, 24, 0x7f800000},
+    {"topk-rice-8", PLR_ERR_MALFORMED, TOPK, CHUNK8, 36, 8},
+    {"topk-frequencies", PLR_ERR_MALFORMED, TOPK, CHUNK8, 38, 0xff},
+    {"topk-state-low", PLR_ERR_MALFORMED, TOPK, CHUNK32, 42, 0},
+    {"topk-words-changed", PLR_ERR_MALFORMED, TOPK, CHUNK8, 48, 0x5a},
+    {"topk-place-changed", PLR_ERR_MALFORMED, TOPK, CHUNK32, 80, 0xffffffff},
+    {"topk-last-byte", PLR_ERR_MALFORMED, TOPK, SPECIAL, LAST_BYTE, 0},
+    {"eden-bits-5", PLR_ERR_UNSUPPORTED, EDEN, SET8, 15, 5},
+    {"eden-bits-0", PLR_ERR_UNSUPPORTED, EDEN, SET8, 15, 0},
+    {"eden-group-64", PLR_ERR_UNSUPPORTED, EDEN, SET16, 58, 64},
+    {"eden-without-rotation", PLR_ERR_UNSUPPORTED, EDEN, SET8, 9, 0},
+    {"eden-with-zstd", PLR_ERR_UNSUPPORTED, EDEN, SET8, 11, 5},
+    {"eden-scale-negative", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0xbf800000},
+    {"eden-scale-infinite", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0x7f800000},
+    {"eden-spare-bits", PLR_ERR_MALFORMED, EDEN, CHUNK8, 20 + 4 + 37, 0xf0},
+    {"mask-0", PLR_ERR_UNSUPPORTED, MASK, SET16, 58, 0},
+    {"mask-bits-1", PLR_ERR_UNSUPPORTED, MASK, SET8, 15, 1},
+    {"mask-with-hadamard", PLR_ERR_UNSUPPORTED, MASK, SET8, 9, 1},
+    {"mask-with-zstd", PLR_ERR_UNSUPPORTED, MASK, SET8, 11, 5},
+    {"mask-bf16-in-4-bits", PLR_ERR_UNSUPPORTED, MASK, SET8, 12, PLR_DTYPE_BF16},
+    {"mask-scale-infinite", PLR_ERR_NON_FINITE, MASK, CHUNK8, 21, 0x7f},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
@@ -174,7 +208,11 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   } tensors[] = {
       [INT4] = {"int4", 9, 8}, [ODD] = {"int4", 5, 9},       [BF16] = {"bf16", 3, 4},
       [RAW] = {"raw", 3, 4},   [ZSTD] = {"int8+zstd", 9, 8}, [TWO] = {"int8+zstd", 2, 40000},
-      [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12}};
+      [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12},
+      [TOPK] = {"topk", 70, 64},
+      [EDEN] = {"eden3", 5, 20},
+      [MASK] = {"mask20+int4", 1, 50},
+      [COLUMNS] = {"bf16+split", 64, 12}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];
@@ -196,7 +234,7 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   const uint32_t rows = tensors[base].rows, cols = tensors[base].cols;
   float *x = base == TWO || base == ZSTD ? calloc((size_t)rows * cols, sizeof *x)
                                          : test_floats(1, (size_t)rows * cols);
-  if (base == CHANNELS)
+  if (base == CHANNELS || base == COLUMNS)
     for (size_t i = 0; i < (size_t)rows * cols; i++) x[i] *= i % cols == 3 ? 500.0f : 1.0f;
   plr_codec c = test_codec(tensors[base].codec, 32);
   f = test_encode(ctx, &c, PLR_ROLE_ACTIVATION, x, rows, cols);
