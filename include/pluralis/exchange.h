@@ -113,7 +113,7 @@ PLR_API void plr_encoder_destroy(plr_encoder *encoder);
 PLR_API size_t plr_encoder_bound(const plr_encoder *encoder);
 
 /* Encodes x (rows x cols; F32, BF16 or F16; any strides) into out. info gives role (activation, gradient,
- * delta or state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates nothing.
+ * delta or state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates as little as decode.
  * Errors: INVALID_ARGUMENT, SHAPE, BUFFER_TOO_SMALL (*len = the bound, which is always enough), NON_FINITE (lossy
  * codecs; bf16 also for what rounds to infinity; PARAMETRIC also for rows whose sum of squares reaches 2^200), LIMIT
  * (budget and floor, below). Since 0.1. */
@@ -186,7 +186,8 @@ PLR_API void plr_decoder_destroy(plr_decoder *decoder);
 
 /* Decodes a tensor frame into x, of the frame's shape; F32, or BF16 or F16 to be rounded to; strides may not let two
  * elements share memory. info may be NULL. On failure x's contents are
- * unspecified and nothing else has changed. Allocates nothing. Errors: those of plr_frame_parse, SHAPE, LIMIT (larger
+ * unspecified and nothing else has changed. Allocates nothing, but that transforms borrow scratch of a fixed size which
+ * the context keeps. Errors: those of plr_frame_parse, SHAPE, LIMIT (larger
  * than the decoder was made for), CHECKSUM (a chunk), NON_FINITE (a lossy codec's scale or value). Since 0.1. */
 PLR_API plr_status plr_decoder_decode(plr_decoder *decoder, const void *frame, size_t len, plr_tensor *x,
                                       plr_frame_info *info, plr_error *err);
