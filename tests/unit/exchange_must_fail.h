@@ -211,9 +211,9 @@ static const must_fail_case must_fail_cases[] = {
     {"histogram-not-said", PLR_ERR_MALFORMED, INT4, CHUNK32, 12, 8},
     {"histogram-stored-not-said", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 12, 0},
     {"histogram-as-zstd", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 12, 1},
-    {"histogram-lanes-4", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 58, 4},
-    {"histogram-range-turned", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 59, 0xff},
-    {"histogram-too-many-bits", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 60, 0x1f},
+    {"histogram-lanes-4", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 480, 4},
+    {"histogram-range-turned", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 481, 0xff},
+    {"histogram-too-many-bits", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 482, 0xff},
     {"histogram-cut", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, LAST_BYTE, 0},
     {"streamed-without-chunks", PLR_ERR_TRUNCATED, STREAM, CUT, 64, 0},
     {"streamed-cut", PLR_ERR_TRUNCATED, STREAM, CUT, UINT32_MAX, 0},
@@ -233,7 +233,7 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
                  [BF16] = {"bf16", 3, 4},           [RAW] = {"raw", 3, 4},
                  [ZSTD] = {"int8+zstd", 9, 8},      [TWO] = {"int8+zstd", 2, 40000},
                  [UNIFORM] = {"uniform4", 40, 20},  [SPLIT] = {"bf16+split", 9, 30},
-                 [CHANNELS] = {"trellis5", 64, 12}, [HISTOGRAM] = {"int4+histogram", 30, 30},
+                 [CHANNELS] = {"trellis5", 64, 12}, [HISTOGRAM] = {"int7+histogram", 120, 64},
                  [SAMPLE] = {"int8+sample", 8, 9},  [ANCHOR] = {"int8+anchor", 8, 9},
                  [BASIS] = {"int8+basis", 8, 9},    [STREAM] = {"uniform4", 40, 20}};
   plr_frame_info info = test_info(0);
