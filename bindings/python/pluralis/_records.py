@@ -243,6 +243,11 @@ class StageStats(NamedTuple):
     journal_dropped: int
     forward_budget: int
     backward_budget: int
+    delays: int
+    max_delay: int
+    resent: int
+    duplicates: int
+    peers_lost: int
 
     @classmethod
     def of(cls, c):
@@ -258,6 +263,11 @@ class StageStats(NamedTuple):
             c.journal_dropped,
             c.forward_budget,
             c.backward_budget,
+            c.delays,
+            c.max_delay,
+            c.resent,
+            c.duplicates,
+            c.peers_lost,
         )
 
 
