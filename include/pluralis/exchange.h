@@ -43,9 +43,12 @@ extern "C" {
 #define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
 #define PLR_QUANT_DITHER 3u    /* uniform with subtractive dither, which is unbiased; PARAMETRIC */
 #define PLR_QUANT_TRELLIS 4u   /* eight-state dependent quantiser; PARAMETRIC */
+#define PLR_QUANT_TOPK 5u      /* the largest of each 4096 values in two bits, zeros for the others; RICE */
+#define PLR_QUANT_EDEN 6u      /* nearest centroids of a Gaussian, with an unbiased scale; of HADAMARD */
 #define PLR_ENTROPY_PACK 0u
 #define PLR_ENTROPY_PARAMETRIC 1u /* range coder with Gaussian models scaled by token and channel */
 #define PLR_ENTROPY_HISTOGRAM 2u /* of BLOCK_INT: integers range-coded by their frequencies in the chunk */
+#define PLR_ENTROPY_RICE 3u /* of TOPK: gaps between places in Rice codes, values range-coded */
 #define PLR_ENTROPY_SPLIT 4u /* of RAW: exponents range-coded, sign and mantissa as they are; lossless */
 #define PLR_ENTROPY_ZSTD 5u /* byte-shuffled, then zstd */
 
@@ -57,17 +60,22 @@ extern "C" {
 typedef struct plr_codec {
   uint8_t predict, transform, quant, entropy; /* ids of its parts, PLR_PREDICT_NONE and so on */
   uint8_t dtype; /* of the raw values: PLR_DTYPE_F32 or PLR_DTYPE_BF16 */
-  uint8_t bits;  /* of block integers; PARAMETRIC: about how many a value gets without a budget, 1 to 12; else 0 */
-  uint16_t group; /* block integers: values a scale, 32, 64 or 128; PARAMETRIC: PLR_STEP_*; else 0 */
+  uint8_t bits;  /* of block integers; PARAMETRIC: about how many a value gets without a budget, 1 to 12;
+                  * TOPK: 2; EDEN: 1 to 4; else 0 */
+  uint16_t group; /* values a scale, block integers: 32, 64 or 128, EDEN: 128 or 1024; TOPK: values kept of each 4096,
+                   * 32, 64 or 128; PARAMETRIC: PLR_STEP_*; else 0 */
 } plr_codec;
 
 /* A codec by name: parts joined by '+', the first of which is
  *   raw, bf16            all bits, or rounded to bf16
  *   int2 to int8         block integers, in groups of 32
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
+ *   topk                 64 of each 4096 values in two bits, for deltas of weights with plr_feedback
+ *   eden1 to eden4       EDEN after a Hadamard rotation, a scale for 1024 values; eden is eden4
  * and the others, each at most once: zstd (raw, bf16, int), split (raw, bf16) or histogram (int); g32, g64, g128
- * (int); token (a step for each row's rms; uniform, dither, trellis); hadamard, basis or dct (all but raw and bf16);
- * sample or anchor (all but raw and bf16). NOT_FOUND for anything else. Since 0.1. */
+ * (int; topk: of each 4096; eden: g128); token (a step for each row's rms; uniform, dither, trellis); hadamard, basis
+ * or dct (int, uniform, dither, trellis); sample or anchor (all but raw and bf16). NOT_FOUND for anything else.
+ * Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 
 /* What a frame says of itself. For tensors shape is rows x cols; tokens: rows x cols ids below `vocab`; control:
@@ -213,6 +221,38 @@ PLR_API plr_status plr_decoder_set_store(plr_decoder *decoder, uint32_t entries,
  * shape. Since 0.1. */
 PLR_API plr_status plr_decoder_set_basis(plr_decoder *decoder, const plr_tensor *basis, uint32_t generation,
                                          plr_error *err);
+
+/* Error feedback for deltas of one tensor by a lossy codec (SparseLoCo, arXiv 2508.15706; F. Seide et al., 2014): a
+ * frame carries s = decay * error + x, and error becomes s - decoded(s), in binary32, each operation rounded. What is
+ * committed changes only when the frame was acknowledged: encode leaves the new error pending, commit makes it the
+ * error (the frame arrived), rollback forgets it (it was refused; x has to be encoded again, with the error as it was).
+ * Takes 8 bytes a value. Threads: one at a time. */
+typedef struct plr_feedback plr_feedback;
+
+/* An error of zeros for tensors of rows x cols; decay 0 to 1 (SparseLoCo: 0.95). Errors: INVALID_ARGUMENT, LIMIT,
+ * NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_feedback_create(plr_context *ctx, uint32_t rows, uint32_t cols, float decay,
+                                       plr_feedback **out, plr_error *err);
+PLR_API void plr_feedback_destroy(plr_feedback *feedback);
+
+/* As plr_encoder_encode; the decoder, one of no closed-loop state, is used for what the peer will have. INVALID_STATE
+ * while a frame is pending, UNSUPPORTED when the codec has a predictor. On failure nothing is pending. Allocates
+ * nothing. Errors: those of plr_encoder_encode and of plr_decoder_decode. Since 0.1. */
+PLR_API plr_status plr_feedback_encode(plr_feedback *feedback, plr_encoder *encoder, plr_decoder *decoder,
+                                       const plr_frame_info *info, const plr_tensor *x, void *out, size_t cap,
+                                       size_t *len);
+
+/* The pending frame arrived, or it did not. INVALID_STATE when none is pending. Since 0.1. */
+PLR_API plr_status plr_feedback_commit(plr_feedback *feedback);
+PLR_API plr_status plr_feedback_rollback(plr_feedback *feedback);
+
+/* XXH3-64 of the committed error's bytes, for journals: two runs that agree on it send the same frames for the same
+ * deltas. Since 0.1. */
+PLR_API plr_status plr_feedback_hash(const plr_feedback *feedback, uint64_t *out);
+
+/* The committed error itself, rows x cols F32, to be saved, or written to when it is restored and nothing is pending.
+ * It is the feedback's, and valid until the next call that changes it. Since 0.1. */
+PLR_API plr_status plr_feedback_tensor(plr_feedback *feedback, plr_tensor *out);
 
 /* Token ids (rows x cols int32, each below vocab), packed to ceil(log2 vocab) bits, or zstd where that is smaller.
  * info gives stream, step, micro_batch, seed. *len: in the capacity of out, out the frame's length. Scratch is kept in

@@ -3,6 +3,7 @@
 #include "exchange/decoder_int.h"
 #include "exchange/histogram.h"
 #include "exchange/split.h"
+#include "exchange/topk.h"
 
 #include "tensor/tensor.h"
 
@@ -99,6 +100,9 @@ static plr_status chunk_values(plr_decoder *d, const plr__chunk *chunk, float *v
   const uint8_t *payload;
   if (plr__codec_parametric(&info->codec))
     return plr__parametric_decode(d->parametric, info, chunk, values, why);
+  if (info->codec.quant == PLR_QUANT_TOPK)
+    return plr__topk_decode(&info->codec, d->bytes, d->parametric->symbol, chunk->payload,
+                            chunk->payload_len, n, values, why);
   PLR_TRY(open_payload(d, &info->codec, chunk, n, d->b, &payload, why));
   return plr__unpack(plr_context_isa(d->ctx), &info->codec, payload, n, values, why);
 }
@@ -161,7 +165,7 @@ static plr_status decode_rows(plr_decoder *d, const plr__chunk *chunk, const cha
   if (bytes) return chunk_bytes(d, chunk, bytes, why);
   float *values = (float *)(void *)d->a;
   if (!info->codec.predict && info->codec.transform == PLR_TRANSFORM_IDENTITY &&
-      plr__view_plain(x) && (x->row_stride == x->cols || chunk->rows == 1)) {
+      plr__view_plain(x) && !x->subtract && (x->row_stride == x->cols || chunk->rows == 1)) {
     values = (float *)(void *)x->data + (int64_t)chunk->first_row * x->row_stride;
     return chunk_values(d, chunk, values, why);
   }

@@ -20,6 +20,7 @@ uint64_t plr__front_bound(const plr_codec *c, uint32_t rows, uint32_t cols) {
 
 uint64_t plr__chunk_bound(const plr_codec *c, uint32_t rows, uint32_t cols) {
   const uint64_t n = (uint64_t)rows * cols;
+  if (c->quant == PLR_QUANT_TOPK) return PLR_CHUNK_HEADER + plr__topk_bound(c, n);
   return plr__codec_parametric(c) ? plr__parametric_bound(rows, n)
                                   : PLR_CHUNK_HEADER + plr__packed_len(c, n);
 }
@@ -31,6 +32,8 @@ uint64_t plr__encode_bound(const plr_codec *c, uint32_t rows, uint32_t cols) {
   const uint64_t front = plr__front_bound(c, rows, cols);
   if (plr__codec_parametric(c))
     return front + chunks * plr__parametric_bound(0, 0) + plr__parametric_bound(rows, n);
+  if (c->quant == PLR_QUANT_TOPK)
+    return front + chunks * (PLR_CHUNK_HEADER + plr__topk_bound(c, 1)) + plr__topk_bound(c, n);
   return front + chunks * (PLR_CHUNK_HEADER + 3) + plr__packed_len(c, n);
 }
 
@@ -139,6 +142,9 @@ plr_status plr__encode_begin(plr_encoder *e, const plr_frame_info *given, const 
     PLR_TRY(plr__decode_begin(e->mirror, NULL));
   }
   if (e->parametric) PLR_TRY(plr__parametric_plan(e));
+  if (e->topk)
+    PLR_TRY(
+        plr__topk_plan(e->topk, &j->view, plr__chunk_rows(&e->codec, j->coded.cols), e->staging));
   j->begun = 1;
   return PLR_OK;
 }
@@ -226,10 +232,15 @@ static plr_status encode_values(plr_encoder *e, uint32_t first, uint32_t rows, u
                                 uint32_t *len) {
   const size_t n = (size_t)rows * e->job.coded.cols;
   uint8_t *payload = at + PLR_CHUNK_HEADER;
-  plr__chunk chunk = {payload, (uint32_t)plr__packed_len(&e->codec, n), first, rows, 0};
+  plr__chunk chunk = {payload, 0, first, rows, 0};
   const uint8_t *packed;
-  PLR_TRY(pack_rows(e, first, rows, e->packed ? e->packed : payload, &packed));
-  PLR_TRY(shorten(e, packed, n, payload, &chunk));
+  if (e->topk) {
+    chunk.payload_len = (uint32_t)plr__topk_encode(e->topk, n, payload);
+  } else {
+    chunk.payload_len = (uint32_t)plr__packed_len(&e->codec, n);
+    PLR_TRY(pack_rows(e, first, rows, e->packed ? e->packed : payload, &packed));
+    PLR_TRY(shorten(e, packed, n, payload, &chunk));
+  }
   plr__chunk_write_header(at, &chunk);
   *len = PLR_CHUNK_HEADER + chunk.payload_len;
   return PLR_OK;

@@ -5,6 +5,7 @@
 #include "base/guard.h"
 #include "exchange/decoder_int.h"
 #include "exchange/split.h"
+#include "exchange/topk.h"
 
 /* A frame on its way out, chunk by chunk. */
 typedef struct plr__encode_job {
@@ -31,6 +32,7 @@ struct plr_encoder {
   float *turned;  /* transforms that need another one to write to */
   plr__transform transform;
   plr__split *split;
+  plr__topk *topk;
   plr__parametric_encoder *parametric;
   plr_decoder *mirror;     /* predictors: what the other side decodes */
   uint32_t keys;           /* predictors: of the next frame */

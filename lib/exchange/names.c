@@ -22,6 +22,19 @@ static const part firsts[] = {
     {"trellis",
      12,
      {.quant = PLR_QUANT_TRELLIS, .entropy = PLR_ENTROPY_PARAMETRIC, .dtype = PLR_DTYPE_F32}},
+    {"topk",
+     0,
+     {.quant = PLR_QUANT_TOPK,
+      .entropy = PLR_ENTROPY_RICE,
+      .dtype = PLR_DTYPE_F32,
+      .bits = 2,
+      .group = 64}},
+    {"eden",
+     4,
+     {.transform = PLR_TRANSFORM_HADAMARD,
+      .quant = PLR_QUANT_EDEN,
+      .dtype = PLR_DTYPE_F32,
+      .group = 1024}},
 };
 
 /* 1 .. 12 of one or two digits without a leading 0; 0 when it is not that. */
@@ -93,7 +106,7 @@ static int set_field(plr_codec *c, const struct option *o) {
     return 1;
   case GROUP:
     c->group = (uint16_t)o->value;
-    return c->quant == PLR_QUANT_BLOCK_INT;
+    return c->quant == PLR_QUANT_BLOCK_INT || c->quant >= PLR_QUANT_TOPK;
   default:
     c->group = (uint16_t)o->value;
     return plr__codec_parametric(c);

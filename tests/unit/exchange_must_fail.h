@@ -21,6 +21,8 @@ typedef enum must_fail_base {
   ANCHOR,
   BASIS,
   STREAM, /* streamed */
+  TOPK,
+  EDEN,
   TOKENS,
   PACKED,
   CONTROL
@@ -221,6 +223,27 @@ static const must_fail_case must_fail_cases[] = {
     {"streamed-of-one-chunk", PLR_ERR_MALFORMED, STREAM, SET16, 56, 1},
     {"streamed-rows-few", PLR_ERR_MALFORMED, STREAM, CHUNK32, 8, 39},
     {"streamed-tokens", PLR_ERR_MALFORMED, TOKENS, SET32, 52, 0},
+    {"topk-bits-3", PLR_ERR_UNSUPPORTED, TOPK, SET8, 15, 3},
+    {"topk-group-16", PLR_ERR_UNSUPPORTED, TOPK, SET16, 58, 16},
+    {"topk-with-hadamard", PLR_ERR_UNSUPPORTED, TOPK, SET8, 9, 1},
+    {"topk-with-zstd", PLR_ERR_UNSUPPORTED, TOPK, SET8, 11, 5},
+    {"topk-dtype", PLR_ERR_UNSUPPORTED, TOPK, SET8, 12, PLR_DTYPE_BF16},
+    {"topk-flags", PLR_ERR_MALFORMED, TOPK, CHUNK32, 12, 1},
+    {"topk-level-infinite", PLR_ERR_NON_FINITE, TOPK, CHUNK32, 24, 0x7f800000},
+    {"topk-rice-8", PLR_ERR_MALFORMED, TOPK, CHUNK8, 36, 8},
+    {"topk-frequencies", PLR_ERR_MALFORMED, TOPK, CHUNK8, 38, 0xff},
+    {"topk-state-low", PLR_ERR_MALFORMED, TOPK, CHUNK32, 42, 0},
+    {"topk-words-changed", PLR_ERR_MALFORMED, TOPK, CHUNK8, 48, 0x5a},
+    {"topk-place-changed", PLR_ERR_MALFORMED, TOPK, CHUNK32, 80, 0xffffffff},
+    {"topk-last-byte", PLR_ERR_MALFORMED, TOPK, SPECIAL, LAST_BYTE, 0},
+    {"eden-bits-5", PLR_ERR_UNSUPPORTED, EDEN, SET8, 15, 5},
+    {"eden-bits-0", PLR_ERR_UNSUPPORTED, EDEN, SET8, 15, 0},
+    {"eden-group-64", PLR_ERR_UNSUPPORTED, EDEN, SET16, 58, 64},
+    {"eden-without-rotation", PLR_ERR_UNSUPPORTED, EDEN, SET8, 9, 0},
+    {"eden-with-zstd", PLR_ERR_UNSUPPORTED, EDEN, SET8, 11, 5},
+    {"eden-scale-negative", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0xbf800000},
+    {"eden-scale-infinite", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0x7f800000},
+    {"eden-spare-bits", PLR_ERR_MALFORMED, EDEN, CHUNK8, 20 + 4 + 37, 0xf0},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
@@ -235,6 +258,7 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
                  [UNIFORM] = {"uniform4", 40, 20},  [SPLIT] = {"bf16+split", 9, 30},
                  [CHANNELS] = {"trellis5", 64, 12}, [HISTOGRAM] = {"int7+histogram", 40, 64},
                  [SAMPLE] = {"int8+sample", 8, 9},  [ANCHOR] = {"int8+anchor", 8, 9},
+                 [TOPK] = {"topk", 70, 64},         [EDEN] = {"eden3", 5, 20},
                  [BASIS] = {"int8+basis", 8, 9},    [STREAM] = {"uniform4", 40, 20}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};

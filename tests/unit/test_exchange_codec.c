@@ -27,7 +27,20 @@ static void test_names(void **state) {
   assert_int_equal(plr_codec_from_name("uniform12", &c), PLR_OK);
   assert_int_equal(c.bits, 12);
   assert_int_equal(c.group, PLR_STEP_GLOBAL);
+  assert_int_equal(plr_codec_from_name("topk+g128", &c), PLR_OK);
+  assert_int_equal(c.quant, PLR_QUANT_TOPK);
+  assert_int_equal(c.entropy, PLR_ENTROPY_RICE);
+  assert_int_equal(c.bits, 2);
+  assert_int_equal(c.group, 128);
   const char *wrong[] = {"",
+                         "eden0",
+                         "eden5",
+                         "eden4+g64",
+                         "eden4+zstd",
+                         "topk2",
+                         "topk+zstd",
+                         "topk+hadamard",
+                         "topk+token",
                          "int",
                          "int4 ",
                          "int44",
@@ -81,7 +94,7 @@ static void test_round_trip(void **state) {
         if (c.quant == PLR_QUANT_RAW)
           assert_int_equal(plr__f32_bits(y[j]), plr__f32_bits(want));
         else
-          assert_true(fabsf(y[j] - want) < 0.6f);
+          assert_true(fabsf(y[j] - want) < (c.quant >= PLR_QUANT_TOPK ? 4.1f : 0.6f));
       }
       plr_frame_info info = {.struct_size = sizeof info};
       assert_int_equal(plr_frame_parse(ctx, f.data, f.len, &info, &err), PLR_OK);
@@ -355,7 +368,7 @@ static void test_non_finite(void **state) {
           plr_tensor_matrix(&t, x, PLR_DTYPE_F32, 1, N);
           plr_frame_info info = test_info(PLR_ROLE_ACTIVATION);
           int fine = (c.quant == PLR_QUANT_RAW && c.dtype == PLR_DTYPE_F32) ||
-                     (c.quant == PLR_QUANT_BLOCK_INT && b == 4);
+                     ((c.quant == PLR_QUANT_BLOCK_INT || c.quant == PLR_QUANT_TOPK) && b == 4);
           test_set_keys(e, &c, 1);
           assert_int_equal(plr_encoder_encode(e, &info, &t, out, cap, &len),
                            fine ? PLR_OK : PLR_ERR_NON_FINITE);

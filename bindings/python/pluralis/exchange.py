@@ -271,6 +271,76 @@ class Decoder(Handle):
             raise failure(status, "Decoder.set_basis", error)
 
 
+class Feedback(Handle):
+    """Error feedback for deltas of one tensor: a frame carries decay * error + x, and what it leaves out becomes the
+    error when it is committed. `error`, rows x cols float32, may be read, and written to restore it."""
+
+    __slots__ = ("_shape",)
+
+    def __init__(self, context: Context, rows: int, cols: int, decay: float = 0.95):
+        need(context, Context, "context")
+        shape = u32(rows, "rows"), u32(cols, "cols")
+        self._make(C.plr_feedback_destroy, (context,),
+                   lambda c: create(C.plr_feedback_create, "Feedback", c, *shape, ctypes.c_float(decay)))
+        self._shape = shape
+
+    def encode(self, encoder: Encoder, decoder: Decoder, x: Any, *, stream: int = 0, step: int = 0,
+               micro_batch: int = 0, seed: int = 0) -> bytes:
+        """The frame of a delta, which is pending until commit() or rollback()."""
+        need(encoder, Encoder, "encoder")
+        need(decoder, Decoder, "decoder")
+        x = Tensor.of(x, "x")
+        if x.dtype not in FLOATS or x.shape != self._shape:
+            raise ShapeError("%d x %d of float32, bfloat16 or float16 are needed, not %r" % (*self._shape, x), "x")
+        info = _info(ROLES["delta"], stream, step, micro_batch, seed)
+        return _write_frame("Feedback.encode", encoder.bound, lambda out, length: encoder._call(
+            lambda e: decoder._call(lambda d: self._call(C.plr_feedback_encode, e, d, info, x._ref, out,
+                                                         length._obj.value, length))))
+
+    def commit(self) -> None:
+        """The frame arrived."""
+        self._do(C.plr_feedback_commit, "Feedback.commit")
+
+    def rollback(self) -> None:
+        """It did not: the same delta has to be encoded again."""
+        self._do(C.plr_feedback_rollback, "Feedback.rollback")
+
+    def _do(self, function, where):
+        status = self._call(function)
+        if status:
+            raise failure(status, where)
+
+    @property
+    def hash(self) -> int:
+        """XXH3-64 of the committed error."""
+        out = ctypes.c_uint64()
+        status = self._read(C.plr_feedback_hash, byref(out))
+        if status:
+            raise failure(status, "Feedback.hash")
+        return out.value
+
+    @property
+    def error(self) -> Tensor:
+        """A copy of the committed error."""
+        out = Tensor(self._shape)
+        ctypes.memmove(out.address, self._memory(), 4 * self._shape[0] * self._shape[1])
+        return out
+
+    @error.setter
+    def error(self, value: Any) -> None:
+        value = Tensor.of(value, "error")
+        if value.dtype != "float32" or value.shape != self._shape or not value.contiguous:
+            raise ShapeError("contiguous %d x %d float32 are needed, not %r" % (*self._shape, value), "error")
+        ctypes.memmove(self._memory(), value.address, 4 * self._shape[0] * self._shape[1])
+
+    def _memory(self):
+        view = _abi.plr_tensor()
+        status = self._call(C.plr_feedback_tensor, byref(view))
+        if status:
+            raise failure(status, "Feedback.error")
+        return view.data
+
+
 def _write_frame(where, first, call):
     """The frame that call(buffer, &length) writes, with a second try in the size it asks for."""
     capacity = first

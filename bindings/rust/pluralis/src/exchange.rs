@@ -420,6 +420,84 @@ impl Incoming<'_> {
     }
 }
 
+/// Error feedback for deltas of one tensor: a frame carries decay * error + x, and what it leaves out becomes
+/// the error when it is committed. Used by one thread at a time.
+pub struct Feedback {
+    ptr: NonNull<sys::plr_feedback>,
+    shape: (u32, u32),
+    _context: Context,
+}
+
+// Safety: <pluralis/base.h>: used by one thread at a time, any of them.
+unsafe impl Send for Feedback {}
+
+impl Drop for Feedback {
+    fn drop(&mut self) {
+        // Safety: a live feedback.
+        unsafe { sys::plr_feedback_destroy(self.ptr.as_ptr()) }
+    }
+}
+
+impl Feedback {
+    /// An error of zeros for tensors of rows x cols; `decay` 0 to 1. `INVALID_ARGUMENT`, `LIMIT`.
+    pub fn new(context: &Context, rows: u32, cols: u32, decay: f32) -> Result<Feedback> {
+        // Safety: a live context.
+        let ptr = create(|out, err| unsafe {
+            sys::plr_feedback_create(context.as_ptr(), rows, cols, decay, out, err)
+        })?;
+        Ok(Feedback { ptr, shape: (rows, cols), _context: context.clone() })
+    }
+
+    /// As [`Encoder::encode`], of a delta; the frame is pending until [`Feedback::commit`] or
+    /// [`Feedback::rollback`]. The decoder, of no closed-loop state, says what the peer will have.
+    /// `INVALID_STATE` while a frame is pending; `SHAPE`, `NON_FINITE`.
+    pub fn encode(
+        &mut self,
+        encoder: &mut Encoder,
+        decoder: &mut Decoder,
+        info: &FrameInfo,
+        x: &Matrix<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        // Safety: three live handles; `*len` is the room at `to`.
+        write_frame(out, |to, len| unsafe {
+            let (cap, e, d) = (*len, encoder.ptr.as_ptr(), decoder.ptr.as_ptr());
+            sys::plr_feedback_encode(self.ptr.as_ptr(), e, d, info.as_ptr(), x.as_ptr(), to.cast(), cap, len)
+        })
+    }
+
+    /// The pending frame arrived. `INVALID_STATE` when none is pending.
+    pub fn commit(&mut self) -> Result<()> {
+        // Safety: a live feedback.
+        check(unsafe { sys::plr_feedback_commit(self.ptr.as_ptr()) })
+    }
+
+    /// It did not: the same delta has to be encoded again. `INVALID_STATE` when none is pending.
+    pub fn rollback(&mut self) -> Result<()> {
+        // Safety: a live feedback.
+        check(unsafe { sys::plr_feedback_rollback(self.ptr.as_ptr()) })
+    }
+
+    /// XXH3-64 of the committed error.
+    pub fn hash(&self) -> u64 {
+        let mut out = 0;
+        // Safety: a live feedback; out is written.
+        unsafe { sys::plr_feedback_hash(self.ptr.as_ptr(), &mut out) };
+        out
+    }
+
+    /// The committed error, rows x cols; written to when it is restored.
+    pub fn error(&mut self) -> &mut [f32] {
+        // Safety: a live feedback; the view, all zeros, is written.
+        unsafe {
+            let mut view: sys::plr_tensor = std::mem::zeroed();
+            sys::plr_feedback_tensor(self.ptr.as_ptr(), &mut view);
+            let len = self.shape.0 as usize * self.shape.1 as usize;
+            std::slice::from_raw_parts_mut(view.data.cast(), len)
+        }
+    }
+}
+
 /// Puts a frame of rows x cols token ids, each below `vocab`, into `out`, in place of what was there.
 /// `info` gives stream, step, micro_batch and seed. `SHAPE`, `INVALID_ARGUMENT`.
 pub fn encode_tokens(

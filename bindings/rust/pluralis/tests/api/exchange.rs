@@ -47,6 +47,36 @@ fn matrices_stay_within_their_slices() {
 }
 
 #[test]
+fn feedback_is_committed_or_taken_back() {
+    let context = context();
+    let data = waves(64 * 64);
+    let x = Matrix::new(&data, 64, 64).unwrap();
+    let mut encoder = Encoder::new(&context, "topk".parse().unwrap(), 64, 64).unwrap();
+    let mut decoder = Decoder::new(&context, 64, 64).unwrap();
+    let mut feedback = Feedback::new(&context, 64, 64, 1.0).unwrap();
+    refused(Status::INVALID_ARGUMENT, Feedback::new(&context, 64, 64, 2.0));
+    let info = FrameInfo::new(Role::DELTA);
+    let (mut frame, mut again) = (Vec::new(), Vec::new());
+    let before = feedback.hash();
+    feedback.encode(&mut encoder, &mut decoder, &info, &x, &mut frame).unwrap();
+    let pending = feedback.encode(&mut encoder, &mut decoder, &info, &x, &mut again);
+    refused(Status::INVALID_STATE, pending);
+    feedback.rollback().unwrap();
+    assert_eq!(feedback.hash(), before);
+    feedback.encode(&mut encoder, &mut decoder, &info, &x, &mut again).unwrap();
+    assert_eq!(frame, again);
+    feedback.commit().unwrap();
+    refused(Status::INVALID_STATE, feedback.commit());
+    assert_ne!(feedback.hash(), before);
+    let mut back = vec![9.0; data.len()];
+    decoder.decode(&frame, &mut MatrixMut::new(&mut back, 64, 64).unwrap()).unwrap();
+    assert_eq!(back.iter().filter(|y| **y != 0.0).count(), 64);
+    for ((x, y), e) in data.iter().zip(&back).zip(feedback.error().iter()) {
+        assert!((x - y - e).abs() < 1e-6);
+    }
+}
+
+#[test]
 fn every_codec_there_and_back() {
     let context = context();
     let data = waves(100 * 64);
