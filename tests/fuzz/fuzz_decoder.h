@@ -1,5 +1,6 @@
-/* For fuzz entries of one decoder each: a frame from anyone whose ids are made to be that decoder's and whose checksums are
- * made right, so that all of what follows is its parser's. Decoded whole and in pieces, which have to agree. */
+/* For fuzz entries of one decoder each: a frame from anyone whose ids are made to be that decoder's and whose
+ * checksums are made right, so that all of what follows is its parser's. Decoded whole and in pieces, which have
+ * to agree. */
 #ifndef PLR_TEST_FUZZ_DECODER_H
 #define PLR_TEST_FUZZ_DECODER_H
 
@@ -52,7 +53,8 @@ static inline plr_status fuzz_feed(fuzz_decoder *f, const uint8_t *data, size_t 
   return at == size ? PLR_OK : PLR_ERR_MALFORMED;
 }
 
-/* `copy` is a frame of its own. Frames with a predictor change what the decoder knows, so that they are decoded once. */
+/* `copy` is a frame of its own. Frames with a predictor change what the decoder knows, so that they are decoded
+ * once. */
 static inline void fuzz_frame(fuzz_decoder *f, uint8_t *copy, size_t size) {
   plr_frame_info info = {0};
   plr_error err = {0};
