@@ -60,7 +60,8 @@ enum {
   NO_VOCAB,
   STATE_LOW,
   LAST_BYTE,
-  WRONG_STATE
+  WRONG_STATE,
+  HISTOGRAM_BYTE
 };
 
 #define SECOND         (UINT64_C(1) << 32)
@@ -213,9 +214,12 @@ static const must_fail_case must_fail_cases[] = {
     {"histogram-not-said", PLR_ERR_MALFORMED, INT4, CHUNK32, 12, 8},
     {"histogram-stored-not-said", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 12, 0},
     {"histogram-as-zstd", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 12, 1},
-    {"histogram-lanes-4", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 160, 4},
-    {"histogram-range-turned", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 161, 0xff},
-    {"histogram-too-many-bits", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK8, 20 + 162, 0xff},
+    {"histogram-scales-long", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 20, 160},
+    {"histogram-scales-absurd", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 20, UINT32_MAX},
+    {"histogram-scales-short", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 20, 2},
+    {"histogram-lanes-4", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, HISTOGRAM_BYTE, 4},
+    {"histogram-range-turned", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, HISTOGRAM_BYTE, 0x1ff},
+    {"histogram-too-many-bits", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, HISTOGRAM_BYTE, 0x2ff},
     {"histogram-cut", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, LAST_BYTE, 0},
     {"streamed-without-chunks", PLR_ERR_TRUNCATED, STREAM, CUT, 64, 0},
     {"streamed-cut", PLR_ERR_TRUNCATED, STREAM, CUT, UINT32_MAX, 0},
@@ -353,6 +357,11 @@ static inline void must_fail_special(test_frame *f, uint32_t what, uint64_t valu
     if (value) payload[3] = 0x7f, payload[0] = 0xc0;
     must_fail_one_zstd(f, 9, payload, sizeof payload - (value ? 0 : 1), 1);
     break;
+  case HISTOGRAM_BYTE: { /* after the scales */
+    const uint32_t split = plr__load_le32(first + PLR_CHUNK_HEADER);
+    first[PLR_CHUNK_HEADER + 4 + (split ? split : 160) + (value >> 8)] = (uint8_t)value;
+    break;
+  }
   case WRONG_STATE: /* builds on what the decoder does not have */
     plr__store_le64(f->data + 68, 0x1234567);
     plr__store_le32(f->data + 80, 0);
