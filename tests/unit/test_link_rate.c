@@ -290,10 +290,8 @@ static void test_rate_is_true(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rate_follows),
-      cmocka_unit_test(test_rate_rule),
-      cmocka_unit_test(test_down_and_up),
-      cmocka_unit_test(test_rate_is_true),
+      cmocka_unit_test(test_rate_follows), cmocka_unit_test(test_rate_rule),
+      cmocka_unit_test(test_down_and_up),  cmocka_unit_test(test_rate_is_true),
       cmocka_unit_test(test_short_bursts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
