@@ -113,8 +113,8 @@ PLR_API plr_status plr_encoder_encode(plr_encoder *encoder, const plr_frame_info
  * has about codec.bits bits a value. What is set holds for the frames encoded from then on; 0 takes it back.
  *
  * set_budget: no frame is longer than `bytes`, header and all, nor 2% shorter than it need be. encode answers LIMIT if
- * even zeros do not fit; nothing has changed then. A frame's bytes follow from tensor, info, codec and what is set here:
- * not from frames before it. Since 0.1. */
+ * even zeros do not fit; nothing has changed then. A frame's bytes follow from tensor, info, codec and what is set
+ * here, not from frames before it. Since 0.1. */
 PLR_API plr_status plr_encoder_set_budget(plr_encoder *encoder, uint64_t bytes);
 
 /* set_snr: target_db is the signal-to-noise ratio to aim at, with as few bits as that takes, and never more than the

@@ -1,8 +1,8 @@
 /* The handshake of a link, the first one and those after a lost stream, over streams and datagrams. A script says what
- * arrives: bytes of its own, messages with a right checksum, the peer's hello with some bytes changed, its signature over what
- * it would have seen, what arrived before; and when either side resumes. The peer is who it says it is: what must not happen
- * is that a link is ready for anyone else, that it takes memory before a frame has come, or that both sides are ready
- * and do not understand each other. */
+ * arrives: bytes of its own, messages with a right checksum, the peer's hello with some bytes changed, its signature
+ * over what it would have seen, what arrived before; and when either side resumes. The peer is who it says it is: what
+ * must not happen is that a link is ready for anyone else, that it takes memory before a frame has come, or that both
+ * sides are ready and do not understand each other. */
 #include "exchange/link_int.h"
 
 #include <stdlib.h>

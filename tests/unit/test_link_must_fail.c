@@ -1,5 +1,5 @@
-/* What must not be accepted as a handshake, over streams and datagrams, for the first time and after a lost stream; and that none of
- * it takes memory. */
+/* What must not be accepted as a handshake, over streams and datagrams, for the first time and after a lost stream;
+ * and that none of it takes memory. */
 #include "link_test.h"
 
 typedef enum target { HELLO, SIGNATURE, ENVELOPE } target;

@@ -227,8 +227,8 @@ static double mean_of(loop *l, int steps) {
   return sum / steps;
 }
 
-/* Bits follow the wire down, and up again from frames that it carries in a few milliseconds; also where hosts are kept from
- * running, which makes bytes late. */
+/* Bits follow the wire down, and up again from frames that it carries in a few milliseconds; also where hosts are kept
+ * from running, which makes bytes late. */
 static void test_down_and_up(void **state) {
   (void)state;
   static loop l;
