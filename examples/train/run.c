@@ -149,6 +149,9 @@ static int make_stage(struct run *r, char *message, size_t cap) {
   options.role = PLR_STAGE_FEEDER;
   options.count = r->stages;
   options.snapshot_every = (uint32_t)r->job->o->snapshot_every;
+  struct options_schedule how =
+      options_schedule(r->job->o, 0, r->stages, r->job->plan->info.micro_batches);
+  options.schedule = how.schedule, options.window = how.window;
   options.epoch = books_epoch(r->job->books);
   options.start_step = r->start_step;
   options.origin = r->job->books->origin;

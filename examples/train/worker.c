@@ -254,8 +254,8 @@ static int make_shard(struct worker *w) {
   options.first_block = plan_first_block(w->model, &w->info, index, stages);
   options.end_block = plan_first_block(w->model, &w->info, index + 1, stages);
   options.device = w->o->device;
-  /* 1F1B: stage s is at most P - s forwards ahead of its backwards. */
-  options.slots = stages - index < w->info.micro_batches ? stages - index : w->info.micro_batches;
+  struct options_schedule how = options_schedule(w->o, index, stages, w->info.micro_batches);
+  options.slots = how.in_flight, options.delayed = how.delayed, options.versions = how.versions;
   plr_status status = plr_shard_create(w->ctx, w->model, &options, &w->shard, &err);
   if (status == PLR_OK) return load_snapshot(w);
   fail_status(w, "shard", status, &err);
@@ -270,6 +270,10 @@ static int make_stage(struct worker *w) {
   options.index = (uint32_t)w->o->worker;
   options.count = (uint32_t)w->o->stages;
   options.snapshot_every = (uint32_t)w->o->snapshot_every;
+  struct options_schedule how =
+      options_schedule(w->o, options.index, options.count, w->info.micro_batches);
+  options.schedule = how.schedule, options.window = how.window;
+  options.max_in_flight = how.in_flight;
   options.origin = w->o->origin;
   options.identity = w->identity;
   options.model = w->model;

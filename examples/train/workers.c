@@ -126,6 +126,8 @@ static void build_arguments(struct arguments *a, const char *program, const stru
   argument(a, "start-step", "%" PRIu64, start_step);
   argument(a, "port", "%u", port);
   argument(a, "steps", "%" PRIu64, o->steps);
+  argument(a, "schedule", "%s", o->schedule);
+  if (o->window) argument(a, "window", "%" PRIu64, o->window);
   if (o->trace) argument(a, "trace", "%s", o->trace);
   if (o->compress_auto && !plan->dense) argument(a, "compress", "auto");
   if (o->rate) {

@@ -23,4 +23,6 @@
 #include <pluralis/ledger.h>
 #include <pluralis/tlog.h>
 
+#include <pluralis/mirror.h>
+
 #endif
