@@ -42,7 +42,7 @@ extern "C" {
 #define PLR_QUANT_BLOCK_INT 1u /* bits 2 to 8, one scale a group */
 #define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
 #define PLR_QUANT_DITHER 3u    /* uniform with subtractive dither, which is unbiased; PARAMETRIC */
-#define PLR_QUANT_TRELLIS 4u   /* eight-state dependent quantiser; PARAMETRIC */
+#define PLR_QUANT_TRELLIS 4u   /* sixteen-state dependent quantiser; PARAMETRIC */
 #define PLR_ENTROPY_PACK 0u
 #define PLR_ENTROPY_PARAMETRIC 1u /* range coder with Gaussian models scaled by token and channel */
 #define PLR_ENTROPY_HISTOGRAM 2u /* of BLOCK_INT: integers range-coded by their frequencies in the chunk */

@@ -167,7 +167,7 @@ static plr_status read_rest(plr__parametric_decoder *d, const job *j, size_t pla
           plr__bits_get_exp_golomb(&r) + (raw ? 0u : (uint32_t)limit[d->index[i]] + 1u);
       q = plr__bits_get(&r, 1) ? -(int32_t)m : (int32_t)m;
     } else {
-      q = d->q[i] * (1 << raw) - (1 << raw >> 1) + (int32_t)plr__bits_get(&r, raw);
+      q = plr__model_value(d->q[i], plr__bits_get(&r, raw), raw, d->quant == PLR_QUANT_TRELLIS);
     }
     if (r.failed || !in_range(q)) return bad(why, "an escape is wrong");
     d->q[i] = q;
