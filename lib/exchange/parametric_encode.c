@@ -82,9 +82,14 @@ static uint32_t write_rice(const int16_t *v, size_t n, uint8_t *out) {
 
 void plr__parametric_model_chunk(plr__parametric_encoder *e, uint8_t *at, uint32_t *len) {
   *len = 0;
-  if (!e->plan.has_channels) return;
+  if (!e->plan.has_channels && !e->plan.has_means) return;
   plr__chunk chunk = {.flags = PLR_CHUNK_MODEL};
   chunk.payload_len = write_rice(e->plan.channel, e->plan.cols, at + PLR_CHUNK_HEADER);
+  if (e->plan.has_means) {
+    chunk.flags |= (uint32_t)(e->plan.mean_step + PLR_STEP_BIAS) << 16;
+    chunk.payload_len +=
+        write_rice(e->plan.shift, e->plan.cols, at + PLR_CHUNK_HEADER + chunk.payload_len);
+  }
   plr__chunk_write_header(at, &chunk);
   *len = PLR_CHUNK_HEADER + chunk.payload_len;
 }
