@@ -80,11 +80,12 @@ typedef struct plr__block_ops {
 
 extern const plr__block_ops plr__block_portable;
 #if defined(__x86_64__)
-extern const plr__block_ops plr__block_avx2;
+extern const plr__block_ops plr__block_avx2, plr__block_avx512;
 #endif
 
 static inline const plr__block_ops *plr__block_ops_for(uint32_t isa) {
 #if defined(__x86_64__)
+  if (isa >= PLR_ISA_AVX512) return &plr__block_avx512;
   if (isa >= PLR_ISA_AVX2) return &plr__block_avx2;
 #endif
   (void)isa;
