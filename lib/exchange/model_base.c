@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-const uint8_t plr__trellis_next[8][2] = {{0, 2}, {5, 7}, {1, 3}, {6, 4},
-                                         {2, 0}, {4, 6}, {3, 1}, {7, 5}};
-
 float plr__model_step(int32_t step) {
   uint32_t octave = (uint32_t)(step - PLR_STEP_LEAST) / 64u + (uint32_t)(PLR_STEP_LEAST / 64 + 127);
   uint32_t mantissa = plr__model.steps[(uint32_t)(step - PLR_STEP_LEAST) % 64u] & 0x7fffffu;
