@@ -1,4 +1,4 @@
-"""Entries of every type from Python: a fork and its royalties, receipts signed by three, transfers, keys, settlement."""
+"""Entries of every type from Python: a fork and its royalties, receipts of three, transfers, keys, settlement."""
 import unittest
 
 from support import ORIGIN, seed
