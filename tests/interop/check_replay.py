@@ -11,9 +11,10 @@ import tempfile
 from harness import check, main, need
 from history import ORIGIN, Teller
 from library import Library
-from mutate import Mutator
+from mutate import Mutator, scrambled
 from pluralis import log
 from replayer import BadLog, check_everything, ed25519, entry as e, files, merkle, note, replay
+from replayer.fields import Malformed
 
 FULL = os.environ.get("PLR_TEST_FULL") == "1"
 LIBRARY, VERIFIER = Library(), ed25519.Verifier()
@@ -25,7 +26,7 @@ def same_summary(summary, machine):
     found = (summary.entries, summary.rejected, summary.root, summary.epoch, summary.accounts, summary.models,
              summary.minted, summary.deposited, summary.paid)
     need(found == (machine.log.size, machine.rejected, machine.log.root, total.epoch, total.accounts, total.models,
-                   total.minted, total.deposited, total.paid), "summary %r, state %r" % (summary, total))
+                   total.minted, total.deposited, total.paid), "summary %r, state %r" % (tuple(summary), total))
     last = machine.state.get("Z")
     need(summary.state_root == (last.root if last else bytes(32)), "state root")
 
@@ -45,7 +46,7 @@ def long_history(seed, count, **options):
     check_everything(teller.state)
     every_type_worked(teller)
     summary = LIBRARY.verify(teller.export(), ORIGIN, teller.machine.key, skip_signatures=True)
-    need(not isinstance(summary, str), "the library refuses the export: %s" % summary)
+    need(not isinstance(summary, str), "the library refuses the export: %s" % (summary,))
     same_summary(summary, teller.machine)
     return told(teller.codes)
 
@@ -92,6 +93,32 @@ def body_of(data):
         return e.parse(data).body
     except ValueError as error:
         return error
+
+
+@check
+def scrambled_entries():
+    """Scrambled entries of every type: the same code."""
+    teller = Teller(5, LIBRARY.sign, invalid=0, epoch_length=20).run(1500)
+    every_type_worked(teller)
+    by_type = [[one for one in teller.entries if one[4] == type_] for type_ in e.BODIES]
+    spoiled = [scrambled(teller.random, teller.random.choice(teller.random.choice(by_type)))
+               for _ in range(100000 if FULL else 20000)]
+    _, theirs = LIBRARY.codes(teller.entries[:1] + spoiled, teller.seed_of_sequencer)
+    count = collections.Counter()
+    for data, code in zip(spoiled, theirs[1:]):
+        ours = form_of(data)
+        unreadable = code in ("MALFORMED", "TRUNCATED", "VERSION")
+        need(ours == (code if unreadable else "OK"), "%s, the library says %s: %s" % (ours, code, data.hex()[:300]))
+        count[ours] += 1
+    return ", ".join("%d %s" % (n, code) for code, n in count.most_common())
+
+
+def form_of(data):
+    try:
+        e.parse(data)
+        return "OK"
+    except Malformed as error:
+        return type(error).__name__.upper()
 
 
 @check

@@ -143,8 +143,10 @@ COSIGNED = """example.com/behind-the-sofa
 20852163
 CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
-\u2014 example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
-\u2014 witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==
+\u2014 example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGz\
+Gku9nTo+zyWE+xeMcTOAYQ8=
+\u2014 witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZ\
+qhf5nNo0xUe+mbIUBkBIfZ+qnA==
 """.encode()
 
 
@@ -271,7 +273,7 @@ def openzeppelin():
 
 @check
 def morpho():
-    """Morpho's UniversalRewardsDistributor: leaves (address, address, uint256), against the root that OpenZeppelin's library makes of them."""
+    """Morpho's UniversalRewardsDistributor: leaves (address, address, uint256), the root by OpenZeppelin's library."""
     reward, tree = b"\xaa" * 20, None
     claims = ((b"\x11" * 20, 5 * 10 ** 18), (b"\x22" * 20, 25 * 10 ** 17), (b"\x33" * 20, 1))
     tree = keccak.StandardTree([keccak.claim_leaf(account, reward, amount) for account, amount in claims])

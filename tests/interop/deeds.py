@@ -1,4 +1,4 @@
-"""What people do in a random history: one method a deed, which returns an entry, or None when there is nothing to do."""
+"""What people do in a random history: one method a deed; it returns an entry, or None when there is nothing to do."""
 from keys import seeds
 from replayer import ed25519, entry as e
 from replayer.fields import u64
@@ -121,8 +121,9 @@ class Deeds:
         witness = self.person()
         if witness == author and not self.bad():
             return None
-        return self.numbered(e.MILESTONE, author, model=model, number=t.milestones + 1 + self.bad(), step=r.getrandbits(40),
-                             weight_root=r.randbytes(32), report=r.randbytes(32), witness=witness)
+        return self.numbered(e.MILESTONE, author, model=model, number=t.milestones + 1 + self.bad(),
+                             step=r.getrandbits(40), weight_root=r.randbytes(32), report=r.randbytes(32),
+                             witness=witness)
 
     # ---- work ---------------------------------------------------------------------------------------
 
@@ -293,8 +294,8 @@ class Deeds:
 
     def slash(self):
         key = self.some("F")
-        if key is None or self.bad(0.3):
-            return self.numbered(e.SLASH, self.person(), model=self.model(), account=self.person()) if self.bad() else None
+        if key is None or self.bad(0.05):
+            return self.numbered(e.SLASH, self.person(), model=self.model(), account=self.person())
         return self.numbered(e.SLASH, self.person(), model=key[1:33], account=key[33:])
 
     # ---- money --------------------------------------------------------------------------------------
