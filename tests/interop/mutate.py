@@ -32,6 +32,10 @@ class Mutator:
     def __init__(self, teller, verifier):
         self.teller, self.verifier, self.random = teller, verifier, teller.random
         self.base = [one for one, code in zip(teller.entries, teller.codes) if code != "MALFORMED"]
+        self.by_type = {}  # places in the history; all but Genesis
+        for i, data in enumerate(self.base[1:], 1):
+            self.by_type.setdefault(data[4], []).append(i)
+        self.types = sorted(self.by_type)
 
     def number(self, value, bits):
         r = self.random
@@ -125,7 +129,7 @@ class Mutator:
     def mutated(self):
         """(what was done, entries); the first stays Genesis."""
         r, out = self.random, list(self.base)
-        i, j = r.randrange(1, len(out)), r.randrange(1, len(out))
+        i, j = r.choice(self.by_type[r.choice(self.types)]), r.randrange(1, len(out))
         how = r.choice(("bytes", "field", "field", "field", "head", "signatures", "swap", "move", "drop", "double"))
         if how == "bytes":
             out[i] = self.teller.spoil(out[i])
