@@ -194,7 +194,8 @@ class Deeds:
         u, (first, end) = self.state.get("U", model, client), self.work(terms)
         left = u.deposited - u.spent if u else 0
         price = r.choice((0, 1, left, left // 3, left // 100)) + (1 if self.bad(0.5) else 0)
-        tokens, epoch = 1 if terms.costs[first][0] > 2 ** 50 else r.randrange(1, 2000), max(0, self.epoch - (r.random() < 0.1) + self.bad(0.2))
+        tokens = 1 if terms.costs[first][0] > 2 ** 50 else r.randrange(1, 2000)
+        epoch = max(0, self.epoch - (r.random() < 0.1) + self.bad(0.2))
         units = tokens * sum(c for c, in terms.costs[first:end]) + (1 if self.bad(0.2) else 0)
         if units >= 2 ** 64:
             return None
