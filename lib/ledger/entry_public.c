@@ -223,8 +223,8 @@ plr_status plr_entry_write(plr_context *ctx, const plr_entry_options *options, u
   return end(&w, buf, cap, len, err);
 }
 
-static plr_status add_signature(const plr_entry *e, const plr_entry_signature *more, plr_buffer *out,
-                                plr_error *err) {
+static plr_status add_signature(const plr_entry *e, const plr_entry_signature *more,
+                                plr_buffer *out, plr_error *err) {
   plr_entry_signature all[PLR__MAX_SIGNATURES];
   uint32_t n = e->signature_count;
   if (n == PLR__MAX_SIGNATURES)
@@ -247,7 +247,8 @@ plr_status plr_entry_countersign(plr_context *ctx, const plr_identity *identity,
   plr_entry_signature more;
   plr_buffer out;
   if (!ctx || !identity || !buf || !len || role > PLR_SIGN_COUNTER || role == PLR_SIGN_AUTHOR)
-    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry", "an argument is NULL, or no such role");
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry",
+                     "an argument is NULL, or no such role");
   if (!origin || !plr__name_ok(origin, PLR__MAX_ORIGIN))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry.origin", "missing or not a log's name");
   PLR_TRY(plr__entry_decode_partial(buf, *len, &e, err));
@@ -260,7 +261,8 @@ plr_status plr_entry_countersign(plr_context *ctx, const plr_identity *identity,
   return st;
 }
 
-void plr_commit_hash(const plr_hash *account, uint64_t epoch, const plr_hash *secret, plr_hash *out) {
+void plr_commit_hash(const plr_hash *account, uint64_t epoch, const plr_hash *secret,
+                     plr_hash *out) {
   static const char tag[] = "pluralis.commit/v1";
   uint8_t text[18 + 32 + 8 + 32];
   memcpy(text, tag, 18);
