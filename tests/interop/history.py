@@ -21,7 +21,7 @@ def no_signature(seed, message):
 
 class Teller(Deeds):
     """invalid: how often something is wrong; epoch_length: entries in an epoch, about; models: how many at most;
-    wrong_closes: the sequencer miscounts, now and then; extreme: work, shares and money up to the ends of their fields."""
+    wrong_closes: the sequencer miscounts, now and then; extreme: work, shares, money up to the ends of their fields."""
 
     def __init__(self, seed, sign=None, verifier=None, invalid=0.1, epoch_length=200, models=5, wrong_closes=False,
                  extreme=False):
