@@ -69,6 +69,35 @@ typedef struct plr_units {
   uint64_t lo, hi;
 } plr_units;
 
+/* ---- where it is kept ------------------------------------------------------------------------- */
+
+/* A store of the host's own, in place of the built-in SQLite file. It keeps two things: rows, numbered from 0, that
+ * are only ever appended, and a few records by name that are replaced. What is in them is the ledger's business.
+ * What a store must guarantee:
+ *   - What is written between begin and commit is one transaction. When commit returns OK all of it is durable: it
+ *     survives the process and the power supply. A crash before that leaves all of it or none of it.
+ *   - After rollback, which also follows a commit that failed, none of the transaction is there.
+ *   - row and get see what was committed; the ledger reads nothing inside a transaction.
+ *   - It has one writer: the host opens no two ledgers on it of which one has a sequencer.
+ * A function returns a status of status.h and, unless err is NULL, may say there what failed; rows and records that
+ * do not exist are NOT_FOUND. They are called by the thread that uses the ledger, never two at once. This struct does
+ * not grow. */
+typedef struct plr_ledger_store {
+  void *user; /* handed to every function */
+  plr_status (*begin)(void *user, plr_error *err);
+  /* Appends row `index`, the next one: 37 to 67,587 bytes. */
+  plr_status (*append)(void *user, uint64_t index, const void *row, size_t len, plr_error *err);
+  /* Replaces a record, or removes it when len is 0. name: up to 31 characters of a-z, 0-9 and '/'; len: up to 2 MiB. */
+  plr_status (*put)(void *user, const char *name, const void *data, size_t len, plr_error *err);
+  plr_status (*commit)(void *user, plr_error *err);
+  void (*rollback)(void *user);
+  /* Bytes of a row or a record; *data is valid until the next call of any of these functions. */
+  plr_status (*row)(void *user, uint64_t index, const void **data, size_t *len, plr_error *err);
+  plr_status (*get)(void *user, const char *name, const void **data, size_t *len, plr_error *err);
+  /* Gives unused space back, outside of a transaction. May be NULL. */
+  plr_status (*compact)(void *user, plr_error *err);
+} plr_ledger_store;
+
 /* ---- open ------------------------------------------------------------------------------------- */
 
 /* Which ledger, and what a new one is like. */
@@ -86,20 +115,31 @@ typedef struct plr_ledger_options {
   uint32_t decimals;       /* of the currency, 0 to 18; default 2 */
   uint32_t receipt_window; /* epochs whose receipts are accepted, the open one included: 1 (default) to 1024 */
   uint8_t treasurer[32];   /* only account that may deposit; all zero (default): any */
+  const plr_ledger_store *store; /* in place of path, which must be NULL then; default NULL. The struct is copied; the
+                                    store itself must outlive the ledger */
 } plr_ledger_options;
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_ledger_options) as compiled. Since 0.1. */
 PLR_API void plr_ledger_options_init(plr_ledger_options *options, uint32_t struct_size);
 
-/* Opens or creates a ledger. A file is locked for this handle alone and is always left consistent: entries,
- * hashes and head are one transaction, so a killed process or a lost power supply loses nothing that was
- * acknowledged. Opening replays what follows the last stored state.
+/* Opens or creates a ledger. A store is always left consistent: entries, hashes and head are one transaction, so a
+ * killed process or a lost power supply loses nothing that was acknowledged. Opening replays what follows the last
+ * stored state.
+ * A file has one writer; the lock on an empty file `path`-lock beside it keeps a second one out. Any number of ledgers
+ * without a sequencer may have it open at the same time, in other processes too: they take no lock that a writer
+ * waits for, and see the ledger as it was when they were opened.
  * Errors: INVALID_ARGUMENT, NOT_FOUND (read-only and absent), UNSUPPORTED (a path, in a build without SQLite),
- * UNAVAILABLE (open elsewhere), MISMATCH (other origin or sequencer), VERSION, CORRUPT (not a ledger, or damaged:
- * what and where is in err), IO, NO_SPACE, NO_MEMORY. Since 0.1. */
+ * UNAVAILABLE (open for writing elsewhere), MISMATCH (other origin or sequencer), VERSION, CORRUPT (not a ledger, or
+ * damaged: what and where is in err), IO, NO_SPACE, NO_MEMORY, those of the store. Since 0.1. */
 PLR_API plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, plr_ledger **out,
                                    plr_error *err);
 PLR_API void plr_ledger_destroy(plr_ledger *ledger);
+
+/* Stores the state anew, so that the next opening replays nothing, and lets the store give back the space it does not
+ * use (a file is written anew for that, and needs as much room once more while it lasts). Entries stay: they are the
+ * log. Errors: INVALID_STATE (read-only), IO, NO_SPACE, NO_MEMORY, those of the store; the ledger is then as before.
+ * Since 0.1. */
+PLR_API plr_status plr_ledger_compact(plr_ledger *ledger, plr_error *err);
 
 /* Name of the log (valid until destroy) and, unless NULL, the sequencer's public key. Since 0.1. */
 PLR_API const char *plr_ledger_origin(const plr_ledger *ledger, uint8_t public_key[32]);

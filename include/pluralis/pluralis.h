@@ -25,4 +25,6 @@
 #include <pluralis/settlement.h>
 #include <pluralis/tlog.h>
 
+#include <pluralis/mirror.h>
+
 #endif

@@ -55,6 +55,34 @@ PLR_API plr_status plr_ledger_publish(plr_ledger *ledger, const plr_publisher *p
  * flushed. Errors: INVALID_ARGUMENT, IO, NO_SPACE, NO_MEMORY, those of plr_ledger_publish. Since 0.1. */
 PLR_API plr_status plr_ledger_publish_path(plr_ledger *ledger, const char *folder, uint64_t *size, plr_error *err);
 
+/* ---- back from the files ------------------------------------------------------------------------ */
+
+/* Where published files are read: a folder, a web server, an object store. read puts the whole file `path` into buf
+ * and its length into *len. NOT_FOUND: there is none; BUFFER_TOO_SMALL: it is longer than cap, *len is its length. */
+typedef struct plr_log_reader {
+  void *user;
+  plr_status (*read)(void *user, const char *path, void *buf, size_t cap, size_t *len);
+} plr_log_reader;
+
+/* Rebuilds a ledger from what was published of it, checkpoint, tiles and bundles, and from nothing else, in the store
+ * that `options` names by path or store (the rest of them is not looked at). The store is empty, or has the beginning
+ * of this log: then what is missing is added, so that a call that failed is simply repeated, and a copy kept up to
+ * date. Nothing is stored before its hash was found under the signed root; entries are replayed with all the checks of
+ * plr_ledger_verify (`verify` says against what). The published checkpoint becomes the recorded one, with its
+ * cosignatures. Memory: the state, and 32 bytes for 65,536 entries. summary may be NULL. The ledger can then be opened
+ * as any other. A sequencer whose store is lost must know that no larger checkpoint was ever signed before it goes on
+ * from here: plr_ledger_guard.
+ * Errors: those of read; CHECKSUM (a file is not the one that was signed), SEQUENCE (the store has more entries than
+ * are published), MISMATCH (the store has another history; Genesis or an EpochClose is not what follows), those of
+ * plr_ledger_verify and plr_ledger_open. Since 0.1. */
+PLR_API plr_status plr_ledger_rebuild(plr_context *ctx, const plr_ledger_options *options, const plr_log_reader *from,
+                                      const plr_verify_options *verify, plr_ledger_summary *summary, plr_error *err);
+
+/* The same from a folder that plr_ledger_publish_path wrote, or a copy of it. Since 0.1. */
+PLR_API plr_status plr_ledger_rebuild_path(plr_context *ctx, const plr_ledger_options *options, const char *folder,
+                                           const plr_verify_options *verify, plr_ledger_summary *summary,
+                                           plr_error *err);
+
 /* ---- cosignatures ----------------------------------------------------------------------------- */
 
 /* A witness as others know it. */

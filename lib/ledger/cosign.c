@@ -132,10 +132,16 @@ plr_status plr_log_count_cosignatures(plr_context *ctx, const char *note, size_t
 plr_status plr__recorded_checkpoint(plr_ledger *l, plr_buffer *out, uint64_t *size,
                                     plr_error *err) {
   uint8_t key[32];
-  plr_status st = l->store.ops->get(l->store.self, "checkpoint", out, err);
+  const void *note = l->checkpoint.data;
+  size_t len = l->checkpoint.len;
+  plr_status st = len ? PLR_OK : PLR_ERR_NOT_FOUND;
+  if (l->sequencer || l->is_copy) st = plr__store_get(&l->store, "checkpoint", &note, &len, err);
   if (st == PLR_ERR_NOT_FOUND)
     return plr__fail(err, PLR_ERR_INVALID_STATE, "checkpoint", "none was signed yet");
   PLR_TRY(st);
+  plr__buffer_clear(out);
+  plr__buffer_put(out, note, len);
+  if (out->failed) return plr__no_memory(err, "checkpoint");
   if (!size) return PLR_OK;
   const char *origin = plr_ledger_origin(l, key);
   return plr_log_verify_checkpoint((const char *)out->data, out->len, origin, key, size, NULL, err);
@@ -197,7 +203,7 @@ static plr_status cosign(plr_ledger *l, const plr_witness_key *w, const char *li
     return plr__fail(err, PLR_ERR_LIMIT, "cosignature", "the checkpoint has no room for another");
   plr__buffer_put(note, found, found_len);
   if (note->failed) return plr__no_memory(err, "cosignature");
-  return plr__store_record(l, "checkpoint", note->data, note->len, err);
+  return plr__store_record(&l->store, "checkpoint", note->data, note->len, err);
 }
 
 plr_status plr_ledger_cosign(plr_ledger *l, const plr_witness_key *witness, const char *lines,

@@ -27,7 +27,8 @@ static plr_status begin(writing *w, plr_context *ctx, const plr_entry_options *o
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry", "ctx or options is NULL");
   plr_entry_options_init(&w->o, sizeof w->o);
   PLR_TRY(plr__options_read(&w->o, (uint32_t)sizeof w->o, options, "entry options", err));
-  if (!w->o.author || w->o.nonce == 0)
+  int numbered = type != PLR_ENTRY_RECEIPT && type != PLR_ENTRY_INFERENCE_RECEIPT;
+  if (!w->o.author || (numbered && w->o.nonce == 0))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry.author, nonce", "missing");
   if (!w->o.origin || !plr__name_ok(w->o.origin, PLR__MAX_ORIGIN))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry.origin", "missing or not a log's name");

@@ -1,4 +1,5 @@
 /* The handle: open, append, close an epoch. */
+#include "ledger/copy.h"
 #include "ledger/ledger_int.h"
 
 #include <string.h>
@@ -7,8 +8,11 @@
 
 static plr_status node_read(void *user, uint32_t level, uint64_t index, plr_hash *out,
                             plr_error *err) {
-  plr_ledger *l = user;
-  return l->store.ops->node(l->store.self, level, index, out, err);
+  const plr_ledger *l = user;
+  plr__row row;
+  PLR_TRY(plr__store_row(&l->store, ((index + 1) << level) - 1, &row, err));
+  memcpy(out->bytes, row.hashes + level * sizeof *out, sizeof *out);
+  return PLR_OK;
 }
 
 plr__node_reader plr__ledger_nodes(plr_ledger *l) {
@@ -32,8 +36,8 @@ static plr_status log_entry(plr_ledger *l, const plr_append_item *item, plr_stat
   plr__merkle_leaf(item->entry, item->len, &leaf);
   uint32_t n = plr__frontier_append(&l->head.frontier, &leaf, completed);
   l->head.rejected += status != PLR_OK;
-  return l->store.ops->append(l->store.self, index, status, item->entry, item->len, completed, n,
-                              err);
+  return plr__store_append(&l->store, &l->scratch, index, status, item->entry, item->len, completed,
+                           n, err);
 }
 
 static plr_status append_one(plr_ledger *l, uint32_t i, plr_append_item *item, appending *a,
@@ -49,6 +53,9 @@ static plr_status append_one(plr_ledger *l, uint32_t i, plr_append_item *item, a
   }
   item->status = status;
   item->index = UINT64_MAX;
+  if (l->is_copy && l->state.close_differs)
+    return plr__fail(err, PLR_ERR_MISMATCH, "ledger", "entry %llu: %s",
+                     (unsigned long long)l->head.frontier.size, detail.message);
   if (status != PLR_OK) {
     plr__log(l->ctx, PLR_LOG_DEBUG, "ledger", "refused: %s: %s", detail.where, detail.message);
     if (a->refusal) *a->refusal = detail;
@@ -77,16 +84,16 @@ static plr_status append_batches(plr_ledger *l, size_t count, appending *a, plr_
   return PLR_OK;
 }
 
-static plr_status finish(plr_ledger *l, const appending *a, uint64_t *snapshot, plr_error *err) {
+static plr_status finish(plr_ledger *l, const appending *a, uint64_t *snapshot, uint32_t *pieces,
+                         plr_error *err) {
   uint64_t tail = l->head.frontier.size - l->snapshot_size;
-  *snapshot = l->snapshot_size;
   if (l->store.persistent &&
-      (a->closed || (tail >= SNAPSHOT_EVERY && tail >= l->state.map.count))) {
-    PLR_TRY(plr__snapshot_write(l, err));
+      ((a->closed && !l->is_copy) || (tail >= l->snapshot_every && tail >= l->state.map.count))) {
+    PLR_TRY(plr__snapshot_write(l, pieces, err));
     *snapshot = l->head.frontier.size;
   }
   PLR_TRY(plr__head_write(l, err));
-  return l->store.ops->commit(l->store.self, err);
+  return plr__store_commit(&l->store, err);
 }
 
 static plr_status usable(const plr_ledger *l, plr_error *err) {
@@ -96,7 +103,7 @@ static plr_status usable(const plr_ledger *l, plr_error *err) {
   return PLR_OK;
 }
 
-static plr_status writable(const plr_ledger *l, plr_error *err) {
+plr_status plr__ledger_writable(const plr_ledger *l, plr_error *err) {
   PLR_TRY(usable(l, err));
   if (!l->sequencer) return plr__fail(err, PLR_ERR_INVALID_STATE, "ledger", "opened read-only");
   return PLR_OK;
@@ -109,13 +116,15 @@ static plr_status append_items(plr_ledger *l, plr_append_item *items, size_t cou
   plr_hash state_root = l->state.state_root;
   appending a = {items, refusal, 0, 0};
   uint64_t snapshot = l->snapshot_size;
-  plr_status st = l->store.ops->begin(l->store.self, err);
+  uint32_t pieces = l->snapshot_pieces;
+  plr_status st = plr__store_begin(&l->store, err);
   if (st == PLR_OK) st = append_batches(l, count, &a, err);
-  if (st == PLR_OK && a.logged) st = finish(l, &a, &snapshot, err);
-  if (st != PLR_OK || a.logged == 0) l->store.ops->rollback(l->store.self);
+  if (st == PLR_OK && a.logged) st = finish(l, &a, &snapshot, &pieces, err);
+  if (st != PLR_OK || a.logged == 0) l->store.v.rollback(l->store.v.user);
   if (st == PLR_OK) {
     plr__map_commit(&l->state.map);
     l->snapshot_size = snapshot;
+    l->snapshot_pieces = pieces;
     return PLR_OK;
   }
   plr__map_rollback(&l->state.map, 0);
@@ -125,10 +134,15 @@ static plr_status append_items(plr_ledger *l, plr_append_item *items, size_t cou
   return st;
 }
 
+plr_status plr__ledger_append_items(plr_ledger *l, plr_append_item *items, size_t count,
+                                    plr_error *err) {
+  return append_items(l, items, count, NULL, err);
+}
+
 plr_status plr_ledger_append(plr_ledger *l, const void *entry, size_t len, uint64_t *index,
                              plr_error *err) {
   PLR_GUARD(l, err);
-  PLR_TRY(writable(l, err));
+  PLR_TRY(plr__ledger_writable(l, err));
   if (!entry && len) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry", "entry is NULL");
   plr_append_item item = {.entry = entry, .len = len};
   PLR_TRY(append_items(l, &item, 1, err, err));
@@ -139,7 +153,7 @@ plr_status plr_ledger_append(plr_ledger *l, const void *entry, size_t len, uint6
 plr_status plr_ledger_append_many(plr_ledger *l, plr_append_item *items, size_t count,
                                   plr_error *err) {
   PLR_GUARD(l, err);
-  PLR_TRY(writable(l, err));
+  PLR_TRY(plr__ledger_writable(l, err));
   if (!items && count) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "items", "items is NULL");
   for (size_t i = 0; i < count; i++)
     if (!items[i].entry && items[i].len)
@@ -162,7 +176,7 @@ static plr_status close_entry(plr_ledger *l, plr_buffer *out, plr_error *err) {
 
 plr_status plr_ledger_close_epoch(plr_ledger *l, uint64_t *index, plr_error *err) {
   PLR_GUARD(l, err);
-  PLR_TRY(writable(l, err));
+  PLR_TRY(plr__ledger_writable(l, err));
   plr_buffer entry;
   plr__buffer_init(&entry, l->ctx);
   plr_status st = close_entry(l, &entry, err);
@@ -177,7 +191,7 @@ plr_status plr_ledger_close_epoch(plr_ledger *l, uint64_t *index, plr_error *err
 plr_status plr_ledger_settle(plr_ledger *l, const uint8_t reward[20], uint32_t scale,
                              plr_hash *root, uint64_t *index, plr_error *err) {
   PLR_GUARD(l, err);
-  PLR_TRY(writable(l, err));
+  PLR_TRY(plr__ledger_writable(l, err));
   plr_settlement_root x = {.struct_size = sizeof x, .scale = scale};
   if (!reward || scale > PLR__MAX_SCALE)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "settle", "reward is NULL, or scale over 18");
@@ -208,8 +222,7 @@ void plr_ledger_options_init(plr_ledger_options *options, uint32_t struct_size) 
 static plr_status check_options(const plr_ledger_options *o, plr_error *err) {
   plr_status bad = PLR_ERR_INVALID_ARGUMENT;
   if (o->path && !*o->path) return plr__fail(err, bad, "ledger.path", "empty");
-  if (!o->path && !o->sequencer)
-    return plr__fail(err, bad, "ledger.sequencer", "a ledger in memory needs a sequencer");
+  if (o->path && o->store) return plr__fail(err, bad, "ledger.store", "path is given too");
   if (o->origin && !plr__name_ok(o->origin, PLR__MAX_ORIGIN))
     return plr__fail(err, bad, "ledger.origin",
                      "not 1 to 128 printable ASCII characters without space and '+'");
@@ -219,7 +232,7 @@ static plr_status check_options(const plr_ledger_options *o, plr_error *err) {
 static plr_status check_genesis(const plr_ledger_options *o, plr_error *err) {
   plr_status bad = PLR_ERR_INVALID_ARGUMENT;
   if (!o->sequencer)
-    return plr__fail(err, PLR_ERR_NOT_FOUND, "ledger.path", "the file holds no ledger");
+    return plr__fail(err, PLR_ERR_NOT_FOUND, "ledger.path", "the store holds no ledger");
   if (!o->origin) return plr__fail(err, bad, "ledger.origin", "a new ledger needs one");
   if (!o->currency || !plr__name_ok(o->currency, PLR__MAX_CURRENCY))
     return plr__fail(err, bad, "ledger.currency",
@@ -266,17 +279,46 @@ static plr_status check_same(const plr_ledger *l, const plr_ledger_options *o, p
   return PLR_OK;
 }
 
+/* NOT_FOUND: the store is empty. */
+static plr_status open_store(plr_ledger *l, const plr_ledger_options *o, int writable,
+                             plr_error *err) {
+  if (plr__batch_init(&l->batch, l->ctx) != PLR_OK) return plr__no_memory(err, "ledger");
+  l->snapshot_every = SNAPSHOT_EVERY;
+  if (o->store)
+    PLR_TRY(plr__store_host(o->store, &l->store, err));
+  else if (o->path)
+    PLR_TRY(plr__store_sqlite(l->ctx, o->path, writable, &l->store, err));
+  else
+    PLR_TRY(plr__store_memory(l->ctx, &l->store, err));
+  plr_status st = plr__ledger_load(l, err);
+  if (l->store.opened) l->store.opened(l->store.v.user);
+  return st;
+}
+
 static plr_status open_ledger(plr_ledger *l, const plr_ledger_options *o, plr_error *err) {
   l->sequencer = o->sequencer;
   l->log_invalid = o->log_invalid;
-  if (plr__batch_init(&l->batch, l->ctx) != PLR_OK) return plr__no_memory(err, "ledger");
-  if (o->path)
-    PLR_TRY(plr__store_sqlite(l->ctx, o->path, o->sequencer != NULL, &l->store, err));
-  else
-    PLR_TRY(plr__store_memory(l->ctx, &l->store, err));
-  if (l->store.fresh) return write_genesis(l, o, err);
-  PLR_TRY(plr__ledger_load(l, err));
+  plr_status st = open_store(l, o, o->sequencer != NULL, err);
+  if (st == PLR_ERR_NOT_FOUND) return write_genesis(l, o, err);
+  PLR_TRY(st);
   return check_same(l, o, err);
+}
+
+static plr_ledger *make_handle(plr_context *ctx) {
+  plr_ledger *l = plr__calloc(ctx, 1, sizeof *l);
+  if (!l) return NULL;
+  l->ctx = plr__context_ref(ctx);
+  plr__state_init(&l->state, ctx);
+  plr__buffer_init(&l->scratch, ctx);
+  plr__buffer_init(&l->checkpoint, ctx);
+  return l;
+}
+
+static plr_status read_options(plr_ledger_options *out, const plr_ledger_options *given,
+                               plr_error *err) {
+  plr_ledger_options_init(out, sizeof *out);
+  PLR_TRY(plr__options_read(out, (uint32_t)sizeof *out, given, "ledger options", err));
+  return check_options(out, err);
 }
 
 plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, plr_ledger **out,
@@ -285,14 +327,12 @@ plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, 
   if (!ctx || !options || !out)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger", "ctx, options or out is NULL");
   plr_ledger_options o;
-  plr_ledger_options_init(&o, sizeof o);
-  PLR_TRY(plr__options_read(&o, (uint32_t)sizeof o, options, "ledger options", err));
-  PLR_TRY(check_options(&o, err));
-  plr_ledger *l = plr__calloc(ctx, 1, sizeof *l);
+  PLR_TRY(read_options(&o, options, err));
+  if (!o.path && !o.store && !o.sequencer)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "ledger.sequencer",
+                     "a ledger in memory needs a sequencer");
+  plr_ledger *l = make_handle(ctx);
   if (!l) return plr__no_memory(err, "ledger");
-  l->ctx = plr__context_ref(ctx);
-  plr__state_init(&l->state, ctx);
-  plr__buffer_init(&l->scratch, ctx);
   plr_status st = open_ledger(l, &o, err);
   if (st != PLR_OK) {
     plr_ledger_destroy(l);
@@ -302,14 +342,43 @@ plr_status plr_ledger_open(plr_context *ctx, const plr_ledger_options *options, 
   return PLR_OK;
 }
 
+plr_status plr__ledger_open_copy(plr_context *ctx, const plr_ledger_options *options,
+                                 plr_ledger **out, plr_error *err) {
+  plr_ledger_options o;
+  PLR_TRY(read_options(&o, options, err));
+  plr_ledger *l = make_handle(ctx);
+  if (!l) return plr__no_memory(err, "ledger");
+  l->log_invalid = l->is_copy = 1;
+  plr_status st = open_store(l, &o, 1, err);
+  if (st != PLR_OK && st != PLR_ERR_NOT_FOUND) {
+    plr_ledger_destroy(l);
+    return st;
+  }
+  *out = l;
+  return PLR_OK;
+}
+
+plr_context *plr__ledger_context(const plr_ledger *l) {
+  return l->ctx;
+}
+
+uint64_t plr__ledger_size(const plr_ledger *l) {
+  return l->head.frontier.size;
+}
+
+uint64_t plr__ledger_signed_size(const plr_ledger *l) {
+  return l->signed_size == UINT64_MAX ? 0 : l->signed_size;
+}
+
 void plr_ledger_destroy(plr_ledger *l) {
   if (!l) return;
   PLR_GUARD_END(l);
   plr_context *ctx = l->ctx;
-  if (l->store.ops) l->store.ops->close(l->store.self);
+  plr__store_close(&l->store);
   plr__state_release(&l->state);
   plr__batch_release(&l->batch);
   plr__buffer_release(&l->scratch);
+  plr__buffer_release(&l->checkpoint);
   plr__free(ctx, l);
   plr__context_unref(ctx);
 }

@@ -572,30 +572,45 @@ void plr__batch_prepare(plr__batch *b, const plr__state *s);
 plr_status plr__batch_apply(plr__batch *b, plr__state *s, uint32_t i, plr_status *entry_status,
                             plr_error *err);
 
-/* ---- store (store_memory.c, store_sqlite.c) ---------------------------------------------------- */
+/* ---- store (store.c, store_memory.c, store_sqlite.c) -------------------------------------------- */
 
-typedef struct plr__store_ops {
-  plr_status (*begin)(void *self, plr_error *err);
-  plr_status (*append)(void *self, uint64_t index, plr_status status, const void *entry, size_t len,
-                       const plr_hash *hashes, uint32_t hash_count, plr_error *err);
-  plr_status (*put)(void *self, const char *name, const void *data, size_t len, plr_error *err);
-  plr_status (*commit)(void *self, plr_error *err);
-  void (*rollback)(void *self);
-  plr_status (*entry)(void *self, uint64_t index, plr_buffer *out, int32_t *status, plr_error *err);
-  plr_status (*node)(void *self, uint32_t level, uint64_t index, plr_hash *out, plr_error *err);
-  plr_status (*get)(void *self, const char *name, plr_buffer *out, plr_error *err); /* NOT_FOUND */
-  void (*close)(void *self);
-} plr__store_ops;
+/* A row: status i32 ‖ hashes of the subtrees that the entry completes, leaf first ‖ entry. So node (level, n) of the
+ * tree is hash `level` of row ((n + 1) << level) - 1. */
+typedef struct plr__row {
+  plr_status status;
+  uint32_t hash_count, entry_len;
+  const uint8_t *hashes, *entry; /* valid as the store's bytes are */
+} plr__row;
 
 typedef struct plr__store {
-  const plr__store_ops *ops;
-  void *self;
-  uint32_t persistent, fresh; /* fresh: holds nothing yet */
+  plr_ledger_store v;
+  void (*opened)(void *user); /* the ledger has been read; may be NULL */
+  void (*close)(void *user);  /* NULL: the host's */
+  uint32_t persistent, reserved;
 } plr__store;
 
 plr_status plr__store_memory(plr_context *ctx, plr__store *out, plr_error *err);
-/* create: make the file when absent. */
-plr_status plr__store_sqlite(plr_context *ctx, const char *path, int create, plr__store *out,
+/* writable: make the file when absent, and keep other writers out. */
+plr_status plr__store_sqlite(plr_context *ctx, const char *path, int writable, plr__store *out,
+                             plr_error *err);
+plr_status plr__store_host(const plr_ledger_store *host, plr__store *out, plr_error *err);
+void plr__store_close(plr__store *s);
+/* The store's own functions; an error always says something. put: len 0 removes. */
+plr_status plr__store_begin(const plr__store *s, plr_error *err);
+plr_status plr__store_put(const plr__store *s, const char *name, const void *data, size_t len,
+                          plr_error *err);
+plr_status plr__store_commit(const plr__store *s, plr_error *err);
+plr_status plr__store_compact(const plr__store *s, plr_error *err);
+/* work: a buffer that the row is put together in. */
+plr_status plr__store_append(const plr__store *s, plr_buffer *work, uint64_t index, plr_status status,
+                             const void *entry, size_t len, const plr_hash *hashes,
+                             uint32_t hash_count, plr_error *err);
+/* NOT_FOUND, CORRUPT, and what the store says. */
+plr_status plr__store_row(const plr__store *s, uint64_t index, plr__row *out, plr_error *err);
+plr_status plr__store_get(const plr__store *s, const char *name, const void **data, size_t *len,
+                          plr_error *err);
+/* Puts one record in a transaction of its own. */
+plr_status plr__store_record(const plr__store *s, const char *name, const void *data, size_t len,
                              plr_error *err);
 
 /* ---- the handle (ledger.c, snapshot.c) --------------------------------------------------------- */
@@ -614,18 +629,28 @@ struct plr_ledger {
   plr__batch batch;
   plr_buffer scratch;
   const plr_identity *sequencer;
-  uint32_t log_invalid;
+  uint32_t log_invalid, is_copy;
   plr_status fatal;       /* not OK: the handle is dead */
   uint64_t snapshot_size; /* entries covered by the stored state */
+  uint32_t snapshot_pieces; /* records it is kept in */
+  uint64_t snapshot_every; /* entries after which the state is stored again */
   uint64_t signed_size;   /* of the recorded checkpoint; UINT64_MAX: none */
+  plr_buffer checkpoint;  /* the recorded one as it was at open, in a ledger that only reads */
 };
 
-plr_status plr__snapshot_write(plr_ledger *l, plr_error *err);
-/* Rebuilds head and state from a store that is not fresh. */
+/* Errors: INVALID_ARGUMENT, INVALID_STATE (read-only), what ended the handle. */
+plr_status plr__ledger_writable(const plr_ledger *l, plr_error *err);
+/* Writes the state, within a transaction. pieces: how many records it took. */
+plr_status plr__snapshot_write(plr_ledger *l, uint32_t *pieces, plr_error *err);
+/* Writes the state in a transaction of its own. */
+plr_status plr__snapshot_store(plr_ledger *l, plr_error *err);
+plr_status plr__ledger_append_items(plr_ledger *l, plr_append_item *items, size_t count, plr_error *err);
+/* Reads and checks a caller's. */
+plr_status plr__verify_options_read(plr_verify_options *out, const plr_verify_options *given,
+                                    plr_error *err);
+/* Rebuilds head and state from the store. NOT_FOUND: it is empty. */
 plr_status plr__ledger_load(plr_ledger *l, plr_error *err);
 plr_status plr__head_write(plr_ledger *l, plr_error *err);
-/* Puts one record in a transaction of its own. */
-plr_status plr__store_record(plr_ledger *l, const char *name, const void *data, size_t len, plr_error *err);
 plr__node_reader plr__ledger_nodes(plr_ledger *l);
 plr_status plr__summarize(const plr__state *s, const plr__head *head, plr_ledger_summary *out);
 

@@ -11,24 +11,19 @@ plr_status plr_ledger_entry(plr_ledger *l, uint64_t index, void *buf, size_t cap
   if (index >= l->head.frontier.size)
     return plr__fail(err, PLR_ERR_NOT_FOUND, "index", "the log has %llu entries",
                      (unsigned long long)l->head.frontier.size);
-  PLR_TRY(l->store.ops->entry(l->store.self, index, &l->scratch, NULL, err));
+  plr__row row;
+  PLR_TRY(plr__store_row(&l->store, index, &row, err));
+  plr__buffer_clear(&l->scratch);
+  plr__buffer_put(&l->scratch, row.entry, row.entry_len);
+  if (l->scratch.failed) return plr__no_memory(err, "entry");
   return plr__copy_out(&l->scratch, buf, cap, len, err);
 }
 
 /* ---- checkpoint ------------------------------------------------------------------------------- */
 
-plr_status plr__store_record(plr_ledger *l, const char *name, const void *data, size_t len,
-                             plr_error *err) {
-  plr_status st = l->store.ops->begin(l->store.self, err);
-  if (st == PLR_OK) st = l->store.ops->put(l->store.self, name, data, len, err);
-  if (st == PLR_OK) st = l->store.ops->commit(l->store.self, err);
-  if (st != PLR_OK) l->store.ops->rollback(l->store.self);
-  return st;
-}
-
 static plr_status record_checkpoint(plr_ledger *l, const plr_buffer *note, plr_error *err) {
   if (l->signed_size == l->head.frontier.size) return PLR_OK;
-  PLR_TRY(plr__store_record(l, "checkpoint", note->data, note->len, err));
+  PLR_TRY(plr__store_record(&l->store, "checkpoint", note->data, note->len, err));
   l->signed_size = l->head.frontier.size;
   return PLR_OK;
 }
@@ -110,7 +105,7 @@ static plr_status export_note(plr_ledger *l, plr_buffer *note, plr_error *err) {
     return plr__fail(err, PLR_ERR_INVALID_STATE, "ledger export",
                      "opened read-only, and no checkpoint of %llu entries is recorded",
                      (unsigned long long)l->head.frontier.size);
-  return l->store.ops->get(l->store.self, "checkpoint", note, err);
+  return plr__recorded_checkpoint(l, note, NULL, err);
 }
 
 static plr_status write_export(plr_ledger *l, plr_sink *sink, plr_buffer *out, plr_buffer *entry,
@@ -120,9 +115,10 @@ static plr_status write_export(plr_ledger *l, plr_sink *sink, plr_buffer *out, p
   plr__buffer_be32(out, (uint32_t)entry->len);
   plr__buffer_put(out, entry->data, entry->len);
   for (uint64_t i = 0; i < l->head.frontier.size; i++) {
-    PLR_TRY(l->store.ops->entry(l->store.self, i, entry, NULL, err));
-    plr__buffer_be16(out, (uint16_t)entry->len);
-    plr__buffer_put(out, entry->data, entry->len);
+    plr__row row;
+    PLR_TRY(plr__store_row(&l->store, i, &row, err));
+    plr__buffer_be16(out, (uint16_t)row.entry_len);
+    plr__buffer_put(out, row.entry, row.entry_len);
     PLR_TRY(flush(out, sink, WRITE_AT, err));
   }
   return flush(out, sink, 0, err);

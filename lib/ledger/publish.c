@@ -36,16 +36,18 @@ static plr_status put_level(publishing *p, uint32_t level, plr_error *err) {
 static plr_status record(plr_ledger *l, uint64_t size, plr_error *err) {
   uint8_t bytes[8];
   plr__store_be64(bytes, size);
-  return plr__store_record(l, "published", bytes, sizeof bytes, err);
+  return plr__store_record(&l->store, "published", bytes, sizeof bytes, err);
 }
 
 /* 0 when nothing was published yet. */
 static plr_status published(publishing *p, plr_error *err) {
-  plr_status st = p->l->store.ops->get(p->l->store.self, "published", &p->file, err);
+  const void *data;
+  size_t len;
+  plr_status st = plr__store_get(&p->l->store, "published", &data, &len, err);
   if (st == PLR_ERR_NOT_FOUND) return PLR_OK;
   PLR_TRY(st);
-  if (p->file.len == 8) p->done = plr__load_be64(p->file.data);
-  if (p->file.len != 8 || p->done > p->size)
+  if (len == 8) p->done = plr__load_be64(data);
+  if (len != 8 || p->done > p->size)
     return plr__fail(err, PLR_ERR_CORRUPT, "ledger store", "the published size is not one");
   return PLR_OK;
 }
@@ -67,7 +69,8 @@ plr_status plr_ledger_publish(plr_ledger *l, const plr_publisher *publisher, uin
   PLR_GUARD(l, err);
   if (!l || !publisher || !publisher->put)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "publish", "ledger or publisher is NULL");
-  if (!l->sequencer) return plr__fail(err, PLR_ERR_INVALID_STATE, "publish", "opened read-only");
+  if (!l->sequencer && !l->is_copy)
+    return plr__fail(err, PLR_ERR_INVALID_STATE, "publish", "opened read-only");
   if (l->fatal != PLR_OK)
     return plr__fail(err, l->fatal, "ledger", "an earlier failure ended this handle");
   publishing p = {.l = l, .to = publisher};

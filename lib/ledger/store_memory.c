@@ -1,42 +1,31 @@
-/* A store that lives as long as the handle: entries in one buffer, node hashes in another. */
+/* A store that lives as long as the handle: rows one after the other in one buffer, and where each ends in another. */
 #include "ledger/ledger_int.h"
 
 #include <string.h>
 
 typedef struct memory_store {
   plr_context *ctx;
-  plr_buffer data, index, hashes; /* index: {offset u64, length u32, status i32} per entry */
+  plr_buffer rows, ends; /* ends: u64 each */
   plr_buffer checkpoint, published;
-  size_t data_mark, index_mark, hashes_mark;
+  size_t rows_mark, ends_mark;
 } memory_store;
 
-typedef struct index_row {
-  uint64_t offset;
-  uint32_t len;
-  int32_t status;
-} index_row;
-
-static plr_status memory_begin(void *self, plr_error *err) {
-  memory_store *s = self;
+static plr_status memory_begin(void *user, plr_error *err) {
+  memory_store *s = user;
   (void)err;
-  s->data_mark = s->data.len;
-  s->index_mark = s->index.len;
-  s->hashes_mark = s->hashes.len;
+  s->rows_mark = s->rows.len;
+  s->ends_mark = s->ends.len;
   return PLR_OK;
 }
 
-static plr_status memory_append(void *self, uint64_t index, plr_status status, const void *entry,
-                                size_t len, const plr_hash *hashes, uint32_t hash_count,
+static plr_status memory_append(void *user, uint64_t index, const void *row, size_t len,
                                 plr_error *err) {
-  memory_store *s = self;
-  index_row row = {s->data.len, (uint32_t)len, status};
+  memory_store *s = user;
   (void)index;
-  plr__buffer_put(&s->data, entry, len);
-  plr__buffer_put(&s->index, &row, sizeof row);
-  plr__buffer_put(&s->hashes, hashes, hash_count * sizeof *hashes);
-  if (s->data.failed || s->index.failed || s->hashes.failed)
-    return plr__no_memory(err, "ledger store");
-  return PLR_OK;
+  plr__buffer_put(&s->rows, row, len);
+  uint64_t end = s->rows.len;
+  plr__buffer_put(&s->ends, &end, sizeof end);
+  return s->rows.failed || s->ends.failed ? plr__no_memory(err, "ledger store") : PLR_OK;
 }
 
 /* Records that outlive a call; the others serve reopening, which does not happen here. Each is put as the only one of
@@ -46,9 +35,9 @@ static plr_buffer *record_of(memory_store *s, const char *name) {
   return strcmp(name, "published") == 0 ? &s->published : NULL;
 }
 
-static plr_status memory_put(void *self, const char *name, const void *data, size_t len,
+static plr_status memory_put(void *user, const char *name, const void *data, size_t len,
                              plr_error *err) {
-  memory_store *s = self;
+  memory_store *s = user;
   plr_buffer fresh, *record = record_of(s, name);
   if (!record) return PLR_OK;
   plr__buffer_init(&fresh, s->ctx);
@@ -62,8 +51,8 @@ static plr_status memory_put(void *self, const char *name, const void *data, siz
   return PLR_OK;
 }
 
-static plr_status memory_commit(void *self, plr_error *err) {
-  (void)self, (void)err;
+static plr_status memory_commit(void *user, plr_error *err) {
+  (void)user, (void)err;
   return PLR_OK;
 }
 
@@ -72,78 +61,60 @@ static void back_to(plr_buffer *b, size_t mark) {
   b->failed = 0;
 }
 
-static void memory_rollback(void *self) {
-  memory_store *s = self;
-  back_to(&s->data, s->data_mark);
-  back_to(&s->index, s->index_mark);
-  back_to(&s->hashes, s->hashes_mark);
+static void memory_rollback(void *user) {
+  memory_store *s = user;
+  back_to(&s->rows, s->rows_mark);
+  back_to(&s->ends, s->ends_mark);
 }
 
-static plr_status memory_entry(void *self, uint64_t index, plr_buffer *out, int32_t *status,
-                               plr_error *err) {
-  const memory_store *s = self;
-  const index_row *rows = (const index_row *)(const void *)s->index.data;
-  if (index >= s->index.len / sizeof *rows)
+static plr_status memory_row(void *user, uint64_t index, const void **data, size_t *len,
+                             plr_error *err) {
+  const memory_store *s = user;
+  const uint64_t *ends = (const uint64_t *)(const void *)s->ends.data;
+  if (index >= s->ends.len / sizeof *ends)
     return plr__fail(err, PLR_ERR_NOT_FOUND, "ledger store", "no entry %llu",
                      (unsigned long long)index);
-  plr__buffer_clear(out);
-  plr__buffer_put(out, s->data.data + rows[index].offset, rows[index].len);
-  if (status) *status = rows[index].status;
-  return out->failed ? plr__no_memory(err, "ledger store") : PLR_OK;
-}
-
-static uint64_t ones(uint64_t v) {
-  uint64_t n = 0;
-  for (; v; v &= v - 1) n++;
-  return n;
-}
-
-/* Entry i is followed by 1 + trailing zeros of (i + 1) hashes, so 2i - popcount(i) come before its own. */
-static plr_status memory_node(void *self, uint32_t level, uint64_t index, plr_hash *out,
-                              plr_error *err) {
-  const memory_store *s = self;
-  uint64_t entry = ((index + 1) << level) - 1, at = 2 * entry - ones(entry) + level;
-  if (at >= s->hashes.len / sizeof *out)
-    return plr__fail(err, PLR_ERR_NOT_FOUND, "ledger store", "no node %u/%llu", level,
-                     (unsigned long long)index);
-  *out = ((const plr_hash *)(const void *)s->hashes.data)[at];
+  uint64_t start = index ? ends[index - 1] : 0;
+  *data = s->rows.data + start;
+  *len = (size_t)(ends[index] - start);
   return PLR_OK;
 }
 
-static plr_status memory_get(void *self, const char *name, plr_buffer *out, plr_error *err) {
-  const plr_buffer *record = record_of(self, name);
+static plr_status memory_get(void *user, const char *name, const void **data, size_t *len,
+                             plr_error *err) {
+  const plr_buffer *record = record_of(user, name);
   if (!record || !record->data)
     return plr__fail(err, PLR_ERR_NOT_FOUND, name, "not kept in memory");
-  plr__buffer_clear(out);
-  plr__buffer_put(out, record->data, record->len);
-  return out->failed ? plr__no_memory(err, "ledger store") : PLR_OK;
+  *data = record->data;
+  *len = record->len;
+  return PLR_OK;
 }
 
-static void memory_close(void *self) {
-  memory_store *s = self;
-  plr__buffer_release(&s->data);
-  plr__buffer_release(&s->index);
-  plr__buffer_release(&s->hashes);
+static void memory_close(void *user) {
+  memory_store *s = user;
+  plr__buffer_release(&s->rows);
+  plr__buffer_release(&s->ends);
   plr__buffer_release(&s->checkpoint);
   plr__buffer_release(&s->published);
   plr__free(s->ctx, s);
 }
 
 plr_status plr__store_memory(plr_context *ctx, plr__store *out, plr_error *err) {
-  static const plr__store_ops ops = {memory_begin,  memory_append,   memory_put,
-                                     memory_commit, memory_rollback, memory_entry,
-                                     memory_node,   memory_get,      memory_close};
   memory_store *s = plr__calloc(ctx, 1, sizeof *s);
   if (!s) return plr__no_memory(err, "ledger store");
   s->ctx = ctx;
-  plr__buffer_init(&s->data, ctx);
-  plr__buffer_init(&s->index, ctx);
-  plr__buffer_init(&s->hashes, ctx);
+  plr__buffer_init(&s->rows, ctx);
+  plr__buffer_init(&s->ends, ctx);
   plr__buffer_init(&s->checkpoint, ctx);
   plr__buffer_init(&s->published, ctx);
-  out->ops = &ops;
-  out->self = s;
-  out->persistent = 0;
-  out->fresh = 1;
+  *out = (plr__store){.v = {.user = s,
+                            .begin = memory_begin,
+                            .append = memory_append,
+                            .put = memory_put,
+                            .commit = memory_commit,
+                            .rollback = memory_rollback,
+                            .row = memory_row,
+                            .get = memory_get},
+                      .close = memory_close};
   return PLR_OK;
 }

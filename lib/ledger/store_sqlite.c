@@ -1,45 +1,50 @@
-/* The SQLite store: one connection, exclusive lock, write-ahead log, every commit flushed to disk.
+/* The SQLite store: write-ahead log, every commit flushed to disk.
  *
- *   entry(idx, status, hashes, data)  hashes: the nodes of the Merkle tree that this entry completes, leaf first,
- *                                     so that node (level, n) is hash `level` of entry ((n + 1) << level) - 1
- *   meta(name, value)                 head, checkpoint, snapshot and its pieces (snapshot.c) */
+ *   entry(idx, row)     rows of the ledger
+ *   meta(name, value)   its records
+ *
+ * One connection writes and checkpoints; who else would write is kept out by a lock on the empty database `path`-lock.
+ * Readers are connections that can only read, so that the writer waits for none of them. */
 #include "ledger/ledger_int.h"
 
 #ifndef PLR_WITH_LEDGER
 
-plr_status plr__store_sqlite(plr_context *ctx, const char *path, int create, plr__store *out,
+plr_status plr__store_sqlite(plr_context *ctx, const char *path, int writable, plr__store *out,
                              plr_error *err) {
-  (void)ctx, (void)create, (void)out;
+  (void)ctx, (void)writable, (void)out;
   return plr__fail(err, PLR_ERR_UNSUPPORTED, path,
-                   "this build has no SQLite; keep the ledger in memory");
+                   "this build has no SQLite; keep the ledger in memory or in a store of your own");
 }
 
 #else
 
 #include <sqlite3.h>
+#include <stdio.h>
 #include <string.h>
 
 #define APPLICATION_ID 0x504c5247 /* "PLRG" */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
+#define BUSY_MS        5000 /* for who waits while another connection recovers the write-ahead log */
 
-enum { BEGIN, COMMIT, ROLLBACK, APPEND, PUT, ENTRY, NODE, GET, STATEMENTS };
+enum { BEGIN, COMMIT, ROLLBACK, APPEND, PUT, REMOVE, ROW, GET, STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
     "BEGIN IMMEDIATE",
     "COMMIT",
     "ROLLBACK",
-    "INSERT INTO entry(idx, status, hashes, data) VALUES(?1, ?2, ?3, ?4)",
+    "INSERT INTO entry(idx, row) VALUES(?1, ?2)",
     "INSERT OR REPLACE INTO meta(name, value) VALUES(?1, ?2)",
-    "SELECT data, status FROM entry WHERE idx = ?1",
-    "SELECT hashes FROM entry WHERE idx = ?1",
+    "DELETE FROM meta WHERE name = ?1",
+    "SELECT row FROM entry WHERE idx = ?1",
     "SELECT value FROM meta WHERE name = ?1",
 };
 
 typedef struct sqlite_store {
   plr_context *ctx;
-  sqlite3 *db;
+  sqlite3 *db, *lock; /* lock: a writer's */
   sqlite3_stmt *statements[STATEMENTS];
-  char path[64]; /* its end, for messages */
+  plr_buffer read; /* what row and get give */
+  char path[64];   /* its end, for messages */
 } sqlite_store;
 
 static plr_status status_of(int code) {
@@ -84,116 +89,96 @@ static plr_status run(sqlite_store *s, int which, plr_error *err) {
   return st;
 }
 
-static plr_status sqlite_begin(void *self, plr_error *err) {
-  return run(self, BEGIN, err);
+static plr_status sqlite_begin(void *user, plr_error *err) {
+  return run(user, BEGIN, err);
 }
 
-static plr_status sqlite_commit(void *self, plr_error *err) {
-  return run(self, COMMIT, err);
+static plr_status sqlite_commit(void *user, plr_error *err) {
+  return run(user, COMMIT, err);
 }
 
-static void sqlite_rollback(void *self) {
-  sqlite_store *s = self;
+static void sqlite_rollback(void *user) {
+  sqlite_store *s = user;
   if (!sqlite3_get_autocommit(s->db)) (void)run(s, ROLLBACK, NULL);
 }
 
-static plr_status sqlite_append(void *self, uint64_t index, plr_status status, const void *entry,
-                                size_t len, const plr_hash *hashes, uint32_t hash_count,
+static plr_status sqlite_append(void *user, uint64_t index, const void *row, size_t len,
                                 plr_error *err) {
-  sqlite_store *s = self;
-  sqlite3_stmt *q = s->statements[APPEND];
-  sqlite3_bind_int64(q, 1, (sqlite3_int64)index);
-  sqlite3_bind_int(q, 2, status);
-  sqlite3_bind_blob(q, 3, hashes, (int)(hash_count * sizeof *hashes), SQLITE_STATIC);
-  sqlite3_bind_blob(q, 4, entry, (int)len, SQLITE_STATIC);
+  sqlite_store *s = user;
+  sqlite3_bind_int64(s->statements[APPEND], 1, (sqlite3_int64)index);
+  sqlite3_bind_blob64(s->statements[APPEND], 2, row, len, SQLITE_STATIC);
   return run(s, APPEND, err);
 }
 
-static plr_status sqlite_put(void *self, const char *name, const void *data, size_t len,
+static plr_status sqlite_put(void *user, const char *name, const void *data, size_t len,
                              plr_error *err) {
-  sqlite_store *s = self;
-  sqlite3_bind_text(s->statements[PUT], 1, name, -1, SQLITE_STATIC);
-  sqlite3_bind_blob64(s->statements[PUT], 2, len ? data : "", len, SQLITE_STATIC);
-  return run(s, PUT, err);
+  sqlite_store *s = user;
+  int which = len ? PUT : REMOVE;
+  sqlite3_bind_text(s->statements[which], 1, name, -1, SQLITE_STATIC);
+  if (len) sqlite3_bind_blob64(s->statements[which], 2, data, len, SQLITE_STATIC);
+  return run(s, which, err);
 }
 
-/* Steps to the one row a lookup gives. The caller resets. */
-static plr_status look_up(sqlite_store *s, int which, const char *what, uint64_t number,
-                          plr_error *err) {
-  int code = sqlite3_step(s->statements[which]);
-  if (code == SQLITE_ROW) return PLR_OK;
-  if (code == SQLITE_DONE)
-    return plr__fail(err, PLR_ERR_NOT_FOUND, s->path, "no %s %llu", what,
-                     (unsigned long long)number);
-  return failed(s, code, err);
-}
-
-static plr_status take_blob(sqlite_store *s, sqlite3_stmt *q, plr_buffer *out, plr_error *err) {
-  const void *data = sqlite3_column_blob(q, 0);
-  int len = sqlite3_column_bytes(q, 0);
-  if (!data && len) return plr__no_memory(err, s->path);
-  plr__buffer_clear(out);
-  plr__buffer_put(out, data, (size_t)len);
-  return out->failed ? plr__no_memory(err, s->path) : PLR_OK;
-}
-
-static plr_status sqlite_entry(void *self, uint64_t index, plr_buffer *out, int32_t *status,
-                               plr_error *err) {
-  sqlite_store *s = self;
-  sqlite3_stmt *q = s->statements[ENTRY];
-  sqlite3_bind_int64(q, 1, (sqlite3_int64)index);
-  plr_status st = look_up(s, ENTRY, "entry", index, err);
-  if (st == PLR_OK) st = take_blob(s, q, out, err);
-  if (st == PLR_OK && status) *status = sqlite3_column_int(q, 1);
-  sqlite3_reset(q);
-  return st;
-}
-
-static plr_status sqlite_node(void *self, uint32_t level, uint64_t index, plr_hash *out,
-                              plr_error *err) {
-  sqlite_store *s = self;
-  sqlite3_stmt *q = s->statements[NODE];
-  uint64_t entry = ((index + 1) << level) - 1;
-  sqlite3_bind_int64(q, 1, (sqlite3_int64)entry);
-  plr_status st = look_up(s, NODE, "entry", entry, err);
-  if (st == PLR_OK) {
-    const uint8_t *hashes = sqlite3_column_blob(q, 0);
-    size_t at = (size_t)level * sizeof *out;
-    if (hashes && (size_t)sqlite3_column_bytes(q, 0) >= at + sizeof *out)
-      memcpy(out, hashes + at, sizeof *out);
-    else
-      st = plr__fail(err, PLR_ERR_CORRUPT, s->path, "entry %llu lacks the hash of level %u",
-                     (unsigned long long)entry, level);
+/* Takes the one value of the one row that a lookup gives. A statement left on its row would keep the write-ahead log
+ * from starting over, hence the copy. */
+static plr_status look_up(sqlite_store *s, int which, const void **data, size_t *len,
+                          const char *what, plr_error *err) {
+  sqlite3_stmt *q = s->statements[which];
+  plr_status st = PLR_OK;
+  int code = sqlite3_step(q);
+  if (code == SQLITE_ROW) {
+    const void *value = sqlite3_column_blob(q, 0);
+    int bytes = sqlite3_column_bytes(q, 0);
+    plr__buffer_clear(&s->read);
+    plr__buffer_put(&s->read, value, value ? (size_t)bytes : 0);
+    if (s->read.failed || (!value && bytes)) st = plr__no_memory(err, s->path);
+    *data = s->read.data, *len = s->read.len;
+  } else {
+    st = code == SQLITE_DONE ? plr__fail(err, PLR_ERR_NOT_FOUND, s->path, "there is no %s", what)
+                             : failed(s, code, err);
   }
   sqlite3_reset(q);
   return st;
 }
 
-static plr_status sqlite_get(void *self, const char *name, plr_buffer *out, plr_error *err) {
-  sqlite_store *s = self;
-  sqlite3_stmt *q = s->statements[GET];
-  sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
-  int code = sqlite3_step(q);
-  plr_status st = code == SQLITE_ROW    ? take_blob(s, q, out, err)
-                  : code == SQLITE_DONE ? plr__fail(err, PLR_ERR_NOT_FOUND, s->path, "no %s", name)
-                                        : failed(s, code, err);
-  sqlite3_reset(q);
-  return st;
+static plr_status sqlite_row(void *user, uint64_t index, const void **data, size_t *len,
+                             plr_error *err) {
+  sqlite_store *s = user;
+  sqlite3_bind_int64(s->statements[ROW], 1, (sqlite3_int64)index);
+  return look_up(s, ROW, data, len, "such entry", err);
 }
 
-static void sqlite_close(void *self) {
-  sqlite_store *s = self;
-  for (int i = 0; i < STATEMENTS; i++) sqlite3_finalize(s->statements[i]);
-  sqlite3_close(s->db);
-  plr__free(s->ctx, s);
+static plr_status sqlite_get(void *user, const char *name, const void **data, size_t *len,
+                             plr_error *err) {
+  sqlite_store *s = user;
+  sqlite3_bind_text(s->statements[GET], 1, name, -1, SQLITE_STATIC);
+  return look_up(s, GET, data, len, name, err);
 }
-
-/* ---- opening ---------------------------------------------------------------------------------- */
 
 static plr_status exec(sqlite_store *s, const char *text, plr_error *err) {
   int code = sqlite3_exec(s->db, text, NULL, NULL, NULL);
   return code == SQLITE_OK ? PLR_OK : failed(s, code, err);
 }
+
+static plr_status sqlite_compact(void *user, plr_error *err) {
+  return exec(user, "VACUUM; PRAGMA wal_checkpoint(TRUNCATE);", err);
+}
+
+/* A reader's view ends: what it reads from now on are rows that do not change any more. */
+static void sqlite_opened(void *user) {
+  (void)exec(user, "COMMIT", NULL);
+}
+
+static void sqlite_store_close(void *user) {
+  sqlite_store *s = user;
+  for (int i = 0; i < STATEMENTS; i++) sqlite3_finalize(s->statements[i]);
+  sqlite3_close(s->db);
+  sqlite3_close(s->lock);
+  plr__buffer_release(&s->read);
+  plr__free(s->ctx, s);
+}
+
+/* ---- opening ---------------------------------------------------------------------------------- */
 
 static plr_status query_int(sqlite_store *s, const char *text, int64_t *out, plr_error *err) {
   sqlite3_stmt *q;
@@ -206,11 +191,8 @@ static plr_status query_int(sqlite_store *s, const char *text, int64_t *out, plr
 }
 
 /* Nothing is written before it is clear that the file is ours, or empty. */
-static plr_status identify(sqlite_store *s, uint32_t *fresh, plr_error *err) {
+static plr_status identify(sqlite_store *s, int *fresh, plr_error *err) {
   int64_t id = 0, version = 0, tables = 0;
-  PLR_TRY(exec(
-      s, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
-      err));
   PLR_TRY(query_int(s, "PRAGMA application_id", &id, err));
   PLR_TRY(query_int(s, "PRAGMA user_version", &version, err));
   PLR_TRY(query_int(s, "SELECT count(*) FROM sqlite_master", &tables, err));
@@ -223,15 +205,13 @@ static plr_status identify(sqlite_store *s, uint32_t *fresh, plr_error *err) {
 }
 
 static plr_status create_schema(sqlite_store *s, plr_error *err) {
-  static const char text[] =
-      "BEGIN IMMEDIATE;"
-      "CREATE TABLE entry(idx INTEGER PRIMARY KEY, status INTEGER NOT NULL, hashes BLOB NOT NULL,"
-      " data BLOB NOT NULL);"
-      "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL);"
-      "PRAGMA application_id=1347179079;"
-      "PRAGMA user_version=1;"
-      "COMMIT;";
-  _Static_assert(APPLICATION_ID == 1347179079 && SCHEMA_VERSION == 1, "as in the text");
+  static const char text[] = "BEGIN IMMEDIATE;"
+                             "CREATE TABLE entry(idx INTEGER PRIMARY KEY, row BLOB NOT NULL);"
+                             "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL);"
+                             "PRAGMA application_id=1347179079;"
+                             "PRAGMA user_version=2;"
+                             "COMMIT;";
+  _Static_assert(APPLICATION_ID == 1347179079 && SCHEMA_VERSION == 2, "as in the text");
   return exec(s, text, err);
 }
 
@@ -244,48 +224,83 @@ static plr_status prepare(sqlite_store *s, plr_error *err) {
   return PLR_OK;
 }
 
-static plr_status open_db(sqlite_store *s, const char *path, int create, uint32_t *fresh,
-                          plr_error *err) {
-  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (create ? SQLITE_OPEN_CREATE : 0);
-  int code = sqlite3_open_v2(path, &s->db, flags, NULL);
-  if (code == SQLITE_CANTOPEN && !create)
-    return plr__fail(err, PLR_ERR_NOT_FOUND, s->path, "%s", sqlite3_errmsg(s->db));
-  if (code != SQLITE_OK) return failed(s, code, err);
-  sqlite3_extended_result_codes(s->db, 1);
-  PLR_TRY(identify(s, fresh, err));
-  PLR_TRY(exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;", err));
-  /* Takes the lock now, and keeps it. */
-  PLR_TRY(exec(s, "BEGIN EXCLUSIVE; COMMIT;", err));
-  if (*fresh && create) PLR_TRY(create_schema(s, err));
-  if (*fresh && !create)
-    return plr__fail(err, PLR_ERR_NOT_FOUND, s->path, "the file holds no ledger");
-  PLR_TRY(prepare(s, err));
-  if (*fresh) return PLR_OK;
-  /* A creation that was cut short after its tables is fresh too. */
-  int64_t entries = 0;
-  PLR_TRY(query_int(s, "SELECT count(*) FROM (SELECT 1 FROM entry LIMIT 1)", &entries, err));
-  *fresh = entries == 0;
-  return PLR_OK;
+static int open_file(sqlite3 **db, const char *path, int flags) {
+  int code = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+  if (code == SQLITE_OK) sqlite3_extended_result_codes(*db, 1);
+  return code;
 }
 
-plr_status plr__store_sqlite(plr_context *ctx, const char *path, int create, plr__store *out,
+/* An open exclusive transaction of another database: the system ends it with the process. */
+static plr_status keep_out(sqlite_store *s, const char *path, plr_error *err) {
+  size_t size = strlen(path) + sizeof "-lock";
+  char *name = plr__alloc(s->ctx, size);
+  if (!name) return plr__no_memory(err, s->path);
+  snprintf(name, size, "%s-lock", path);
+  int code = open_file(&s->lock, name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+  plr__free(s->ctx, name);
+  if (code == SQLITE_OK) code = sqlite3_exec(s->lock, "BEGIN EXCLUSIVE", NULL, NULL, NULL);
+  if (code == SQLITE_OK) return PLR_OK;
+  plr_status st = status_of(code);
+  if (st == PLR_ERR_UNAVAILABLE) return plr__fail(err, st, s->path, "the ledger is open elsewhere");
+  return plr__fail(err, st, s->path, "lock file: %s", sqlite3_errstr(code));
+}
+
+static plr_status connect(sqlite_store *s, const char *path, int flags, plr_error *err) {
+  int code = open_file(&s->db, path, flags);
+  if (code == SQLITE_CANTOPEN && flags == SQLITE_OPEN_READONLY)
+    return plr__fail(err, PLR_ERR_NOT_FOUND, s->path, "%s", sqlite3_errmsg(s->db));
+  if (code != SQLITE_OK) return failed(s, code, err);
+  sqlite3_busy_timeout(s->db, BUSY_MS);
+  return exec(s, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;", err);
+}
+
+static plr_status open_writer(sqlite_store *s, const char *path, plr_error *err) {
+  int fresh;
+  PLR_TRY(connect(s, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
+  PLR_TRY(identify(s, &fresh, err));
+  PLR_TRY(keep_out(s, path, err));
+  PLR_TRY(identify(s, &fresh, err)); /* nobody changes it any more */
+  /* EXTRA is FULL, and the folder is flushed when the rollback journal goes, which is used once, on the way to WAL:
+   * were it back after a power cut it would be played, and all that the write-ahead log holds forgotten. */
+  PLR_TRY(exec(s, "PRAGMA synchronous=EXTRA; PRAGMA journal_mode=WAL;", err));
+  if (fresh) PLR_TRY(create_schema(s, err));
+  return prepare(s, err);
+}
+
+static plr_status open_reader(sqlite_store *s, const char *path, plr_error *err) {
+  int fresh;
+  PLR_TRY(connect(s, path, SQLITE_OPEN_READONLY, err));
+  PLR_TRY(exec(s, "BEGIN", err)); /* one view, until sqlite_opened */
+  PLR_TRY(identify(s, &fresh, err));
+  if (fresh) return plr__fail(err, PLR_ERR_NOT_FOUND, s->path, "the file holds no ledger");
+  return prepare(s, err);
+}
+
+plr_status plr__store_sqlite(plr_context *ctx, const char *path, int writable, plr__store *out,
                              plr_error *err) {
-  static const plr__store_ops ops = {sqlite_begin,  sqlite_append,   sqlite_put,
-                                     sqlite_commit, sqlite_rollback, sqlite_entry,
-                                     sqlite_node,   sqlite_get,      sqlite_close};
   sqlite_store *s = plr__calloc(ctx, 1, sizeof *s);
   if (!s) return plr__no_memory(err, "ledger store");
   s->ctx = ctx;
+  plr__buffer_init(&s->read, ctx);
   size_t len = strlen(path), keep = PLR_MIN(len, sizeof s->path - 1);
   memcpy(s->path, path + len - keep, keep);
-  plr_status st = open_db(s, path, create, &out->fresh, err);
+  plr_status st = writable ? open_writer(s, path, err) : open_reader(s, path, err);
   if (st != PLR_OK) {
-    sqlite_close(s);
+    sqlite_store_close(s);
     return st;
   }
-  out->ops = &ops;
-  out->self = s;
-  out->persistent = 1;
+  *out = (plr__store){.v = {.user = s,
+                            .begin = sqlite_begin,
+                            .append = sqlite_append,
+                            .put = sqlite_put,
+                            .commit = sqlite_commit,
+                            .rollback = sqlite_rollback,
+                            .row = sqlite_row,
+                            .get = sqlite_get,
+                            .compact = sqlite_compact},
+                      .opened = writable ? NULL : sqlite_opened,
+                      .close = sqlite_store_close,
+                      .persistent = 1};
   return PLR_OK;
 }
 

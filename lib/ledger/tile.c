@@ -1,5 +1,6 @@
 /* Tiles and entry bundles of the log (C2SP tlog-tiles v0.1.0), made from the stored tree when they are asked for: they
  * are functions of the entries, so nothing is lost when a published copy is. */
+#include "ledger/copy.h"
 #include "ledger/ledger_int.h"
 
 #include <stdio.h>
@@ -82,6 +83,26 @@ plr_status plr__tile_parse(const char *path, plr__tile *out) {
   return *at ? PLR_ERR_MALFORMED : PLR_OK;
 }
 
+_Static_assert(PLR__BUNDLES == PLR__TILE_ENTRIES && PLR__CHECKPOINT_MAX == PLR__NOTE_MAX,
+               "one of each");
+
+int plr__log_path_read(const char *path, uint32_t *level, uint64_t *index) {
+  plr__tile t;
+  if (plr__tile_parse(path, &t) != PLR_OK) return 0;
+  *level = t.level, *index = t.index;
+  return 1;
+}
+
+int plr__log_path(uint32_t level, uint64_t index, uint64_t size, char out[PLR_LOG_PATH_MAX]) {
+  uint64_t have = level == PLR__TILE_ENTRIES ? size : level < 8 ? size >> (8 * level) : 0;
+  if (index > have / PLR__TILE_WIDTH || have == index * PLR__TILE_WIDTH) return 0;
+  plr__tile t = {.level = level,
+                 .index = index,
+                 .width = (uint32_t)PLR_MIN(have - index * PLR__TILE_WIDTH, PLR__TILE_WIDTH)};
+  plr__tile_path(&t, out);
+  return 1;
+}
+
 /* ---- contents ---------------------------------------------------------------------------------- */
 
 /* Subtrees of 256^level leaves that `size` leaves complete. */
@@ -107,10 +128,10 @@ static plr_status read_hashes(plr_ledger *l, const plr__tile *t, plr_buffer *out
 
 static plr_status read_entries(plr_ledger *l, const plr__tile *t, plr_buffer *out, plr_error *err) {
   for (uint32_t i = 0; i < t->width; i++) {
-    PLR_TRY(
-        l->store.ops->entry(l->store.self, t->index * PLR__TILE_WIDTH + i, &l->scratch, NULL, err));
-    plr__buffer_be16(out, (uint16_t)l->scratch.len);
-    plr__buffer_put(out, l->scratch.data, l->scratch.len);
+    plr__row row;
+    PLR_TRY(plr__store_row(&l->store, t->index * PLR__TILE_WIDTH + i, &row, err));
+    plr__buffer_be16(out, (uint16_t)row.entry_len);
+    plr__buffer_put(out, row.entry, row.entry_len);
   }
   return PLR_OK;
 }

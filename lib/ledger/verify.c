@@ -181,15 +181,20 @@ static plr_status check_options(const plr_verify_options *o, plr_error *err) {
   return PLR_OK;
 }
 
+plr_status plr__verify_options_read(plr_verify_options *out, const plr_verify_options *given,
+                                    plr_error *err) {
+  plr_verify_options_init(out, sizeof *out);
+  PLR_TRY(plr__options_read(out, (uint32_t)sizeof *out, given, "verify options", err));
+  return check_options(out, err);
+}
+
 plr_status plr_ledger_verify(plr_context *ctx, const plr_source *source,
                              const plr_verify_options *options, plr_ledger_summary *summary,
                              plr_error *err) {
   plr_verify_options o;
   if (!ctx || !source || !options)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "verify", "ctx, source or options is NULL");
-  plr_verify_options_init(&o, sizeof o);
-  PLR_TRY(plr__options_read(&o, (uint32_t)sizeof o, options, "verify options", err));
-  PLR_TRY(check_options(&o, err));
+  PLR_TRY(plr__verify_options_read(&o, options, err));
   verifying *v = plr__calloc(ctx, 1, sizeof *v);
   if (!v) return plr__no_memory(err, "verify");
   v->ctx = ctx;

@@ -17,7 +17,12 @@ plr_status plr__feeder_init(plr_stage *s, const plr_stage_options *o) {
   f->tokens = plr__calloc(s->ctx, (size_t)s->info.micro_batch * (seq + 1u), sizeof(int32_t));
   f->context = plr__calloc(s->ctx, seq, sizeof(int32_t));
   f->settled = plr__calloc(s->ctx, s->record_count, s->count);
-  if (!f->tokens || !f->context || !f->settled) return PLR_ERR_NO_MEMORY;
+  f->settled_count = plr__calloc(s->ctx, s->steps_kept, sizeof *f->settled_count);
+  f->losses = plr__calloc(s->ctx, s->steps_kept, sizeof *f->losses);
+  f->finished = f->start_step * s->info.micro_batches;
+  f->snapshot = PLR_NEVER;
+  if (!f->tokens || !f->context || !f->settled || !f->settled_count || !f->losses)
+    return PLR_ERR_NO_MEMORY;
   for (uint32_t i = 0; i < PLR__STEPS_KEPT; i++) {
     f->roots[i].leaves = plr__calloc(s->ctx, s->info.blocks, sizeof(plr_hash));
     f->roots[i].have = plr__calloc(s->ctx, s->info.blocks, 1);
@@ -35,6 +40,8 @@ void plr__feeder_release(plr_stage *s) {
   plr__free(s->ctx, f->tokens);
   plr__free(s->ctx, f->context);
   plr__free(s->ctx, f->settled);
+  plr__free(s->ctx, f->settled_count);
+  plr__free(s->ctx, f->losses);
 }
 
 /* ---- what a step waits for -------------------------------------------------------------------- */
@@ -62,19 +69,38 @@ uint64_t plr__feeder_root_step(const plr_stage *s, uint64_t step) {
 /* 1 when every receipt of that step has come or will not. */
 int plr__feeder_settled(const plr_stage *s, uint64_t step) {
   if (step < s->feeder.start_step || step >= s->feeder.step) return 1;
-  return s->feeder.settled_count[step % PLR__STEPS_KEPT] == s->info.micro_batches * s->count;
+  return s->feeder.settled_count[step % s->steps_kept] == s->info.micro_batches * s->count;
+}
+
+static int all_finished(const plr_stage *s) {
+  const plr__feeder *f = &s->feeder;
+  return !f->left && f->finished == f->step * s->info.micro_batches;
+}
+
+/* An asynchronous pipeline runs empty at a snapshot, so that all stages hold the weights of the same step and whoever
+ * begins there again does what they did. */
+static int snapshot_waits(const plr_stage *s, uint64_t step) {
+  return plr__feeder_snapshot_due(s, step) && s->feeder.snapshot != step;
+}
+
+static void ask_snapshot(plr_stage *s, uint64_t step) {
+  plr__control c = {.type = PLR__CONTROL_SNAPSHOT, .step = step};
+  s->feeder.snapshot = step;
+  plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
 }
 
 static int may_open(const plr_stage *s, uint64_t step) {
   const plr__feeder *f = &s->feeder;
-  if (step >= f->steps_done + 2 || !plr__feeder_root(s, plr__feeder_root_step(s, step))) return 0;
-  return step < PLR__STEPS_KEPT || plr__feeder_settled(s, step - PLR__STEPS_KEPT);
+  if (s->async ? snapshot_waits(s, step) : step >= f->steps_done + 2) return 0;
+  if (!plr__feeder_root(s, plr__feeder_root_step(s, step))) return 0;
+  return step < s->steps_kept || plr__feeder_settled(s, step - s->steps_kept);
 }
 
 /* ---- feeding ---------------------------------------------------------------------------------- */
 
-static void send_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
-                        const int32_t *tokens, uint32_t rows, uint32_t cols, plr_hash *hash) {
+/* Makes a token frame in s->frame; 0: it could not be made, and the stage has failed. */
+static size_t make_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
+                          const int32_t *tokens, uint32_t rows, uint32_t cols, plr_hash *hash) {
   plr_frame_info info = {.struct_size = sizeof info, .role = PLR_ROLE_TOKENS};
   size_t len = s->scratch_cap;
   info.stream = PLR__STREAM(kind, 0);
@@ -84,11 +110,18 @@ static void send_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
   if (st != PLR_OK) {
     plr__stage_fail(s, st, "the token frame of step %llu, micro-batch %u could not be made: %s",
                     (unsigned long long)step, mb, plr_status_message(st));
-    return;
+    return 0;
   }
   plr_sha256(s->frame, len, hash);
+  return len;
+}
+
+static void send_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
+                        const int32_t *tokens, uint32_t rows, uint32_t cols, plr_hash *hash) {
+  size_t len = make_tokens(s, kind, step, mb, tokens, rows, cols, hash);
+  if (!len) return;
   plr__journal(s, PLR__JOURNAL_SENT, PLR__DOWN, PLR_ROLE_TOKENS, step, mb, s->now, len, hash);
-  plr__stage_send(s, PLR__DOWN, s->frame, len, PLR__PRIORITY_FLOW);
+  plr__stage_send(s, plr__peer_first(s, PLR__DOWN), s->frame, len, PLR__PRIORITY_FLOW);
 }
 
 /* Draws a micro-batch of the corpus into f->tokens. */
@@ -106,29 +139,60 @@ static void open_step(plr_stage *s, uint64_t step, plr__open *open) {
   const plr__roots *root = plr__feeder_root(s, plr__feeder_root_step(s, step));
   plr__control c = {.type = PLR__CONTROL_OPEN, .step = step, .epoch = s->feeder.epoch};
   c.root_step = root->step, c.root = root->root;
-  if (plr__feeder_snapshot_due(s, step + 1)) c.flags = PLR__CONTROL_FLAG_SNAPSHOT;
+  if (!s->async && plr__feeder_snapshot_due(s, step + 1)) c.flags = PLR__CONTROL_FLAG_SNAPSHOT;
   memset(open, 0, sizeof *open);
   open->step = step, open->epoch = c.epoch, open->root_step = c.root_step, open->root = c.root;
   open->flags = c.flags, open->valid = 1;
-  plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+  s->opens[step % s->steps_kept] = *open;
+  s->open_next = step + 1;
+  plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
 }
 
-static void feed_step(plr_stage *s) {
+static void begin_step(plr_stage *s) {
   plr__feeder *f = &s->feeder;
-  uint32_t mbs = s->info.micro_batches, cols = s->info.seq_len + 1u;
+  uint32_t mbs = s->info.micro_batches, at = (uint32_t)(f->step % s->steps_kept);
   plr__open open;
   open_step(s, f->step, &open);
-  memset(f->settled + (f->step % PLR__STEPS_KEPT) * mbs * s->count, 0, (size_t)mbs * s->count);
-  f->settled_count[f->step % PLR__STEPS_KEPT] = 0;
+  memset(f->settled + (size_t)at * mbs * s->count, 0, (size_t)mbs * s->count);
+  f->settled_count[at] = f->losses[at] = 0;
   f->outstanding += (uint64_t)mbs * s->count;
-  for (uint32_t mb = 0; mb < mbs && s->failed == PLR_OK; mb++) {
+  for (uint32_t mb = 0; mb < mbs; mb++) {
     plr__record *r = plr__record_begin(s, f->step, mb);
     r->open = open;
-    if (draw(s, PLR_SPLIT_TRAIN, f->step * mbs + mb) != PLR_OK) return;
-    send_tokens(s, PLR__KIND_TRAIN, f->step, mb, f->tokens, s->info.micro_batch, cols,
-                &r->frames[PLR__FRAME_TOKENS]);
+    r->state = PLR__RECORD_FORWARD;
   }
+  f->left = mbs;
   f->step++;
+}
+
+static void feed_one(plr_stage *s) {
+  plr__feeder *f = &s->feeder;
+  uint64_t step = f->step - 1;
+  uint32_t mbs = s->info.micro_batches, mb = mbs - f->left;
+  plr__record *r = plr__record_of(s, step, mb);
+  if (draw(s, PLR_SPLIT_TRAIN, step * mbs + mb) != PLR_OK) return;
+  f->left--;
+  plr_hash *hash = &r->frames[PLR__FRAME_TOKENS];
+  uint32_t rows = s->info.micro_batch, cols = s->info.seq_len + 1u;
+  if (!s->async) {
+    const plr__peer *to = plr__peer_first(s, PLR__DOWN), *from = plr__peer_first(s, PLR__UP);
+    if (to) r->peer[PLR__DOWN] = to->id;
+    if (from) r->peer[PLR__UP] = from->id;
+    send_tokens(s, PLR__KIND_TRAIN, step, mb, f->tokens, rows, cols, hash);
+    return;
+  }
+  size_t len = make_tokens(s, PLR__KIND_TRAIN, step, mb, f->tokens, rows, cols, hash);
+  if (len && plr__frame_keep(s, &r->tokens, s->frame, len)) plr__route(s, r);
+}
+
+/* Begins the next step when it may; 1 when there is something to feed. */
+static int can_feed(plr_stage *s) {
+  plr__feeder *f = &s->feeder;
+  uint64_t fed = f->step * s->info.micro_batches - f->left;
+  if (s->failed != PLR_OK || !plr__stage_has_room(s)) return 0;
+  if (s->async && fed - f->finished >= s->window) return 0;
+  if (!f->left && f->step < f->until && may_open(s, f->step)) begin_step(s);
+  return f->left > 0;
 }
 
 static void finish_command(plr_stage *s, const plr_stage_event *last) {
@@ -141,15 +205,14 @@ static void finish_command(plr_stage *s, const plr_stage_event *last) {
 static void pump_train(plr_stage *s) {
   plr__feeder *f = &s->feeder;
   if (!f->started) {
-    plr__control c = {.type = PLR__CONTROL_SNAPSHOT, .step = f->start_step};
     f->started = 1;
-    plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+    ask_snapshot(s, f->start_step);
   }
   if (f->stop_wanted) f->until = PLR_MIN(f->until, f->step);
-  while (f->step < f->until && may_open(s, f->step) && plr__stage_has_room(s) &&
-         s->failed == PLR_OK)
-    feed_step(s);
-  if (f->steps_done < f->until || f->outstanding) return;
+  if (s->async && snapshot_waits(s, f->step) && all_finished(s)) ask_snapshot(s, f->step);
+  while (can_feed(s)) feed_one(s);
+  if (f->steps_done < f->until || f->outstanding || f->left) return;
+  if (s->async && !all_finished(s)) return;
   if (plr__feeder_snapshot_due(s, f->steps_done) && !plr__feeder_root(s, f->steps_done)) return;
   if (!plr__feeder_root(s, f->start_step) && f->steps_done == f->start_step) return;
   finish_command(s, NULL);
@@ -179,7 +242,7 @@ static void pump_generate(plr_stage *s) {
   if (f->returned < f->fed) return;
   if (f->fed < f->batches && plr__stage_has_room(s)) {
     f->sample.index = f->fed, f->sample.position = f->fed;
-    plr__stage_send_control(s, PLR__DOWN, &f->sample, PLR__PRIORITY_FLOW, NULL);
+    plr__stage_relay(s, &f->sample, PLR__PRIORITY_FLOW);
     send_tokens(s, PLR__KIND_GENERATE, 0, f->fed, f->context, 1, f->context_len, &hash);
     f->fed++;
   }
@@ -195,12 +258,13 @@ static void pump_stop(plr_stage *s) {
     plr__control c = {.type = PLR__CONTROL_STOP, .step = f->step};
     if (f->started) c.flags = PLR__CONTROL_FLAG_SNAPSHOT;
     f->stop_sent = 1;
-    plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+    f->snapshot = f->step;
+    plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
   }
   if (!f->done_sent && (!f->started || plr__feeder_root(s, f->step))) {
     plr__control c = {.type = PLR__CONTROL_DONE};
     f->done_sent = 1;
-    plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+    plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
   }
 }
 

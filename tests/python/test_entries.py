@@ -1,4 +1,4 @@
-"""Entries of every type from Python: a fork and its royalties, receipts signed by three, transfers, keys, settlement."""
+"""Entries of every type from Python: a fork and its royalties, receipts of three, transfers, keys, settlement."""
 import unittest
 
 from support import ORIGIN, seed
@@ -58,16 +58,16 @@ class EntriesTest(unittest.TestCase):
         self.ledger.append(self.work(MODEL, 0, 0))
         self.ledger.append(self.work(FORK, 0, 0))
         self.ledger.close_epoch()
-        self.put(entries.revenue_deposit, self.me, model=FORK, amount=1001)
+        self.put(entries.revenue_deposit, self.me, model=FORK, amount=1537)
         self.ledger.close_epoch()
         parent, fork = self.ledger.model(MODEL), self.ledger.model(FORK)
-        self.assertEqual((parent.royalty_in, fork.royalty_out, parent.deposited, fork.depth), (250, 250, 0, 1))
-        self.assertEqual(self.ledger.balance(self.worker.account, MODEL).payable, 250)
-        self.assertEqual(self.ledger.balance(self.worker.account, FORK).payable, 750)  # the odd unit is nobody's yet
+        self.assertEqual((parent.royalty_in, fork.royalty_out, parent.deposited, fork.depth), (384, 384, 0, 1))
+        self.assertEqual(self.ledger.balance(self.worker.account, MODEL).payable, 384)
+        self.assertEqual(self.ledger.balance(self.worker.account, FORK).payable, 1152)  # the odd unit waits
         self.put(entries.claim, self.worker, model=MODEL, address=b"\x11" * 20)
         self.put(entries.claim, self.worker, model=FORK, amount=50, address=b"\x22" * 20)
         leaves = self.ledger.settlement_leaves(REWARD, 16, page=1)
-        self.assertEqual(leaves, [(b"\x11" * 20, REWARD, 250 * 10 ** 16), (b"\x22" * 20, REWARD, 50 * 10 ** 16)])
+        self.assertEqual(leaves, [(b"\x11" * 20, REWARD, 384 * 10 ** 16), (b"\x22" * 20, REWARD, 50 * 10 ** 16)])
         root = self.ledger.settle(REWARD, 16)
         self.assertEqual(root, settlement.root(self.ctx, leaves[::-1]))
         for index, leaf in enumerate(leaves):

@@ -15,8 +15,8 @@ static inline void scratch(void) {
 }
 
 static inline void remove_all(const char *base) {
-  static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
-  for (size_t i = 0; i < 4; i++) {
+  static const char *const tails[] = {"", "-wal", "-shm", "-journal", "-lock"};
+  for (size_t i = 0; i < 5; i++) {
     char name[256];
     snprintf(name, sizeof name, "%s%s", base, tails[i]);
     unlink(name);

@@ -173,16 +173,14 @@ static void crash_copies(void **state) {
   }
   /* In the middle of a transaction: as before it. */
   plr_ledger_summary before = kit_summary(k.ledger);
-  assert_int_equal(k.ledger->store.ops->begin(k.ledger->store.self, NULL), PLR_OK);
-  plr_hash h = {{1}};
+  plr__store *s = &k.ledger->store;
+  assert_int_equal(s->v.begin(s->v.user, NULL), PLR_OK);
   for (uint64_t i = 0; i < 4000; i++) { /* enough to spill into the file */
     memset(k.entry, (int)i, 2000);
-    assert_int_equal(k.ledger->store.ops->append(k.ledger->store.self, before.entries + i, PLR_OK,
-                                                 k.entry, 2000, &h, 1, NULL),
-                     PLR_OK);
+    assert_int_equal(s->v.append(s->v.user, before.entries + i, k.entry, 2000, NULL), PLR_OK);
   }
   copy_store(to);
-  k.ledger->store.ops->rollback(k.ledger->store.self);
+  s->v.rollback(s->v.user);
   assert_int_equal(open_status(&k, to, &copy, NULL), PLR_OK);
   plr_ledger_summary after = kit_summary(copy);
   assert_memory_equal(&before, &after, sizeof before);
@@ -252,9 +250,7 @@ static void checkpoint_guard(void **state) {
     assert_int_equal(
         plr__checkpoint_sign(&note, ORIGIN, size + (i == 0), &root, k.people[SEQUENCER]), PLR_OK);
     plr__store *s = &k.ledger->store;
-    assert_int_equal(s->ops->begin(s->self, NULL), PLR_OK);
-    assert_int_equal(s->ops->put(s->self, "checkpoint", note.data, note.len, NULL), PLR_OK);
-    assert_int_equal(s->ops->commit(s->self, NULL), PLR_OK);
+    assert_int_equal(plr__store_record(s, "checkpoint", note.data, note.len, NULL), PLR_OK);
     plr_ledger_destroy(k.ledger);
     plr_error_init(&err, sizeof err);
     assert_int_equal(open_status(&k, path, &l, &err), PLR_ERR_CORRUPT);
@@ -298,6 +294,108 @@ static void long_tail(void **state) {
   clean();
 }
 
+/* Readers beside a writer: they do not hold it up, see the ledger as it was, and it goes on without them. */
+static void readers(void **state) {
+  (void)state;
+  kit k;
+  plr_ledger *r[2], *late;
+  plr_ledger_options o;
+  char note[512], theirs[512];
+  size_t len, theirs_len;
+  scratch();
+  kit_init(&k, 1);
+  kit_open(&k, path);
+  kit_populate(&k);
+  assert_int_equal(plr_ledger_checkpoint(k.ledger, note, sizeof note, &len, NULL), PLR_OK);
+  uint64_t entries = kit_summary(k.ledger).entries;
+  o = kit_options(&k, path);
+  o.sequencer = NULL;
+  for (int i = 0; i < 2; i++) assert_int_equal(plr_ledger_open(k.ctx, &o, &r[i], NULL), PLR_OK);
+  for (uint64_t step = 0; step < 40; step++) {
+    kit_work(&k, step / 20, step, 0, step % 4);
+    assert_int_equal(kit_append(&k), PLR_OK);
+    if (step == 19) kit_close(&k);
+  }
+  assert_int_equal(plr_ledger_checkpoint(k.ledger, (char *)k.entry, sizeof k.entry, &k.len, NULL),
+                   PLR_OK);
+  assert_int_equal(plr_ledger_compact(k.ledger, NULL), PLR_OK);
+  assert_int_equal(open_status(&k, path, &late, NULL), PLR_ERR_UNAVAILABLE);
+  for (int i = 0; i < 2; i++) {
+    plr_hash proof[PLR_PROOF_MAX];
+    uint32_t count;
+    assert_int_equal(kit_summary(r[i]).entries, entries);
+    assert_int_equal(
+        plr_ledger_resource(r[i], "checkpoint", theirs, sizeof theirs, &theirs_len, NULL), PLR_OK);
+    assert_int_equal(theirs_len, len); /* not the newer one */
+    assert_memory_equal(theirs, note, len);
+    assert_int_equal(plr_ledger_prove_inclusion(r[i], 2, entries, proof, &count, NULL), PLR_OK);
+    kit_file f = {0};
+    plr_sink sink = kit_sink(&f);
+    assert_int_equal(plr_ledger_export(r[i], &sink, NULL), PLR_OK);
+    assert_int_equal(kit_verify(&k, &f, 0, NULL, NULL), PLR_OK);
+    free(f.data);
+  }
+  assert_int_equal(plr_ledger_open(k.ctx, &o, &late, NULL), PLR_OK);
+  same_state(late, k.ledger);
+  plr_ledger_destroy(k.ledger); /* the writer ends first */
+  assert_int_equal(plr_ledger_entry(r[0], 1, k.entry, sizeof k.entry, &k.len, NULL), PLR_OK);
+  kit_open(&k, path); /* and comes back while they are there */
+  same_state(late, k.ledger);
+  kit_work(&k, 1, 50, 0, 0);
+  assert_int_equal(kit_append(&k), PLR_OK);
+  plr_ledger_destroy(late);
+  for (int i = 0; i < 2; i++) plr_ledger_destroy(r[i]);
+  kit_done(&k);
+  clean();
+}
+
+/* Compaction keeps everything and makes the next opening short. */
+static void compaction(void **state) {
+  (void)state;
+  kit k;
+  plr_error err;
+  struct stat before, after;
+  scratch();
+  kit_init(&k, 1);
+  kit_open(&k, path);
+  kit_populate(&k);
+  for (uint64_t step = 0; step < 200; step++) {
+    kit_work(&k, 0, step, 0, step % 4);
+    assert_int_equal(kit_append(&k), PLR_OK);
+  }
+  /* Records that a smaller snapshot leaves over. */
+  memset(k.entry, 7, sizeof k.entry);
+  for (int i = 0; i < 40; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "snapshot/%d", i);
+    assert_int_equal(plr__store_record(&k.ledger->store, name, k.entry, sizeof k.entry, NULL),
+                     PLR_OK);
+  }
+  plr_ledger_summary want = kit_summary(k.ledger), got;
+  plr_ledger_destroy(k.ledger);
+  assert_int_equal(stat(path, &before), 0);
+  kit_open(&k, path);
+  assert_int_equal(k.ledger->snapshot_size, 0);
+  assert_int_equal(plr_ledger_compact(k.ledger, NULL), PLR_OK);
+  got = kit_summary(k.ledger);
+  assert_memory_equal(&want, &got, sizeof want);
+  plr_ledger_destroy(k.ledger);
+  assert_int_equal(stat(path, &after), 0);
+  assert_true(after.st_size < before.st_size - 20 * (off_t)sizeof k.entry);
+  kit_open(&k, path);
+  assert_int_equal(k.ledger->snapshot_size, want.entries);
+  got = kit_summary(k.ledger);
+  assert_memory_equal(&want, &got, sizeof want);
+  plr_ledger_destroy(k.ledger);
+  plr_ledger_options o = kit_options(&k, path);
+  o.sequencer = NULL;
+  assert_int_equal(plr_ledger_open(k.ctx, &o, &k.ledger, NULL), PLR_OK);
+  plr_error_init(&err, sizeof err);
+  assert_int_equal(plr_ledger_compact(k.ledger, &err), PLR_ERR_INVALID_STATE);
+  kit_done(&k);
+  clean();
+}
+
 int main(void) {
   if (!has_sqlite()) {
     printf("skipped: this build has no SQLite\n");
@@ -308,6 +406,7 @@ int main(void) {
       cmocka_unit_test(refusals),         cmocka_unit_test(not_ledgers),
       cmocka_unit_test(crash_copies),     cmocka_unit_test(torn_log),
       cmocka_unit_test(checkpoint_guard), cmocka_unit_test(long_tail),
+      cmocka_unit_test(readers),          cmocka_unit_test(compaction),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

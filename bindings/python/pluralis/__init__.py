@@ -25,12 +25,13 @@ from .exchange import (Decoder, Encoder, codec, decode_control, decode_tokens, e
                        frame_info)
 from .identity import Identity, account_id, verify
 from .io import Sink, Source
-from .ledger import Appended, Ledger, verify_ledger
+from .ledger import Appended, Ledger, rebuild_ledger, verify_ledger
 from .link import NEVER, Link, LinkEvent
 from .model import Corpus, Model
 from .session import Rows, Session, draw, feed
 from .shard import Parameter, Shard, sample, snapshot_info, weight_root
 from .stage import Feeder, Job, Stage, StageEvent
+from .store import LedgerStore
 from .tensor import Tensor
 from .weights import Weights, WeightsTensor, write_index
 

@@ -123,8 +123,12 @@ PLR_ROLE_DELTA = 4
 PLR_ROLE_STATE = 5
 PLR_ROLE_CONTROL = 6
 PLR_PREDICT_NONE = 0
+PLR_PREDICT_SAMPLE = 1
+PLR_PREDICT_ANCHOR = 2
 PLR_TRANSFORM_IDENTITY = 0
 PLR_TRANSFORM_HADAMARD = 1
+PLR_TRANSFORM_BASIS = 2
+PLR_TRANSFORM_DCT = 3
 PLR_QUANT_RAW = 0
 PLR_QUANT_BLOCK_INT = 1
 PLR_QUANT_UNIFORM = 2
@@ -132,10 +136,13 @@ PLR_QUANT_DITHER = 3
 PLR_QUANT_TRELLIS = 4
 PLR_ENTROPY_PACK = 0
 PLR_ENTROPY_PARAMETRIC = 1
+PLR_ENTROPY_HISTOGRAM = 2
 PLR_ENTROPY_SPLIT = 4
 PLR_ENTROPY_ZSTD = 5
 PLR_STEP_GLOBAL = 0
 PLR_STEP_TOKEN = 1
+PLR_FRAME_KEY = 1
+PLR_FRAME_PLAIN = 2
 PLR_BOUNDARY_DENSE = 0
 PLR_BOUNDARY_SUBSPACE = 1
 PLR_BOUNDARY_PROJECTOR = 2
@@ -179,6 +186,9 @@ PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
 PLR_WEIGHTS_DIMS = 8
+PLR_DELAYED_REFUSED = 0
+PLR_DELAYED_STASH = 1
+PLR_DELAYED_NEWEST = 2
 PLR_WEIGHTS_F32 = 0
 PLR_WEIGHTS_BF16 = 1
 PLR_WEIGHTS_Q8 = 2
@@ -191,10 +201,14 @@ PLR_LINK_FRAME = 2
 PLR_LINK_WRITABLE = 3
 PLR_LINK_CLOSED = 4
 PLR_LINK_RESUMED = 5
+PLR_LOG_PATH_MAX = 64
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
+PLR_PIPELINE_SYNC = 0
+PLR_PIPELINE_ASYNC = 1
 PLR_SIDE_UPSTREAM = 0
 PLR_SIDE_DOWNSTREAM = 1
+PLR_STAGE_MAX_PEERS = 64
 PLR_JOB_FORWARD = 1
 PLR_JOB_BACKWARD = 2
 PLR_JOB_STEP = 3
@@ -212,7 +226,8 @@ PLR_STAGE_STOPPED = 9
 PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
-PLR_LOG_PATH_MAX = 64
+PLR_STAGE_PEER = 13
+PLR_STAGE_DROPPED = 14
 
 
 class plr_error(Structure):
@@ -312,6 +327,36 @@ class plr_units(Structure):
         ('hi', c_uint64),
     ]
 
+plr_ledger_store_begin_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+plr_ledger_store_append_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t, c_void_p)
+
+plr_ledger_store_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
+
+plr_ledger_store_commit_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+plr_ledger_store_rollback_fn = CFUNCTYPE(None, c_void_p)
+
+plr_ledger_store_row_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_void_p, c_void_p)
+
+plr_ledger_store_get_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
+
+plr_ledger_store_compact_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+
+class plr_ledger_store(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('begin', plr_ledger_store_begin_fn),
+        ('append', plr_ledger_store_append_fn),
+        ('put', plr_ledger_store_put_fn),
+        ('commit', plr_ledger_store_commit_fn),
+        ('rollback', plr_ledger_store_rollback_fn),
+        ('row', plr_ledger_store_row_fn),
+        ('get', plr_ledger_store_get_fn),
+        ('compact', plr_ledger_store_compact_fn),
+    ]
+
 
 class plr_ledger_options(Structure):
     _fields_ = [
@@ -324,6 +369,7 @@ class plr_ledger_options(Structure):
         ('decimals', c_uint32),
         ('receipt_window', c_uint32),
         ('treasurer', c_uint8 * 32),
+        ('store', POINTER(plr_ledger_store)),
     ]
 
 
@@ -665,7 +711,7 @@ class plr_frame_info(Structure):
         ('chunks', c_uint32),
         ('payload_len', c_uint32),
         ('codec', plr_codec),
-        ('reserved', c_uint32),
+        ('flags', c_uint32),
     ]
 
 
@@ -815,6 +861,8 @@ class plr_shard_options(Structure):
         ('device', c_char_p),
         ('weights', c_void_p),
         ('weight_format', c_uint32),
+        ('delayed', c_uint32),
+        ('versions', c_uint32),
         ('reserved2', c_uint32),
     ]
 
@@ -911,6 +959,102 @@ class plr_link_stats(Structure):
         ('bytes_per_s', c_uint64),
     ]
 
+plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
+
+
+class plr_publisher(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('put', plr_publisher_put_fn),
+    ]
+
+plr_log_reader_read_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
+
+
+class plr_log_reader(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('read', plr_log_reader_read_fn),
+    ]
+
+
+class plr_witness_key(Structure):
+    _fields_ = [
+        ('name', c_char_p),
+        ('public_key', c_uint8 * 32),
+    ]
+
+
+class plr_proof_policy(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('quorum', c_uint32),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('witnesses', POINTER(plr_witness_key)),
+        ('witness_count', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+plr_witness_store_load_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+
+plr_witness_store_swap_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint64, c_void_p)
+
+
+class plr_witness_store(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('load', plr_witness_store_load_fn),
+        ('swap', plr_witness_store_swap_fn),
+    ]
+
+
+class plr_remote_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('parallel', c_uint32),
+        ('retries', c_uint32),
+        ('backoff_ms', c_uint32),
+        ('connect_timeout_ms', c_uint32),
+        ('stall_timeout_s', c_uint32),
+        ('timeout_ms', c_uint32),
+        ('no_tls_verify', c_uint32),
+        ('ca_file', c_char_p),
+        ('user', c_char_p),
+        ('sigv4', c_char_p),
+        ('proxy', c_char_p),
+    ]
+
+plr_mirror_options_progress_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_uint64, c_uint64)
+
+
+class plr_mirror_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('quorum', c_uint32),
+        ('url', c_char_p),
+        ('path', c_char_p),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('witnesses', POINTER(plr_witness_key)),
+        ('witness_count', c_uint32),
+        ('skip_signatures', c_uint32),
+        ('remote', POINTER(plr_remote_options)),
+        ('progress', plr_mirror_options_progress_fn),
+        ('user', c_void_p),
+    ]
+
+
+class plr_mirror_stats(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('files', c_uint64),
+        ('retries', c_uint64),
+        ('received', c_uint64),
+        ('decoded', c_uint64),
+    ]
+
 
 class plr_stage_options(Structure):
     _fields_ = [
@@ -930,7 +1074,12 @@ class plr_stage_options(Structure):
         ('forward_codec', plr_codec),
         ('backward_codec', plr_codec),
         ('auto_budget', c_uint32),
-        ('reserved', c_uint32),
+        ('schedule', c_uint32),
+        ('max_in_flight', c_uint32),
+        ('window', c_uint32),
+        ('delay_horizon', c_uint64),
+        ('patience_ns', c_uint64),
+        ('reply_timeout_ns', c_uint64),
     ]
 
 
@@ -975,6 +1124,11 @@ class plr_stage_stats(Structure):
         ('journal_dropped', c_uint64),
         ('forward_budget', c_uint64),
         ('backward_budget', c_uint64),
+        ('delays', c_uint64),
+        ('max_delay', c_uint64),
+        ('resent', c_uint64),
+        ('duplicates', c_uint64),
+        ('peers_lost', c_uint64),
     ]
 
 
@@ -983,46 +1137,6 @@ class plr_settlement_leaf(Structure):
         ('account', c_uint8 * 20),
         ('reward', c_uint8 * 20),
         ('claimable', c_uint8 * 32),
-    ]
-
-plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
-
-
-class plr_publisher(Structure):
-    _fields_ = [
-        ('user', c_void_p),
-        ('put', plr_publisher_put_fn),
-    ]
-
-
-class plr_witness_key(Structure):
-    _fields_ = [
-        ('name', c_char_p),
-        ('public_key', c_uint8 * 32),
-    ]
-
-
-class plr_proof_policy(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('quorum', c_uint32),
-        ('origin', c_char_p),
-        ('public_key', c_void_p),
-        ('witnesses', POINTER(plr_witness_key)),
-        ('witness_count', c_uint32),
-        ('reserved', c_uint32),
-    ]
-
-plr_witness_store_load_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
-
-plr_witness_store_swap_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint64, c_void_p)
-
-
-class plr_witness_store(Structure):
-    _fields_ = [
-        ('user', c_void_p),
-        ('load', plr_witness_store_load_fn),
-        ('swap', plr_witness_store_swap_fn),
     ]
 
 
@@ -1051,6 +1165,7 @@ FUNCTIONS = {
     'plr_ledger_options_init': (None, [POINTER(plr_ledger_options), c_uint32]),
     'plr_ledger_open': (c_int32, [c_void_p, POINTER(plr_ledger_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_ledger_destroy': (None, [c_void_p]),
+    'plr_ledger_compact': (c_int32, [c_void_p, POINTER(plr_error)]),
     'plr_ledger_origin': (c_char_p, [c_void_p, c_void_p]),
     'plr_ledger_append': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
     'plr_ledger_append_many': (c_int32, [c_void_p, POINTER(plr_append_item), c_size_t, POINTER(plr_error)]),
@@ -1109,6 +1224,12 @@ FUNCTIONS = {
     'plr_encoder_bound': (c_size_t, [c_void_p]),
     'plr_encoder_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_encoder_begin': (c_int32, [c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor)]),
+    'plr_encoder_next': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_void_p]),
+    'plr_encoder_set_store': (c_int32, [c_void_p, c_uint32, c_uint32]),
+    'plr_encoder_set_keys': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_encoder_reset': (c_int32, [c_void_p, c_uint32]),
+    'plr_encoder_set_basis': (c_int32, [c_void_p, POINTER(plr_tensor), c_uint32, POINTER(plr_error)]),
     'plr_encoder_set_budget': (c_int32, [c_void_p, c_uint64]),
     'plr_encoder_set_snr': (c_int32, [c_void_p, c_double, c_double]),
     'plr_encoder_get_stats': (c_int32, [c_void_p, POINTER(plr_encoder_stats)]),
@@ -1116,6 +1237,11 @@ FUNCTIONS = {
     'plr_decoder_destroy': (None, [c_void_p]),
     'plr_decoder_decode': (c_int32, [
         c_void_p, c_void_p, c_size_t, POINTER(plr_tensor), POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_decoder_begin': (c_int32, [c_void_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_decoder_feed': (c_int32, [
+        c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_decoder_set_store': (c_int32, [c_void_p, c_uint32, c_uint32]),
+    'plr_decoder_set_basis': (c_int32, [c_void_p, POINTER(plr_tensor), c_uint32, POINTER(plr_error)]),
     'plr_tokens_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), c_void_p, c_uint32, c_uint32, c_uint32, c_void_p, c_void_p]),
     'plr_tokens_decode': (c_int32, [
@@ -1207,10 +1333,49 @@ FUNCTIONS = {
     'plr_link_get_stats': (c_int32, [c_void_p, POINTER(plr_link_stats)]),
     'plr_link_budget': (c_int32, [c_void_p, c_uint64, c_void_p]),
     'plr_link_peer_key': (None, [c_void_p, c_void_p]),
+    'plr_ledger_resource': (c_int32, [c_void_p, c_char_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_publish': (c_int32, [c_void_p, POINTER(plr_publisher), c_void_p, POINTER(plr_error)]),
+    'plr_ledger_publish_path': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_rebuild': (c_int32, [
+        c_void_p, POINTER(plr_ledger_options), POINTER(plr_log_reader), POINTER(plr_verify_options), POINTER(plr_ledger_summary), POINTER(plr_error)]),
+    'plr_ledger_rebuild_path': (c_int32, [
+        c_void_p, POINTER(plr_ledger_options), c_char_p, POINTER(plr_verify_options), POINTER(plr_ledger_summary), POINTER(plr_error)]),
+    'plr_log_cosigner_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_ledger_witness_request': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_cosign': (c_int32, [c_void_p, POINTER(plr_witness_key), c_char_p, c_size_t, POINTER(plr_error)]),
+    'plr_log_count_cosignatures': (c_int32, [
+        c_void_p, c_char_p, c_size_t, POINTER(plr_witness_key), c_uint32, c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_guard': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(plr_error)]),
+    'plr_log_verify_fork': (c_int32, [
+        c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_proof': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_proof_policy_init': (None, [POINTER(plr_proof_policy), c_uint32]),
+    'plr_log_verify_proof': (c_int32, [
+        c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(plr_proof_policy), c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_witness_create': (c_int32, [
+        c_void_p, c_char_p, c_void_p, POINTER(plr_witness_store), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_witness_destroy': (None, [c_void_p]),
+    'plr_witness_add_log': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
+    'plr_witness_add_checkpoint': (c_int32, [
+        c_void_p, c_uint64, c_char_p, c_size_t, c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_remote_options_init': (None, [POINTER(plr_remote_options), c_uint32]),
+    'plr_mirror_options_init': (None, [POINTER(plr_mirror_options), c_uint32]),
+    'plr_mirror_create': (c_int32, [c_void_p, POINTER(plr_mirror_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_mirror_destroy': (None, [c_void_p]),
+    'plr_mirror_update': (c_int32, [c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_mirror_ledger': (c_void_p, [c_void_p]),
+    'plr_mirror_shown': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_mirror_get_stats': (c_int32, [c_void_p, POINTER(plr_mirror_stats)]),
+    'plr_ledger_publish_url': (c_int32, [
+        c_void_p, c_char_p, POINTER(plr_remote_options), c_void_p, POINTER(plr_error)]),
+    'plr_ledger_cosign_url': (c_int32, [
+        c_void_p, POINTER(plr_witness_key), c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
+    'plr_ledger_guard_url': (c_int32, [c_void_p, c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_stage_destroy': (None, [c_void_p]),
     'plr_stage_attach': (c_int32, [c_void_p, c_uint32, c_void_p]),
+    'plr_stage_detach': (c_int32, [c_void_p, c_void_p]),
     'plr_stage_advance': (c_int32, [c_void_p, c_uint64]),
     'plr_stage_next_deadline_ns': (c_uint64, [c_void_p]),
     'plr_stage_next_job': (c_int32, [c_void_p, POINTER(c_void_p)]),
@@ -1236,27 +1401,6 @@ FUNCTIONS = {
     'plr_ledger_settlement_leaves': (c_int32, [
         c_void_p, c_void_p, c_uint32, c_uint64, POINTER(plr_settlement_leaf), c_size_t, c_void_p]),
     'plr_ledger_settle': (c_int32, [c_void_p, c_void_p, c_uint32, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
-    'plr_ledger_resource': (c_int32, [c_void_p, c_char_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_ledger_publish': (c_int32, [c_void_p, POINTER(plr_publisher), c_void_p, POINTER(plr_error)]),
-    'plr_ledger_publish_path': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
-    'plr_log_cosigner_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
-    'plr_ledger_witness_request': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_ledger_cosign': (c_int32, [c_void_p, POINTER(plr_witness_key), c_char_p, c_size_t, POINTER(plr_error)]),
-    'plr_log_count_cosignatures': (c_int32, [
-        c_void_p, c_char_p, c_size_t, POINTER(plr_witness_key), c_uint32, c_void_p, c_void_p, POINTER(plr_error)]),
-    'plr_ledger_guard': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(plr_error)]),
-    'plr_log_verify_fork': (c_int32, [
-        c_char_p, c_size_t, c_char_p, c_size_t, c_char_p, c_void_p, POINTER(plr_error)]),
-    'plr_ledger_proof': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_proof_policy_init': (None, [POINTER(plr_proof_policy), c_uint32]),
-    'plr_log_verify_proof': (c_int32, [
-        c_void_p, c_char_p, c_size_t, c_void_p, c_size_t, POINTER(plr_proof_policy), c_void_p, c_void_p, POINTER(plr_error)]),
-    'plr_witness_create': (c_int32, [
-        c_void_p, c_char_p, c_void_p, POINTER(plr_witness_store), POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_witness_destroy': (None, [c_void_p]),
-    'plr_witness_add_log': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
-    'plr_witness_add_checkpoint': (c_int32, [
-        c_void_p, c_uint64, c_char_p, c_size_t, c_void_p, c_void_p, c_size_t, c_void_p]),
 }
 
 # name: struct, for the layout test
@@ -1270,6 +1414,7 @@ STRUCTS = {
     'plr_source': plr_source,
     'plr_sink': plr_sink,
     'plr_units': plr_units,
+    'plr_ledger_store': plr_ledger_store,
     'plr_ledger_options': plr_ledger_options,
     'plr_append_item': plr_append_item,
     'plr_entry_options': plr_entry_options,
@@ -1312,15 +1457,19 @@ STRUCTS = {
     'plr_link_options': plr_link_options,
     'plr_link_event': plr_link_event,
     'plr_link_stats': plr_link_stats,
+    'plr_publisher': plr_publisher,
+    'plr_log_reader': plr_log_reader,
+    'plr_witness_key': plr_witness_key,
+    'plr_proof_policy': plr_proof_policy,
+    'plr_witness_store': plr_witness_store,
+    'plr_remote_options': plr_remote_options,
+    'plr_mirror_options': plr_mirror_options,
+    'plr_mirror_stats': plr_mirror_stats,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
     'plr_stage_stats': plr_stage_stats,
     'plr_settlement_leaf': plr_settlement_leaf,
-    'plr_publisher': plr_publisher,
-    'plr_witness_key': plr_witness_key,
-    'plr_proof_policy': plr_proof_policy,
-    'plr_witness_store': plr_witness_store,
 }
 CONSTANTS = [
     'PLR_VERSION_MAJOR',
@@ -1386,8 +1535,12 @@ CONSTANTS = [
     'PLR_ROLE_STATE',
     'PLR_ROLE_CONTROL',
     'PLR_PREDICT_NONE',
+    'PLR_PREDICT_SAMPLE',
+    'PLR_PREDICT_ANCHOR',
     'PLR_TRANSFORM_IDENTITY',
     'PLR_TRANSFORM_HADAMARD',
+    'PLR_TRANSFORM_BASIS',
+    'PLR_TRANSFORM_DCT',
     'PLR_QUANT_RAW',
     'PLR_QUANT_BLOCK_INT',
     'PLR_QUANT_UNIFORM',
@@ -1395,10 +1548,13 @@ CONSTANTS = [
     'PLR_QUANT_TRELLIS',
     'PLR_ENTROPY_PACK',
     'PLR_ENTROPY_PARAMETRIC',
+    'PLR_ENTROPY_HISTOGRAM',
     'PLR_ENTROPY_SPLIT',
     'PLR_ENTROPY_ZSTD',
     'PLR_STEP_GLOBAL',
     'PLR_STEP_TOKEN',
+    'PLR_FRAME_KEY',
+    'PLR_FRAME_PLAIN',
     'PLR_BOUNDARY_DENSE',
     'PLR_BOUNDARY_SUBSPACE',
     'PLR_BOUNDARY_PROJECTOR',
@@ -1442,6 +1598,9 @@ CONSTANTS = [
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',
     'PLR_WEIGHTS_DIMS',
+    'PLR_DELAYED_REFUSED',
+    'PLR_DELAYED_STASH',
+    'PLR_DELAYED_NEWEST',
     'PLR_WEIGHTS_F32',
     'PLR_WEIGHTS_BF16',
     'PLR_WEIGHTS_Q8',
@@ -1454,10 +1613,14 @@ CONSTANTS = [
     'PLR_LINK_WRITABLE',
     'PLR_LINK_CLOSED',
     'PLR_LINK_RESUMED',
+    'PLR_LOG_PATH_MAX',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
+    'PLR_PIPELINE_SYNC',
+    'PLR_PIPELINE_ASYNC',
     'PLR_SIDE_UPSTREAM',
     'PLR_SIDE_DOWNSTREAM',
+    'PLR_STAGE_MAX_PEERS',
     'PLR_JOB_FORWARD',
     'PLR_JOB_BACKWARD',
     'PLR_JOB_STEP',
@@ -1475,5 +1638,6 @@ CONSTANTS = [
     'PLR_STAGE_FAILED',
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
-    'PLR_LOG_PATH_MAX',
+    'PLR_STAGE_PEER',
+    'PLR_STAGE_DROPPED',
 ]

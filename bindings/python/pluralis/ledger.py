@@ -20,6 +20,7 @@ from .errors import PluralisError, failure
 from .identity import Identity, key_in
 from .io import Caught, Readable, Writable, reading_from, sink_for
 from .settlement import Leaf, _read as read_leaf
+from .store import Bridge, LedgerStore
 
 ENTRY_MAX, NO_INDEX = _abi.PLR_ENTRY_MAX, 2 ** 64 - 1
 
@@ -34,24 +35,23 @@ class Appended(NamedTuple):
 class Ledger(Handle):
     """Opens or creates a ledger.
 
-    path        SQLite file, created when absent, locked for this handle alone; None: in memory
+    path        SQLite file, created when absent, with one writer and any number of readers; None: in memory
+    store       a LedgerStore instead of a path
     origin      name of the log ("example.org/job"); None: any, when the file exists
     sequencer   Identity that orders entries and signs checkpoints; None: the file must exist, and is only read
     log_invalid True: entries that fail are logged too, without effect but their nonce, and raise all the same
     currency, decimals, receipt_window, treasurer   of a new ledger; see include/pluralis/ledger.h
     """
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_bridge")
 
-    def __init__(self, context: Context, path: Any = None, *, origin: Optional[str] = None,
-                 sequencer: Optional[Identity] = None, log_invalid: bool = False, currency: Optional[str] = None,
-                 decimals: Optional[int] = None, receipt_window: Optional[int] = None,
+    def __init__(self, context: Context, path: Any = None, *, store: Optional[LedgerStore] = None,
+                 origin: Optional[str] = None, sequencer: Optional[Identity] = None, log_invalid: bool = False,
+                 currency: Optional[str] = None, decimals: Optional[int] = None, receipt_window: Optional[int] = None,
                  treasurer: Optional[bytes] = None):
         need(context, Context, "context")
-        options = initialised(_abi.plr_ledger_options, C.plr_ledger_options_init)
+        options, bridge = _where(path, store)
         options.log_invalid = bool(log_invalid)
-        if path is not None:
-            options.path = _path(path)
         for name, value in (("origin", origin), ("currency", currency)):
             if value is not None:
                 setattr(options, name, text(value, name))
@@ -63,10 +63,22 @@ class Ledger(Handle):
 
         def build(c, s=None):
             options.sequencer = s
-            return create(C.plr_ledger_open, "Ledger", c, options)
+            try:
+                return create(C.plr_ledger_open, "Ledger", c, options)
+            except PluralisError:
+                if bridge:
+                    bridge.caught.settle()
+                raise
 
-        self._make(C.plr_ledger_destroy, parents, build)
-        self._context = context
+        self._make(C.plr_ledger_destroy, parents, build, bridge)
+        self._context, self._bridge = context, bridge
+
+    def _call(self, function, *arguments):
+        try:
+            return super()._call(function, *arguments)
+        finally:
+            if self._bridge:
+                self._bridge.caught.settle()
 
     def _checked(self, where, call):
         """call(pointer, error) -> status, on a handle nobody else uses."""
@@ -133,6 +145,10 @@ class Ledger(Handle):
             found += [read_leaf(out[i]) for i in range(count.value)]
             if count.value < len(out):
                 return found
+
+    def compact(self) -> None:
+        """Stores the state anew, so that the next opening replays nothing, and gives back space that is not used."""
+        self._checked("Ledger.compact", lambda p, e: C.plr_ledger_compact(p, e))
 
     # ---- state ----------------------------------------------------------------------------------
 
@@ -292,6 +308,85 @@ def _path(path) -> bytes:
     return raw
 
 
+def _where(path, store):
+    """Options that name a store, and what must live as long as it is used."""
+    options = initialised(_abi.plr_ledger_options, C.plr_ledger_options_init)
+    bridge = Bridge(need(store, LedgerStore, "store")) if store is not None else None
+    if path is not None:
+        options.path = _path(path)
+    if bridge:
+        options.store = ctypes.pointer(bridge.vtable)
+    return options, bridge
+
+
+def _against(origin, public_key, skip_signatures):
+    """plr_verify_options, and what it borrows."""
+    options = initialised(_abi.plr_verify_options, C.plr_verify_options_init)
+    key = octets(public_key, 32, "public_key")
+    options.origin, options.skip_signatures = text(origin, "origin"), bool(skip_signatures)
+    options.public_key = ctypes.cast(key, ctypes.c_void_p)
+    return options, key
+
+
+def _report(options, progress, caught):
+    if progress is not None:
+        options.progress = _abi.plr_verify_options_progress_fn(
+            lambda _user, done, total: (caught.guard(progress, done, total), None)[1])
+
+
+def rebuild_ledger(context: Context, published: Union[str, os.PathLike, Callable[[str], Optional[bytes]]],
+                   path: Any = None, *, origin: str, public_key: bytes, store: Optional[LedgerStore] = None,
+                   skip_signatures: bool = False,
+                   progress: Optional[Callable[[int, int], None]] = None) -> LedgerSummary:
+    """Makes a ledger, in the SQLite file `path` or in `store`, from its published files alone; or adds what is missing
+    to one that has the beginning of it. Nothing is kept before its hash was found under the signed root, and every
+    entry is replayed as verify_ledger does. What it comes to; open it with Ledger.
+
+    published   folder, or a function from a path ("checkpoint", "tile/0/000") to the file; None: there is none
+    origin, public_key   of the log, learned from elsewhere"""
+    options, bridge = _where(path, store)
+    against, _key = _against(origin, public_key, skip_signatures)
+    caught, error, summary = Caught(), new_error(), sized(_abi.plr_ledger_summary)
+    _report(against, progress, caught)
+    if callable(published):
+        function, source = C.plr_ledger_rebuild, _abi.plr_log_reader(None, _reader(published, caught))
+    else:
+        function, source = C.plr_ledger_rebuild_path, _path(published)
+    status = need(context, Context, "context")._read(function, options, source, against, summary, error)
+    caught.settle()
+    if bridge:
+        bridge.caught.settle()
+    if status:
+        raise failure(status, "rebuild_ledger", error)
+    return LedgerSummary.of(summary)
+
+
+def _reader(published, caught):
+    last = [None, None]  # C asks a second time for a file that is longer than it thought
+
+    def read(_user, path, buffer, cap, length):
+        name = ctypes.string_at(path).decode()
+
+        def fetch():
+            if last[0] != name:
+                last[:] = name, published(name)
+
+        status = caught.guard(fetch)
+        if status:
+            return status
+        if last[1] is None:
+            return _abi.PLR_ERR_NOT_FOUND
+        data = bytes(last[1])
+        ctypes.c_size_t.from_address(length).value = len(data)
+        if len(data) > cap:
+            return _abi.PLR_ERR_BUFFER_TOO_SMALL
+        last[:] = None, None
+        ctypes.memmove(buffer, data, len(data))
+        return _abi.PLR_OK
+
+    return _abi.plr_log_reader_read_fn(read)
+
+
 def verify_ledger(context: Context, origin_file: Readable, *, origin: str, public_key: bytes,
                   skip_signatures: bool = False,
                   progress: Optional[Callable[[int, int], None]] = None) -> LedgerSummary:
@@ -301,16 +396,10 @@ def verify_ledger(context: Context, origin_file: Readable, *, origin: str, publi
     origin, public_key   of the log, learned from elsewhere than the file
     progress(done, total)   entries; an exception it raises is raised by this call"""
     need(context, Context, "context")
-    options = initialised(_abi.plr_verify_options, C.plr_verify_options_init)
-    key = octets(public_key, 32, "public_key")
-    options.origin, options.skip_signatures = text(origin, "origin"), bool(skip_signatures)
-    options.public_key = ctypes.cast(key, ctypes.c_void_p)
+    options, _key = _against(origin, public_key, skip_signatures)
     summary, error = sized(_abi.plr_ledger_summary), new_error()
     with reading_from(context, origin_file) as source:
-        if progress is not None:
-            caught = source.caught
-            options.progress = _abi.plr_verify_options_progress_fn(
-                lambda _user, done, total: (caught.guard(progress, done, total), None)[1])
+        _report(options, progress, source.caught)
         source.check(context._read(C.plr_ledger_verify, source.struct, options, summary, error), "verify_ledger",
                      error)
     return LedgerSummary.of(summary)

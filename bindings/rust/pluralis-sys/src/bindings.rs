@@ -61,6 +61,9 @@ pub const PLR_MAX_BLOCKS: u32 = 1024;
 pub const PLR_SPLIT_TRAIN: u32 = 0;
 pub const PLR_SPLIT_VALIDATION: u32 = 1;
 pub const PLR_WEIGHTS_DIMS: u32 = 8;
+pub const PLR_DELAYED_REFUSED: u32 = 0;
+pub const PLR_DELAYED_STASH: u32 = 1;
+pub const PLR_DELAYED_NEWEST: u32 = 2;
 pub const PLR_WEIGHTS_F32: u32 = 0;
 pub const PLR_WEIGHTS_BF16: u32 = 1;
 pub const PLR_WEIGHTS_Q8: u32 = 2;
@@ -75,8 +78,12 @@ pub const PLR_ROLE_DELTA: u32 = 4;
 pub const PLR_ROLE_STATE: u32 = 5;
 pub const PLR_ROLE_CONTROL: u32 = 6;
 pub const PLR_PREDICT_NONE: u32 = 0;
+pub const PLR_PREDICT_SAMPLE: u32 = 1;
+pub const PLR_PREDICT_ANCHOR: u32 = 2;
 pub const PLR_TRANSFORM_IDENTITY: u32 = 0;
 pub const PLR_TRANSFORM_HADAMARD: u32 = 1;
+pub const PLR_TRANSFORM_BASIS: u32 = 2;
+pub const PLR_TRANSFORM_DCT: u32 = 3;
 pub const PLR_QUANT_RAW: u32 = 0;
 pub const PLR_QUANT_BLOCK_INT: u32 = 1;
 pub const PLR_QUANT_UNIFORM: u32 = 2;
@@ -84,10 +91,13 @@ pub const PLR_QUANT_DITHER: u32 = 3;
 pub const PLR_QUANT_TRELLIS: u32 = 4;
 pub const PLR_ENTROPY_PACK: u32 = 0;
 pub const PLR_ENTROPY_PARAMETRIC: u32 = 1;
+pub const PLR_ENTROPY_HISTOGRAM: u32 = 2;
 pub const PLR_ENTROPY_SPLIT: u32 = 4;
 pub const PLR_ENTROPY_ZSTD: u32 = 5;
 pub const PLR_STEP_GLOBAL: u32 = 0;
 pub const PLR_STEP_TOKEN: u32 = 1;
+pub const PLR_FRAME_KEY: u32 = 1;
+pub const PLR_FRAME_PLAIN: u32 = 2;
 pub const PLR_LINK_READY: u32 = 1;
 pub const PLR_LINK_FRAME: u32 = 2;
 pub const PLR_LINK_WRITABLE: u32 = 3;
@@ -95,8 +105,11 @@ pub const PLR_LINK_CLOSED: u32 = 4;
 pub const PLR_LINK_RESUMED: u32 = 5;
 pub const PLR_STAGE_WORKER: u32 = 0;
 pub const PLR_STAGE_FEEDER: u32 = 1;
+pub const PLR_PIPELINE_SYNC: u32 = 0;
+pub const PLR_PIPELINE_ASYNC: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
 pub const PLR_SIDE_DOWNSTREAM: u32 = 1;
+pub const PLR_STAGE_MAX_PEERS: u32 = 64;
 pub const PLR_JOB_FORWARD: u32 = 1;
 pub const PLR_JOB_BACKWARD: u32 = 2;
 pub const PLR_JOB_STEP: u32 = 3;
@@ -114,6 +127,8 @@ pub const PLR_STAGE_STOPPED: u32 = 9;
 pub const PLR_STAGE_FAILED: u32 = 10;
 pub const PLR_STAGE_REFUSED: u32 = 11;
 pub const PLR_STAGE_IDLE: u32 = 12;
+pub const PLR_STAGE_PEER: u32 = 13;
+pub const PLR_STAGE_DROPPED: u32 = 14;
 pub const PLR_ENTRY_MAX: u32 = 65535;
 pub const PLR_PROOF_MAX: u32 = 64;
 pub const PLR_ENTRY_GENESIS: u32 = 1;
@@ -739,6 +754,8 @@ pub struct plr_shard_options {
     pub device: *const ::std::os::raw::c_char,
     pub weights: *mut plr_weights,
     pub weight_format: u32,
+    pub delayed: u32,
+    pub versions: u32,
     pub reserved2: u32,
 }
 extern "C" {
@@ -1014,7 +1031,7 @@ pub struct plr_frame_info {
     pub chunks: u32,
     pub payload_len: u32,
     pub codec: plr_codec,
-    pub reserved: u32,
+    pub flags: u32,
 }
 extern "C" {
     pub fn plr_frame_parse(
@@ -1062,6 +1079,39 @@ extern "C" {
     ) -> plr_status;
 }
 extern "C" {
+    pub fn plr_encoder_begin(
+        encoder: *mut plr_encoder,
+        info: *const plr_frame_info,
+        x: *const plr_tensor,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_next(
+        encoder: *mut plr_encoder,
+        out: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+        rows_left: *mut u32,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_store(encoder: *mut plr_encoder, entries: u32, rows: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_keys(encoder: *mut plr_encoder, keys: *const u64, count: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_reset(encoder: *mut plr_encoder, generation: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_encoder_set_basis(
+        encoder: *mut plr_encoder,
+        basis: *const plr_tensor,
+        generation: u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
     pub fn plr_encoder_set_budget(encoder: *mut plr_encoder, bytes: u64) -> plr_status;
 }
 extern "C" {
@@ -1100,6 +1150,35 @@ extern "C" {
         len: usize,
         x: *mut plr_tensor,
         info: *mut plr_frame_info,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_begin(
+        decoder: *mut plr_decoder,
+        x: *mut plr_tensor,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_feed(
+        decoder: *mut plr_decoder,
+        bytes: *const ::std::os::raw::c_void,
+        len: usize,
+        used: *mut usize,
+        rows: *mut u32,
+        info: *mut plr_frame_info,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_set_store(decoder: *mut plr_decoder, entries: u32, rows: u32) -> plr_status;
+}
+extern "C" {
+    pub fn plr_decoder_set_basis(
+        decoder: *mut plr_decoder,
+        basis: *const plr_tensor,
+        generation: u32,
         err: *mut plr_error,
     ) -> plr_status;
 }
@@ -1286,7 +1365,12 @@ pub struct plr_stage_options {
     pub forward_codec: plr_codec,
     pub backward_codec: plr_codec,
     pub auto_budget: u32,
-    pub reserved: u32,
+    pub schedule: u32,
+    pub max_in_flight: u32,
+    pub window: u32,
+    pub delay_horizon: u64,
+    pub patience_ns: u64,
+    pub reply_timeout_ns: u64,
 }
 extern "C" {
     pub fn plr_stage_options_init(options: *mut plr_stage_options, struct_size: u32);
@@ -1304,6 +1388,9 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_stage_attach(stage: *mut plr_stage, side: u32, link: *mut plr_link) -> plr_status;
+}
+extern "C" {
+    pub fn plr_stage_detach(stage: *mut plr_stage, link: *mut plr_link) -> plr_status;
 }
 extern "C" {
     pub fn plr_stage_advance(stage: *mut plr_stage, now_ns: u64) -> plr_status;
@@ -1404,6 +1491,11 @@ pub struct plr_stage_stats {
     pub journal_dropped: u64,
     pub forward_budget: u64,
     pub backward_budget: u64,
+    pub delays: u64,
+    pub max_delay: u64,
+    pub resent: u64,
+    pub duplicates: u64,
+    pub peers_lost: u64,
 }
 extern "C" {
     pub fn plr_stage_get_stats(stage: *const plr_stage, stats: *mut plr_stage_stats) -> plr_status;
@@ -1421,6 +1513,57 @@ pub struct plr_units {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct plr_ledger_store {
+    pub user: *mut ::std::os::raw::c_void,
+    pub begin: ::std::option::Option<
+        unsafe extern "C" fn(user: *mut ::std::os::raw::c_void, err: *mut plr_error) -> plr_status,
+    >,
+    pub append: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            index: u64,
+            row: *const ::std::os::raw::c_void,
+            len: usize,
+            err: *mut plr_error,
+        ) -> plr_status,
+    >,
+    pub put: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            name: *const ::std::os::raw::c_char,
+            data: *const ::std::os::raw::c_void,
+            len: usize,
+            err: *mut plr_error,
+        ) -> plr_status,
+    >,
+    pub commit: ::std::option::Option<
+        unsafe extern "C" fn(user: *mut ::std::os::raw::c_void, err: *mut plr_error) -> plr_status,
+    >,
+    pub rollback: ::std::option::Option<unsafe extern "C" fn(user: *mut ::std::os::raw::c_void)>,
+    pub row: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            index: u64,
+            data: *mut *const ::std::os::raw::c_void,
+            len: *mut usize,
+            err: *mut plr_error,
+        ) -> plr_status,
+    >,
+    pub get: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            name: *const ::std::os::raw::c_char,
+            data: *mut *const ::std::os::raw::c_void,
+            len: *mut usize,
+            err: *mut plr_error,
+        ) -> plr_status,
+    >,
+    pub compact: ::std::option::Option<
+        unsafe extern "C" fn(user: *mut ::std::os::raw::c_void, err: *mut plr_error) -> plr_status,
+    >,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct plr_ledger_options {
     pub struct_size: u32,
     pub log_invalid: u32,
@@ -1431,6 +1574,7 @@ pub struct plr_ledger_options {
     pub decimals: u32,
     pub receipt_window: u32,
     pub treasurer: [u8; 32usize],
+    pub store: *const plr_ledger_store,
 }
 extern "C" {
     pub fn plr_ledger_options_init(options: *mut plr_ledger_options, struct_size: u32);
@@ -1445,6 +1589,9 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_ledger_destroy(ledger: *mut plr_ledger);
+}
+extern "C" {
+    pub fn plr_ledger_compact(ledger: *mut plr_ledger, err: *mut plr_error) -> plr_status;
 }
 extern "C" {
     pub fn plr_ledger_origin(ledger: *const plr_ledger, public_key: *mut u8)
@@ -2093,6 +2240,40 @@ extern "C" {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct plr_log_reader {
+    pub user: *mut ::std::os::raw::c_void,
+    pub read: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            path: *const ::std::os::raw::c_char,
+            buf: *mut ::std::os::raw::c_void,
+            cap: usize,
+            len: *mut usize,
+        ) -> plr_status,
+    >,
+}
+extern "C" {
+    pub fn plr_ledger_rebuild(
+        ctx: *mut plr_context,
+        options: *const plr_ledger_options,
+        from: *const plr_log_reader,
+        verify: *const plr_verify_options,
+        summary: *mut plr_ledger_summary,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_rebuild_path(
+        ctx: *mut plr_context,
+        options: *const plr_ledger_options,
+        folder: *const ::std::os::raw::c_char,
+        verify: *const plr_verify_options,
+        summary: *mut plr_ledger_summary,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct plr_witness_key {
     pub name: *const ::std::os::raw::c_char,
     pub public_key: [u8; 32usize],
@@ -2252,5 +2433,119 @@ extern "C" {
         answer: *mut ::std::os::raw::c_char,
         cap: usize,
         len: *mut usize,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_remote_options {
+    pub struct_size: u32,
+    pub parallel: u32,
+    pub retries: u32,
+    pub backoff_ms: u32,
+    pub connect_timeout_ms: u32,
+    pub stall_timeout_s: u32,
+    pub timeout_ms: u32,
+    pub no_tls_verify: u32,
+    pub ca_file: *const ::std::os::raw::c_char,
+    pub user: *const ::std::os::raw::c_char,
+    pub sigv4: *const ::std::os::raw::c_char,
+    pub proxy: *const ::std::os::raw::c_char,
+}
+extern "C" {
+    pub fn plr_remote_options_init(options: *mut plr_remote_options, struct_size: u32);
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_mirror {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_mirror_options {
+    pub struct_size: u32,
+    pub quorum: u32,
+    pub url: *const ::std::os::raw::c_char,
+    pub path: *const ::std::os::raw::c_char,
+    pub origin: *const ::std::os::raw::c_char,
+    pub public_key: *const u8,
+    pub witnesses: *const plr_witness_key,
+    pub witness_count: u32,
+    pub skip_signatures: u32,
+    pub remote: *const plr_remote_options,
+    pub progress: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            entries_done: u64,
+            entries_total: u64,
+            bytes: u64,
+        ) -> plr_status,
+    >,
+    pub user: *mut ::std::os::raw::c_void,
+}
+extern "C" {
+    pub fn plr_mirror_options_init(options: *mut plr_mirror_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_mirror_create(
+        ctx: *mut plr_context,
+        options: *const plr_mirror_options,
+        out: *mut *mut plr_mirror,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mirror_destroy(mirror: *mut plr_mirror);
+}
+extern "C" {
+    pub fn plr_mirror_update(mirror: *mut plr_mirror, size: *mut u64, err: *mut plr_error) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mirror_ledger(mirror: *mut plr_mirror) -> *mut plr_ledger;
+}
+extern "C" {
+    pub fn plr_mirror_shown(
+        mirror: *const plr_mirror,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_mirror_stats {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub files: u64,
+    pub retries: u64,
+    pub received: u64,
+    pub decoded: u64,
+}
+extern "C" {
+    pub fn plr_mirror_get_stats(mirror: *const plr_mirror, out: *mut plr_mirror_stats) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_publish_url(
+        ledger: *mut plr_ledger,
+        url: *const ::std::os::raw::c_char,
+        remote: *const plr_remote_options,
+        size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_cosign_url(
+        ledger: *mut plr_ledger,
+        witness: *const plr_witness_key,
+        url: *const ::std::os::raw::c_char,
+        remote: *const plr_remote_options,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_guard_url(
+        ledger: *mut plr_ledger,
+        url: *const ::std::os::raw::c_char,
+        remote: *const plr_remote_options,
+        err: *mut plr_error,
     ) -> plr_status;
 }

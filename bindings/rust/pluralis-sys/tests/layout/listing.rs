@@ -62,6 +62,9 @@ constants! {
     PLR_SPLIT_TRAIN: u32,
     PLR_SPLIT_VALIDATION: u32,
     PLR_WEIGHTS_DIMS: u32,
+    PLR_DELAYED_REFUSED: u32,
+    PLR_DELAYED_STASH: u32,
+    PLR_DELAYED_NEWEST: u32,
     PLR_WEIGHTS_F32: u32,
     PLR_WEIGHTS_BF16: u32,
     PLR_WEIGHTS_Q8: u32,
@@ -76,8 +79,12 @@ constants! {
     PLR_ROLE_STATE: u32,
     PLR_ROLE_CONTROL: u32,
     PLR_PREDICT_NONE: u32,
+    PLR_PREDICT_SAMPLE: u32,
+    PLR_PREDICT_ANCHOR: u32,
     PLR_TRANSFORM_IDENTITY: u32,
     PLR_TRANSFORM_HADAMARD: u32,
+    PLR_TRANSFORM_BASIS: u32,
+    PLR_TRANSFORM_DCT: u32,
     PLR_QUANT_RAW: u32,
     PLR_QUANT_BLOCK_INT: u32,
     PLR_QUANT_UNIFORM: u32,
@@ -85,10 +92,13 @@ constants! {
     PLR_QUANT_TRELLIS: u32,
     PLR_ENTROPY_PACK: u32,
     PLR_ENTROPY_PARAMETRIC: u32,
+    PLR_ENTROPY_HISTOGRAM: u32,
     PLR_ENTROPY_SPLIT: u32,
     PLR_ENTROPY_ZSTD: u32,
     PLR_STEP_GLOBAL: u32,
     PLR_STEP_TOKEN: u32,
+    PLR_FRAME_KEY: u32,
+    PLR_FRAME_PLAIN: u32,
     PLR_LINK_READY: u32,
     PLR_LINK_FRAME: u32,
     PLR_LINK_WRITABLE: u32,
@@ -96,8 +106,11 @@ constants! {
     PLR_LINK_RESUMED: u32,
     PLR_STAGE_WORKER: u32,
     PLR_STAGE_FEEDER: u32,
+    PLR_PIPELINE_SYNC: u32,
+    PLR_PIPELINE_ASYNC: u32,
     PLR_SIDE_UPSTREAM: u32,
     PLR_SIDE_DOWNSTREAM: u32,
+    PLR_STAGE_MAX_PEERS: u32,
     PLR_JOB_FORWARD: u32,
     PLR_JOB_BACKWARD: u32,
     PLR_JOB_STEP: u32,
@@ -115,6 +128,8 @@ constants! {
     PLR_STAGE_FAILED: u32,
     PLR_STAGE_REFUSED: u32,
     PLR_STAGE_IDLE: u32,
+    PLR_STAGE_PEER: u32,
+    PLR_STAGE_DROPPED: u32,
     PLR_ENTRY_MAX: u32,
     PLR_PROOF_MAX: u32,
     PLR_ENTRY_GENESIS: u32,
@@ -356,6 +371,8 @@ structs! {
         device = "device",
         weights = "weights",
         weight_format = "weight_format",
+        delayed = "delayed",
+        versions = "versions",
         reserved2 = "reserved2",
     }
     plr_parameter_info {
@@ -414,7 +431,7 @@ structs! {
         chunks = "chunks",
         payload_len = "payload_len",
         codec = "codec",
-        reserved = "reserved",
+        flags = "flags",
     }
     plr_encoder_stats {
         struct_size = "struct_size",
@@ -478,7 +495,12 @@ structs! {
         forward_codec = "forward_codec",
         backward_codec = "backward_codec",
         auto_budget = "auto_budget",
-        reserved = "reserved",
+        schedule = "schedule",
+        max_in_flight = "max_in_flight",
+        window = "window",
+        delay_horizon = "delay_horizon",
+        patience_ns = "patience_ns",
+        reply_timeout_ns = "reply_timeout_ns",
     }
     plr_job_info {
         struct_size = "struct_size",
@@ -514,10 +536,26 @@ structs! {
         journal_dropped = "journal_dropped",
         forward_budget = "forward_budget",
         backward_budget = "backward_budget",
+        delays = "delays",
+        max_delay = "max_delay",
+        resent = "resent",
+        duplicates = "duplicates",
+        peers_lost = "peers_lost",
     }
     plr_units {
         lo = "lo",
         hi = "hi",
+    }
+    plr_ledger_store {
+        user = "user",
+        begin = "begin",
+        append = "append",
+        put = "put",
+        commit = "commit",
+        rollback = "rollback",
+        row = "row",
+        get = "get",
+        compact = "compact",
     }
     plr_ledger_options {
         struct_size = "struct_size",
@@ -529,6 +567,7 @@ structs! {
         decimals = "decimals",
         receipt_window = "receipt_window",
         treasurer = "treasurer",
+        store = "store",
     }
     plr_append_item {
         entry = "entry",
@@ -769,6 +808,10 @@ structs! {
         user = "user",
         put = "put",
     }
+    plr_log_reader {
+        user = "user",
+        read = "read",
+    }
     plr_witness_key {
         name = "name",
         public_key = "public_key",
@@ -786,5 +829,41 @@ structs! {
         user = "user",
         load = "load",
         swap = "swap",
+    }
+    plr_remote_options {
+        struct_size = "struct_size",
+        parallel = "parallel",
+        retries = "retries",
+        backoff_ms = "backoff_ms",
+        connect_timeout_ms = "connect_timeout_ms",
+        stall_timeout_s = "stall_timeout_s",
+        timeout_ms = "timeout_ms",
+        no_tls_verify = "no_tls_verify",
+        ca_file = "ca_file",
+        user = "user",
+        sigv4 = "sigv4",
+        proxy = "proxy",
+    }
+    plr_mirror_options {
+        struct_size = "struct_size",
+        quorum = "quorum",
+        url = "url",
+        path = "path",
+        origin = "origin",
+        public_key = "public_key",
+        witnesses = "witnesses",
+        witness_count = "witness_count",
+        skip_signatures = "skip_signatures",
+        remote = "remote",
+        progress = "progress",
+        user = "user",
+    }
+    plr_mirror_stats {
+        struct_size = "struct_size",
+        reserved = "reserved",
+        files = "files",
+        retries = "retries",
+        received = "received",
+        decoded = "decoded",
     }
 }
