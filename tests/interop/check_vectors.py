@@ -161,7 +161,7 @@ def notes():
     need(raises(note.BadNote, note.verify, NOTE.replace(b"an", b"no", 1), [key], VERIFIER), "another text")
     text, lines = note.split(COSIGNED)
     need(note.parse_checkpoint(text)[:2] == ("example.com/behind-the-sofa", 20852163), "example checkpoint")
-    need(note.signed_text(note.COSIGNATURE, text, note.blob(lines[1][1])[4:])[0].startswith(b"cosignature/v1\ntime 1679315147\n"),
+    need(note.signed_text(note.COSIGNATURE, text, note.unbase64(lines[1][1])[4:])[0].startswith(b"cosignature/v1\ntime 1679315147\n"),
          "example cosignature")
 
 

@@ -67,10 +67,10 @@ def split(note):
     return text, signatures
 
 
-def blob(encoded):
-    """Bytes of a signature line; none when they are not base64: it is not of a key that we know."""
+def line_id(encoded):
+    """Key id that a signature line claims; none when it does not begin as base64."""
     try:
-        return unbase64(encoded)
+        return unbase64(encoded[:8])[:4]
     except BadNote:
         return b""
 
@@ -91,10 +91,9 @@ def verify(note, keys, verifier):
     text, signatures = split(note)
     good = []
     for name, encoded in signatures:
-        raw = blob(encoded)
         for key in keys:
-            if key[0] == name and key_id(*key) == raw[:4]:
-                message, signature = signed_text(key[1], text, raw[4:])
+            if key[0] == name and key_id(*key) == line_id(encoded):
+                message, signature = signed_text(key[1], text, unbase64(encoded)[4:])
                 if not verifier.verify(key[2], message, signature):
                     raise BadNote("the signature of %s does not hold" % name)
                 good += [key] if key not in good else []
