@@ -11,6 +11,7 @@ import tempfile
 from harness import check, main, need
 from history import ORIGIN, Teller
 from library import Library
+from keys import seeds
 from mutate import Mutator, scrambled
 from pluralis import log
 from replayer import BadLog, check_everything, ed25519, entry as e, files, merkle, note, replay
@@ -165,6 +166,41 @@ def mutations():
             refused += sum(code != "OK" for code in ours)
     need(refused > sum(done.values()), "nothing was refused")
     return ", ".join("%d %s" % (n, what) for what, n in sorted(done.items()))
+
+
+@check
+def evidence_counts_once():
+    """Evidence of one thing counts once, in whatever bytes it comes."""
+    teller = Teller(12, LIBRARY.sign, VERIFIER, invalid=0, epoch_length=10 ** 9)
+    teller.run(120)
+    receipts = [e.parse(one) for one, code in zip(teller.entries, teller.codes) if one[4] == e.RECEIPT and code == "OK"]
+    one, author, found = receipts[0], teller.people[1], len(teller.entries)
+    lies = []
+    for i in range(3):
+        body = one.body.copy()
+        body.frames_root, body.mb_count = bytes([i]) * 32, one.body.mb_count + i
+        body.upstream = next(p for p in teller.people[i:] if p not in (one.author, one.body.upstream))
+        lies.append(body)
+
+    def receipt(body, junk=0):
+        unsigned = e.unsigned_part(e.RECEIPT, one.author, 0, body, body.epoch)
+        return e.attach(unsigned, [(role, account, LIBRARY.sign(seeds[teller.public(account)], e.message(
+            unsigned, ORIGIN.encode())) if role == e.AUTHOR else bytes([junk]) * 64)
+            for role, account in e.signers(e.RECEIPT, one.author, body)])
+
+    def submit(first, second, kind=e.CONFLICT):
+        return teller.add(teller.signed(e.EVIDENCE, author, e.BODIES[e.EVIDENCE].make(
+            kind=kind, first=first, second=second)))
+
+    forks = [teller.checkpoint(7, bytes([i]) * 32) for i in range(3)]
+    codes = [submit(receipt(one.body), receipt(lies[0])), submit(receipt(lies[0]), receipt(one.body)),
+             submit(receipt(one.body, 1), receipt(lies[0], 2)), submit(receipt(one.body), receipt(lies[1])),
+             submit(receipt(lies[1]), receipt(lies[2])),
+             submit(forks[0], forks[1], e.FORK), submit(forks[1], forks[0], e.FORK),
+             submit(forks[0] + b"\xe2\x80\x94 x AAAAAAAA\n", forks[1], e.FORK), submit(forks[0], forks[2], e.FORK)]
+    theirs = LIBRARY.codes(teller.entries, teller.seed_of_sequencer)[1][found:]
+    need(theirs == codes, "the library says %s, the replayer %s" % (theirs, codes))
+    need(codes == ["OK"] + ["EXISTS"] * 4 + ["OK"] + ["EXISTS"] * 2 + ["OK"], codes)
 
 
 @check

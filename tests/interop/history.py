@@ -109,6 +109,7 @@ class Teller(Deeds):
         self.codes.append(self.machine.append(data))
         if self.codes[-1] == "OK" and data[4] == e.MODEL_REGISTER:
             self.models.append(e.parse(data).body.model)
+        return self.codes[-1]
 
     def genesis(self):
         r = self.random
