@@ -5,10 +5,11 @@ PLR_TEST_FULL=1 makes the signed histories and the mutations longer.
 """
 import collections
 import os
+import subprocess
 import sys
 import tempfile
 
-from harness import check, main, need
+from harness import Skip, check, main, need
 from history import ORIGIN, Teller
 from library import Library
 from keys import seeds
@@ -17,6 +18,7 @@ from pluralis import log
 from replayer import BadLog, check_everything, ed25519, entry as e, files, merkle, note, replay
 from replayer.fields import Malformed
 
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FULL = os.environ.get("PLR_TEST_FULL") == "1"
 LIBRARY, VERIFIER = Library(), ed25519.Verifier()
 
@@ -201,6 +203,24 @@ def evidence_counts_once():
     theirs = LIBRARY.codes(teller.entries, teller.seed_of_sequencer)[1][found:]
     need(theirs == codes, "the library says %s, the replayer %s" % (theirs, codes))
     need(codes == ["OK"] + ["EXISTS"] * 4 + ["OK"] + ["EXISTS"] * 2 + ["OK"], codes)
+
+
+@check
+def a_life_told_in_c():
+    """A life of every type of entry that the library's own test tells, replayed from its export alone"""
+    test = os.path.join(ROOT, "build", "release", "tests", "test_ledger_history")
+    if not os.path.exists(test):
+        raise Skip("tests/test_ledger_history is not built")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "life.plr")
+        output = subprocess.run([test], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
+                              env=dict(os.environ, PLR_HISTORY_EXPORT=path, PLR_HISTORY_BELIEVE="1",
+                                       PLR_HISTORY_ENTRIES="100000" if FULL else "8000")).stdout
+        said = dict(line.split() for line in output.splitlines() if line.startswith(("key ", "state ")))
+        with open(path, "rb") as f:
+            machine, codes = replay(*files.read_export(f.read()), ORIGIN, bytes.fromhex(said["key"]), VERIFIER, True)
+    need(machine.state.root().hex() == said["state"], "the state is %s" % machine.state.root().hex())
+    return told(codes)
 
 
 @check
