@@ -218,7 +218,8 @@ def a_life_told_in_c():
                                        PLR_HISTORY_ENTRIES="100000" if FULL else "8000")).stdout
         said = dict(line.split() for line in output.splitlines() if line.startswith(("key ", "state ")))
         with open(path, "rb") as f:
-            machine, codes = replay(*files.read_export(f.read()), ORIGIN, bytes.fromhex(said["key"]), VERIFIER, True)
+            machine, codes = replay(*files.read_export(f.read()), "example.org/test", bytes.fromhex(said["key"]),
+                                    VERIFIER, True)
     need(machine.state.root().hex() == said["state"], "the state is %s" % machine.state.root().hex())
     return told(codes)
 
