@@ -5,12 +5,13 @@ PLR_TEST_FULL=1 makes the signed histories and the mutations longer.
 """
 import collections
 import os
+import subprocess
 import sys
 import tempfile
 
-from harness import check, main, need
+from harness import Skip, check, main, need
 from history import ORIGIN, Teller
-from library import Library
+from library import ROOT, Library
 from keys import seeds
 from mutate import Mutator, scrambled
 from pluralis import log
@@ -131,6 +132,29 @@ def form_of(data):
         return "OK"
     except Malformed as error:
         return type(error).__name__.upper()
+
+
+@check
+def the_librarys_own_history():
+    """The history that the library's own tests tell, replayed with every signature (PLR_TEST_FULL=1)."""
+    teller = os.path.join(ROOT, "build", "release", "tests", "test_ledger_history")
+    if not FULL:
+        raise Skip("a minute; PLR_TEST_FULL=1 asks for it")
+    if not os.path.exists(teller):
+        raise Skip("%s is not built" % os.path.relpath(teller, ROOT))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "export")
+        env = dict(os.environ, PLR_HISTORY_EXPORT=path, PLR_HISTORY_ENTRIES="20000")
+        subprocess.run([teller], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
+        with open(path, "rb") as f:
+            export = f.read()
+    point, entries = files.read_export(export)
+    b = e.parse(entries[0]).body
+    machine, codes = replay(point, entries, b.origin.decode(), b.key, VERIFIER)
+    summary = LIBRARY.verify(export, b.origin.decode(), b.key)
+    need(not isinstance(summary, str), summary)
+    same_summary(summary, machine)
+    return told(codes)
 
 
 @check
