@@ -14,7 +14,8 @@ from history import ORIGIN, Teller
 from library import ROOT, Library
 from keys import seeds
 from mutate import Mutator, scrambled
-from pluralis import log
+from pluralis import log, rebuild_ledger
+from queries import check_queries
 from replayer import BadLog, check_everything, ed25519, entry as e, files, merkle, note, replay
 from replayer.fields import Malformed
 
@@ -77,13 +78,14 @@ def extremes():
 
 @check
 def signed_histories():
-    """Signed histories with much that is wrong: the same code for every entry; the library's export, replayed."""
+    """Signed histories with much that is wrong: the same code for every entry; export and tiles, replayed; balances."""
     codes = []
     for seed in range(12 if FULL else 3):
         teller = Teller(100 + seed, LIBRARY.sign, VERIFIER, invalid=0.3, epoch_length=60).run(1200)
         ledger, theirs = LIBRARY.codes(teller.entries, teller.seed_of_sequencer)
         same_codes(teller.entries, teller.codes, theirs, "history %d" % seed)
         same_summary(ledger.summary, teller.machine)
+        check_queries(ledger, teller.machine, teller.people, LIBRARY.context)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "export")
             ledger.export(path)
@@ -94,6 +96,8 @@ def signed_histories():
             site = os.path.join(folder, "site")
             ledger.publish(site)
             need(files.read_site(site)[1] == teller.entries, "entries of the published tiles")
+            same_summary(rebuild_ledger(LIBRARY.context, site, os.path.join(folder, "again"), origin=ORIGIN,
+                                        public_key=teller.machine.key), machine)
         codes += teller.codes
     return told(codes)
 

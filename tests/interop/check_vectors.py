@@ -6,7 +6,7 @@ import sys
 import edge_cases
 from harness import check, main, need
 from library import Library, pluralis
-from pluralis import errors, identity, log
+from pluralis import errors, identity, log, settlement
 from replayer import ed25519, keccak, merkle, note
 
 LIBRARY, VERIFIER = Library(), ed25519.Verifier()
@@ -296,6 +296,7 @@ def keccak256():
     need(keccak.keccak256(b"abc").hex() == "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45", "abc")
     for size in list(range(290)) + [407, 408, 409]:
         data = hashlib.shake_128(b"%d" % size).digest(size)
+        need(settlement.keccak256(data) == keccak.keccak256(data), "Keccak-256 of %d bytes" % size)
         need(sha3_256(data) == hashlib.sha3_256(data).digest(), "SHA3-256 of %d bytes" % size)
 
 
@@ -341,6 +342,14 @@ def morpho():
     claims = ((b"\x11" * 20, 5 * 10 ** 18), (b"\x22" * 20, 25 * 10 ** 17), (b"\x33" * 20, 1))
     tree = keccak.StandardTree([keccak.claim_leaf(account, reward, amount) for account, amount in claims])
     need(tree.root.hex() == "0042337f42db4c2364d8b99998fd6176b5cbfbb87ae1043b81a08761351a46fa", "root")
+    leaves = [settlement.Leaf(account, reward, amount) for account, amount in claims]
+    need(settlement.root(LIBRARY.context, leaves) == tree.root, "the library's root")
+    for i, leaf in enumerate(leaves):
+        proof = settlement.prove(LIBRARY.context, leaves, i)
+        need(proof == tree.proof(i), "the library's proof")
+        settlement.verify(leaf, proof, tree.root)
+        other = settlement.Leaf(leaf.account, reward, leaf.claimable + 1)
+        need(raises(errors.PluralisError, settlement.verify, other, proof, tree.root), "one unit more")
 
 
 if __name__ == "__main__":
