@@ -11,14 +11,14 @@ import tempfile
 
 from harness import Skip, check, main, need
 from history import ORIGIN, Teller
-from library import Library
+from library import ROOT, Library
 from keys import seeds
 from mutate import Mutator, scrambled
-from pluralis import log
+from pluralis import log, rebuild_ledger
+from queries import check_queries
 from replayer import BadLog, check_everything, ed25519, entry as e, files, merkle, note, replay
-from replayer.fields import Malformed
+from replayer.fields import Malformed, u32, u64
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FULL = os.environ.get("PLR_TEST_FULL") == "1"
 LIBRARY, VERIFIER = Library(), ed25519.Verifier()
 
@@ -78,13 +78,14 @@ def extremes():
 
 @check
 def signed_histories():
-    """Signed histories with much that is wrong: the same code for every entry; the library's export, replayed."""
+    """Signed histories with much that is wrong: the same code for every entry; export and tiles, replayed; balances."""
     codes = []
     for seed in range(12 if FULL else 3):
         teller = Teller(100 + seed, LIBRARY.sign, VERIFIER, invalid=0.3, epoch_length=60).run(1200)
         ledger, theirs = LIBRARY.codes(teller.entries, teller.seed_of_sequencer)
         same_codes(teller.entries, teller.codes, theirs, "history %d" % seed)
         same_summary(ledger.summary, teller.machine)
+        check_queries(ledger, teller.machine, teller.people, LIBRARY.context)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "export")
             ledger.export(path)
@@ -95,6 +96,8 @@ def signed_histories():
             site = os.path.join(folder, "site")
             ledger.publish(site)
             need(files.read_site(site)[1] == teller.entries, "entries of the published tiles")
+            same_summary(rebuild_ledger(LIBRARY.context, site, os.path.join(folder, "again"), origin=ORIGIN,
+                                        public_key=teller.machine.key), machine)
         codes += teller.codes
     return told(codes)
 
@@ -154,7 +157,7 @@ def wrong_closes():
 def mutations():
     """Valid histories with bytes, fields, signatures, nonces or the order changed: the same codes, the same state."""
     done, refused = collections.Counter(), 0
-    for seed in (226, 256):  # short histories in which an entry of every type works
+    for seed in (201, 202):  # short histories in which an entry of every type works
         teller = Teller(seed, LIBRARY.sign, VERIFIER, invalid=0, epoch_length=15).run(320)
         every_type_worked(teller)
         mutator = Mutator(teller, VERIFIER)
@@ -203,6 +206,41 @@ def evidence_counts_once():
     theirs = LIBRARY.codes(teller.entries, teller.seed_of_sequencer)[1][found:]
     need(theirs == codes, "the library says %s, the replayer %s" % (theirs, codes))
     need(codes == ["OK"] + ["EXISTS"] * 4 + ["OK"] + ["EXISTS"] * 2 + ["OK"], codes)
+
+
+@check
+def squatters():
+    """Who says that neighbours refuse to sign takes nobody's place: a signed Receipt is worth more."""
+    teller = Teller(13, LIBRARY.sign, VERIFIER, invalid=0, epoch_length=10 ** 9)
+    teller.run(60)
+    terms = next(t for t in (teller.state.get("M", model) for model in teller.models) if len(t.costs) > 2)
+    worker, up, down, stranger = teller.people[1:5]
+
+    def work(first, end, **more):
+        return dict(model=terms.model, profile=terms.profile, epoch=teller.epoch, step=9, mb_first=4, mb_count=2,
+                    block_first=first, block_end=end, lane=3, tokens=1, frames_root=bytes(32), upstream=up,
+                    units=sum(cost for cost, in terms.costs[first:end]), downstream=down, **more)
+
+    def refused(author, first, end):
+        return teller.add(teller.signed(e.DISPUTE, author, e.BODIES[e.DISPUTE].make(
+            kind=e.REFUSED, refusers=3, **work(first, end))))
+
+    def receipt(author, first, end):
+        body = e.BODIES[e.RECEIPT].make(**work(first, end))
+        return teller.add(teller.signed(e.RECEIPT, author, body, 0, teller.epoch))
+
+    found = len(teller.entries)
+    codes = [refused(stranger, 0, 1), refused(stranger, 1, 2), refused(worker, 0, 2), receipt(worker, 0, 2),
+             receipt(worker, 1, 2), refused(stranger, 1, 3), refused(stranger, 2, 3), receipt(worker, 2, 3)]
+    need(codes == ["OK", "OK", "EXISTS", "OK", "EXISTS", "EXISTS", "OK", "OK"], codes)
+    for kind, most in (("R", 2), ("J", 0)):
+        left = [key for key in teller.state.keys(kind) if key[41:53] == u64(9) + u32(3)]
+        need(len(left) == most, "%d %s records are left" % (len(left), kind))
+    teller.add(teller.close())
+    codes = teller.codes[found:]
+    ledger, theirs = LIBRARY.codes(teller.entries, teller.seed_of_sequencer)
+    need(theirs[found:] == codes, "the library says %s, the replayer %s" % (theirs[found:], codes))
+    same_summary(ledger.summary, teller.machine)
 
 
 @check

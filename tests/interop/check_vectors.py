@@ -6,7 +6,7 @@ import sys
 import edge_cases
 from harness import check, main, need
 from library import Library, pluralis
-from pluralis import errors, identity, log
+from pluralis import errors, identity, log, settlement
 from replayer import ed25519, keccak, merkle, note
 
 LIBRARY, VERIFIER = Library(), ed25519.Verifier()
@@ -161,8 +161,8 @@ def notes():
     need(raises(note.BadNote, note.verify, NOTE.replace(b"an", b"no", 1), [key], VERIFIER), "another text")
     text, lines = note.split(COSIGNED)
     need(note.parse_checkpoint(text)[:2] == ("example.com/behind-the-sofa", 20852163), "example checkpoint")
-    need(note.signed_text(note.COSIGNATURE, text, note.unbase64(lines[1][1])[4:])[0].startswith(b"cosignature/v1\ntime 1679315147\n"),
-         "example cosignature")
+    message, _ = note.signed_text(note.COSIGNATURE, text, note.unbase64(lines[1][1])[4:])
+    need(message == b"cosignature/v1\ntime 1679315147\n" + text.encode(), "example cosignature")
 
 
 def read_checkpoint(raw, key):
@@ -184,8 +184,9 @@ def scrambled_note(random, whole):
         elif how == 2:
             out[at:at] = random.choice((b"\n", b" ", b"+", b"=", b"\xc2\xa0", b"\xff", b"0", b"\0", b"\n\n"))
         elif how == 3:
-            line = random.choice((b"x AAAAAAAA", b"x AAAA", ORIGIN.encode() + b" AAAAAAAA", b"x+y AAAAAAAA", b"x !AAAAAAA",
-                                  b"x\xc2\xa0y AAAAAAAA", ORIGIN.encode() + b" " + b"A" * 400, b" AAAAAAAA"))
+            line = random.choice((b"x AAAAAAAA", b"x AAAA", ORIGIN.encode() + b" AAAAAAAA", b"x+y AAAAAAAA",
+                                  b"x !AAAAAAA", b"x\xc2\xa0y AAAAAAAA", ORIGIN.encode() + b" " + b"A" * 400,
+                                  b" AAAAAAAA"))
             out += b"\xe2\x80\x94 " + line + b"\n"
         elif how == 4:
             text, signatures = bytes(out).split(b"\n\n")[0], bytes(out).split(b"\n\n")[-1]
@@ -295,6 +296,7 @@ def keccak256():
     need(keccak.keccak256(b"abc").hex() == "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45", "abc")
     for size in list(range(290)) + [407, 408, 409]:
         data = hashlib.shake_128(b"%d" % size).digest(size)
+        need(settlement.keccak256(data) == keccak.keccak256(data), "Keccak-256 of %d bytes" % size)
         need(sha3_256(data) == hashlib.sha3_256(data).digest(), "SHA3-256 of %d bytes" % size)
 
 
@@ -340,6 +342,14 @@ def morpho():
     claims = ((b"\x11" * 20, 5 * 10 ** 18), (b"\x22" * 20, 25 * 10 ** 17), (b"\x33" * 20, 1))
     tree = keccak.StandardTree([keccak.claim_leaf(account, reward, amount) for account, amount in claims])
     need(tree.root.hex() == "0042337f42db4c2364d8b99998fd6176b5cbfbb87ae1043b81a08761351a46fa", "root")
+    leaves = [settlement.Leaf(account, reward, amount) for account, amount in claims]
+    need(settlement.root(LIBRARY.context, leaves) == tree.root, "the library's root")
+    for i, leaf in enumerate(leaves):
+        proof = settlement.prove(LIBRARY.context, leaves, i)
+        need(proof == tree.proof(i), "the library's proof")
+        settlement.verify(leaf, proof, tree.root)
+        other = settlement.Leaf(leaf.account, reward, leaf.claimable + 1)
+        need(raises(errors.PluralisError, settlement.verify, other, proof, tree.root), "one unit more")
 
 
 if __name__ == "__main__":

@@ -143,9 +143,9 @@ class Deeds:
         end = r.randrange(first + 1, count + 1) + (1 if self.bad(0.1) else 0) if r.random() < 0.1 else first + 1
         return first, end
 
-    def receipt_values(self, worker):
+    def receipt_values(self, worker, model=None):
         """Fields of a receipt of the worker's; None."""
-        r, model = self.random, self.model()
+        r, model = self.random, model or self.model()
         terms = self.state.get("M", model)
         if terms is None:
             return None
@@ -169,11 +169,14 @@ class Deeds:
         r = self.random
         if self.recent and self.bad(0.2):
             return r.choice(self.recent)
-        worker = self.person()
-        values = self.receipt_values(worker)
+        worker, waiting = self.person(), self.waiting() if r.random() < 0.05 else []
+        near = key_fields(r.choice(waiting)) if waiting else None  # work that waits for a signature, or beside it
+        values = self.receipt_values(worker, near and near["model"])
         if values is None:
             return None
-        if self.recent and r.random() < 0.05:  # the step of an earlier one: another stage of it, or an overlap
+        if near:
+            values.update({name: near[name] for name in ("epoch", "step", "lane", "mb_first")}, weight_step=0)
+        elif self.recent and r.random() < 0.05:  # the step of an earlier one: another stage of it, or an overlap
             other = e.parse(r.choice(self.recent)).body
             values.update(step=other.step, lane=other.lane, weight_step=0)
         data = self.signed(e.RECEIPT, worker, e.BODIES[e.RECEIPT].make(**values), 0, values["epoch"])
@@ -246,6 +249,11 @@ class Deeds:
                 return self.signed(e.AUDIT_RESULT, author, b)
         return None
 
+    def waiting(self):
+        """Keys of disputes about signatures."""
+        found = [(key, self.state.records[key]) for key in self.state.keys("J")]
+        return [key for key, j in found if j.upstream != e.NOBODY or j.downstream != e.NOBODY]
+
     def dispute(self):
         r, state = self.random, self.state
         what = r.randrange(4)
@@ -255,7 +263,7 @@ class Deeds:
             if values is None:
                 return None
             return self.numbered(e.DISPUTE, author, kind=e.REFUSED, refusers=r.randrange(1, 4), **values)
-        waiting = [k for k in state.keys("J") if state.records[k].upstream != state.records[k].downstream]
+        waiting = self.waiting()
         if what == 1 and waiting:
             key = r.choice(waiting)
             j = state.records[key]

@@ -119,7 +119,7 @@ def audit_result(m, entry):
 def dispute(m, entry):
     b, author = entry.body, entry.author
     if b.kind == e.REFUSED:
-        check_work(m, b)
+        check_work(m, b, refused=True)
         for account in (b.upstream, b.downstream):
             m.account(account)
         write_receipt(m, b, author, WAITS)
