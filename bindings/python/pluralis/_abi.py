@@ -157,6 +157,7 @@ PLR_LINK_FRAME = 2
 PLR_LINK_WRITABLE = 3
 PLR_LINK_CLOSED = 4
 PLR_LINK_RESUMED = 5
+PLR_LOG_PATH_MAX = 64
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
 PLR_SIDE_UPSTREAM = 0
@@ -178,7 +179,6 @@ PLR_STAGE_STOPPED = 9
 PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
-PLR_LOG_PATH_MAX = 64
 
 
 class plr_error(Structure):
@@ -709,6 +709,102 @@ class plr_link_stats(Structure):
         ('bytes_per_s', c_uint64),
     ]
 
+plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
+
+
+class plr_publisher(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('put', plr_publisher_put_fn),
+    ]
+
+plr_log_reader_read_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
+
+
+class plr_log_reader(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('read', plr_log_reader_read_fn),
+    ]
+
+
+class plr_witness_key(Structure):
+    _fields_ = [
+        ('name', c_char_p),
+        ('public_key', c_uint8 * 32),
+    ]
+
+
+class plr_proof_policy(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('quorum', c_uint32),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('witnesses', POINTER(plr_witness_key)),
+        ('witness_count', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+plr_witness_store_load_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
+
+plr_witness_store_swap_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint64, c_void_p)
+
+
+class plr_witness_store(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('load', plr_witness_store_load_fn),
+        ('swap', plr_witness_store_swap_fn),
+    ]
+
+
+class plr_remote_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('parallel', c_uint32),
+        ('retries', c_uint32),
+        ('backoff_ms', c_uint32),
+        ('connect_timeout_ms', c_uint32),
+        ('stall_timeout_s', c_uint32),
+        ('timeout_ms', c_uint32),
+        ('no_tls_verify', c_uint32),
+        ('ca_file', c_char_p),
+        ('user', c_char_p),
+        ('sigv4', c_char_p),
+        ('proxy', c_char_p),
+    ]
+
+plr_mirror_options_progress_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_uint64, c_uint64)
+
+
+class plr_mirror_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('quorum', c_uint32),
+        ('url', c_char_p),
+        ('path', c_char_p),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('witnesses', POINTER(plr_witness_key)),
+        ('witness_count', c_uint32),
+        ('skip_signatures', c_uint32),
+        ('remote', POINTER(plr_remote_options)),
+        ('progress', plr_mirror_options_progress_fn),
+        ('user', c_void_p),
+    ]
+
+
+class plr_mirror_stats(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('files', c_uint64),
+        ('retries', c_uint64),
+        ('received', c_uint64),
+        ('decoded', c_uint64),
+    ]
+
 
 class plr_stage_options(Structure):
     _fields_ = [
@@ -773,55 +869,6 @@ class plr_stage_stats(Structure):
         ('journal_dropped', c_uint64),
         ('forward_budget', c_uint64),
         ('backward_budget', c_uint64),
-    ]
-
-plr_publisher_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_int32)
-
-
-class plr_publisher(Structure):
-    _fields_ = [
-        ('user', c_void_p),
-        ('put', plr_publisher_put_fn),
-    ]
-
-plr_log_reader_read_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
-
-
-class plr_log_reader(Structure):
-    _fields_ = [
-        ('user', c_void_p),
-        ('read', plr_log_reader_read_fn),
-    ]
-
-
-class plr_witness_key(Structure):
-    _fields_ = [
-        ('name', c_char_p),
-        ('public_key', c_uint8 * 32),
-    ]
-
-
-class plr_proof_policy(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('quorum', c_uint32),
-        ('origin', c_char_p),
-        ('public_key', c_void_p),
-        ('witnesses', POINTER(plr_witness_key)),
-        ('witness_count', c_uint32),
-        ('reserved', c_uint32),
-    ]
-
-plr_witness_store_load_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p)
-
-plr_witness_store_swap_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_uint64, c_void_p, c_uint64, c_void_p)
-
-
-class plr_witness_store(Structure):
-    _fields_ = [
-        ('user', c_void_p),
-        ('load', plr_witness_store_load_fn),
-        ('swap', plr_witness_store_swap_fn),
     ]
 
 
@@ -998,25 +1045,6 @@ FUNCTIONS = {
     'plr_link_get_stats': (c_int32, [c_void_p, POINTER(plr_link_stats)]),
     'plr_link_budget': (c_int32, [c_void_p, c_uint64, c_void_p]),
     'plr_link_peer_key': (None, [c_void_p, c_void_p]),
-    'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
-    'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_stage_destroy': (None, [c_void_p]),
-    'plr_stage_attach': (c_int32, [c_void_p, c_uint32, c_void_p]),
-    'plr_stage_advance': (c_int32, [c_void_p, c_uint64]),
-    'plr_stage_next_deadline_ns': (c_uint64, [c_void_p]),
-    'plr_stage_next_job': (c_int32, [c_void_p, POINTER(c_void_p)]),
-    'plr_job_get_info': (None, [c_void_p, POINTER(plr_job_info)]),
-    'plr_job_run': (c_int32, [c_void_p]),
-    'plr_stage_complete': (c_int32, [c_void_p, c_void_p, c_uint64]),
-    'plr_stage_next_event': (c_int32, [c_void_p, POINTER(plr_stage_event)]),
-    'plr_stage_train': (c_int32, [c_void_p, c_uint64]),
-    'plr_stage_evaluate': (c_int32, [c_void_p, c_uint32]),
-    'plr_stage_generate': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, c_float, c_uint32, c_uint64]),
-    'plr_stage_stop': (c_int32, [c_void_p]),
-    'plr_stage_submit': (c_int32, [c_void_p, c_void_p, c_size_t]),
-    'plr_stage_set_epoch': (c_int32, [c_void_p, c_uint64]),
-    'plr_stage_read_journal': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
-    'plr_stage_get_stats': (c_int32, [c_void_p, POINTER(plr_stage_stats)]),
     'plr_ledger_resource': (c_int32, [c_void_p, c_char_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
     'plr_ledger_publish': (c_int32, [c_void_p, POINTER(plr_publisher), c_void_p, POINTER(plr_error)]),
     'plr_ledger_publish_path': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
@@ -1042,6 +1070,38 @@ FUNCTIONS = {
     'plr_witness_add_log': (c_int32, [c_void_p, c_char_p, c_void_p, POINTER(plr_error)]),
     'plr_witness_add_checkpoint': (c_int32, [
         c_void_p, c_uint64, c_char_p, c_size_t, c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_remote_options_init': (None, [POINTER(plr_remote_options), c_uint32]),
+    'plr_mirror_options_init': (None, [POINTER(plr_mirror_options), c_uint32]),
+    'plr_mirror_create': (c_int32, [c_void_p, POINTER(plr_mirror_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_mirror_destroy': (None, [c_void_p]),
+    'plr_mirror_update': (c_int32, [c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_mirror_ledger': (c_void_p, [c_void_p]),
+    'plr_mirror_shown': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_mirror_get_stats': (c_int32, [c_void_p, POINTER(plr_mirror_stats)]),
+    'plr_ledger_publish_url': (c_int32, [
+        c_void_p, c_char_p, POINTER(plr_remote_options), c_void_p, POINTER(plr_error)]),
+    'plr_ledger_cosign_url': (c_int32, [
+        c_void_p, POINTER(plr_witness_key), c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
+    'plr_ledger_guard_url': (c_int32, [c_void_p, c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
+    'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
+    'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_stage_destroy': (None, [c_void_p]),
+    'plr_stage_attach': (c_int32, [c_void_p, c_uint32, c_void_p]),
+    'plr_stage_advance': (c_int32, [c_void_p, c_uint64]),
+    'plr_stage_next_deadline_ns': (c_uint64, [c_void_p]),
+    'plr_stage_next_job': (c_int32, [c_void_p, POINTER(c_void_p)]),
+    'plr_job_get_info': (None, [c_void_p, POINTER(plr_job_info)]),
+    'plr_job_run': (c_int32, [c_void_p]),
+    'plr_stage_complete': (c_int32, [c_void_p, c_void_p, c_uint64]),
+    'plr_stage_next_event': (c_int32, [c_void_p, POINTER(plr_stage_event)]),
+    'plr_stage_train': (c_int32, [c_void_p, c_uint64]),
+    'plr_stage_evaluate': (c_int32, [c_void_p, c_uint32]),
+    'plr_stage_generate': (c_int32, [c_void_p, c_void_p, c_uint32, c_uint32, c_float, c_uint32, c_uint64]),
+    'plr_stage_stop': (c_int32, [c_void_p]),
+    'plr_stage_submit': (c_int32, [c_void_p, c_void_p, c_size_t]),
+    'plr_stage_set_epoch': (c_int32, [c_void_p, c_uint64]),
+    'plr_stage_read_journal': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_stage_get_stats': (c_int32, [c_void_p, POINTER(plr_stage_stats)]),
 }
 
 # name: struct, for the layout test
@@ -1082,15 +1142,18 @@ STRUCTS = {
     'plr_link_options': plr_link_options,
     'plr_link_event': plr_link_event,
     'plr_link_stats': plr_link_stats,
-    'plr_stage_options': plr_stage_options,
-    'plr_job_info': plr_job_info,
-    'plr_stage_event': plr_stage_event,
-    'plr_stage_stats': plr_stage_stats,
     'plr_publisher': plr_publisher,
     'plr_log_reader': plr_log_reader,
     'plr_witness_key': plr_witness_key,
     'plr_proof_policy': plr_proof_policy,
     'plr_witness_store': plr_witness_store,
+    'plr_remote_options': plr_remote_options,
+    'plr_mirror_options': plr_mirror_options,
+    'plr_mirror_stats': plr_mirror_stats,
+    'plr_stage_options': plr_stage_options,
+    'plr_job_info': plr_job_info,
+    'plr_stage_event': plr_stage_event,
+    'plr_stage_stats': plr_stage_stats,
 }
 CONSTANTS = [
     'PLR_VERSION_MAJOR',
@@ -1190,6 +1253,7 @@ CONSTANTS = [
     'PLR_LINK_WRITABLE',
     'PLR_LINK_CLOSED',
     'PLR_LINK_RESUMED',
+    'PLR_LOG_PATH_MAX',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
     'PLR_SIDE_UPSTREAM',
@@ -1211,5 +1275,4 @@ CONSTANTS = [
     'PLR_STAGE_FAILED',
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
-    'PLR_LOG_PATH_MAX',
 ]

@@ -2007,3 +2007,117 @@ extern "C" {
         len: *mut usize,
     ) -> plr_status;
 }
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_remote_options {
+    pub struct_size: u32,
+    pub parallel: u32,
+    pub retries: u32,
+    pub backoff_ms: u32,
+    pub connect_timeout_ms: u32,
+    pub stall_timeout_s: u32,
+    pub timeout_ms: u32,
+    pub no_tls_verify: u32,
+    pub ca_file: *const ::std::os::raw::c_char,
+    pub user: *const ::std::os::raw::c_char,
+    pub sigv4: *const ::std::os::raw::c_char,
+    pub proxy: *const ::std::os::raw::c_char,
+}
+extern "C" {
+    pub fn plr_remote_options_init(options: *mut plr_remote_options, struct_size: u32);
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_mirror {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_mirror_options {
+    pub struct_size: u32,
+    pub quorum: u32,
+    pub url: *const ::std::os::raw::c_char,
+    pub path: *const ::std::os::raw::c_char,
+    pub origin: *const ::std::os::raw::c_char,
+    pub public_key: *const u8,
+    pub witnesses: *const plr_witness_key,
+    pub witness_count: u32,
+    pub skip_signatures: u32,
+    pub remote: *const plr_remote_options,
+    pub progress: ::std::option::Option<
+        unsafe extern "C" fn(
+            user: *mut ::std::os::raw::c_void,
+            entries_done: u64,
+            entries_total: u64,
+            bytes: u64,
+        ) -> plr_status,
+    >,
+    pub user: *mut ::std::os::raw::c_void,
+}
+extern "C" {
+    pub fn plr_mirror_options_init(options: *mut plr_mirror_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_mirror_create(
+        ctx: *mut plr_context,
+        options: *const plr_mirror_options,
+        out: *mut *mut plr_mirror,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mirror_destroy(mirror: *mut plr_mirror);
+}
+extern "C" {
+    pub fn plr_mirror_update(mirror: *mut plr_mirror, size: *mut u64, err: *mut plr_error) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mirror_ledger(mirror: *mut plr_mirror) -> *mut plr_ledger;
+}
+extern "C" {
+    pub fn plr_mirror_shown(
+        mirror: *const plr_mirror,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_mirror_stats {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub files: u64,
+    pub retries: u64,
+    pub received: u64,
+    pub decoded: u64,
+}
+extern "C" {
+    pub fn plr_mirror_get_stats(mirror: *const plr_mirror, out: *mut plr_mirror_stats) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_publish_url(
+        ledger: *mut plr_ledger,
+        url: *const ::std::os::raw::c_char,
+        remote: *const plr_remote_options,
+        size: *mut u64,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_cosign_url(
+        ledger: *mut plr_ledger,
+        witness: *const plr_witness_key,
+        url: *const ::std::os::raw::c_char,
+        remote: *const plr_remote_options,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_guard_url(
+        ledger: *mut plr_ledger,
+        url: *const ::std::os::raw::c_char,
+        remote: *const plr_remote_options,
+        err: *mut plr_error,
+    ) -> plr_status;
+}

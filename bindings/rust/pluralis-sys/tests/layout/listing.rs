@@ -613,4 +613,40 @@ structs! {
         load = "load",
         swap = "swap",
     }
+    plr_remote_options {
+        struct_size = "struct_size",
+        parallel = "parallel",
+        retries = "retries",
+        backoff_ms = "backoff_ms",
+        connect_timeout_ms = "connect_timeout_ms",
+        stall_timeout_s = "stall_timeout_s",
+        timeout_ms = "timeout_ms",
+        no_tls_verify = "no_tls_verify",
+        ca_file = "ca_file",
+        user = "user",
+        sigv4 = "sigv4",
+        proxy = "proxy",
+    }
+    plr_mirror_options {
+        struct_size = "struct_size",
+        quorum = "quorum",
+        url = "url",
+        path = "path",
+        origin = "origin",
+        public_key = "public_key",
+        witnesses = "witnesses",
+        witness_count = "witness_count",
+        skip_signatures = "skip_signatures",
+        remote = "remote",
+        progress = "progress",
+        user = "user",
+    }
+    plr_mirror_stats {
+        struct_size = "struct_size",
+        reserved = "reserved",
+        files = "files",
+        retries = "retries",
+        received = "received",
+        decoded = "decoded",
+    }
 }

@@ -3,6 +3,7 @@
 //! reaches the same state root. `<pluralis/ledger.h>` says what each entry does.
 pub mod entry;
 pub mod log;
+pub mod mirror;
 pub mod publish;
 
 use std::ffi::CStr;

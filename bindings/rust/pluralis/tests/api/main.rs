@@ -5,6 +5,7 @@ mod identity;
 mod io;
 mod ledger;
 mod link;
+mod mirror;
 mod model;
 mod pipeline;
 mod publish;
