@@ -115,6 +115,7 @@ static void draw_axes(struct strbuf *out, const struct chart *c, const struct sc
   double step = chart_nice_step(y->high - y->low, 5);
   int digits = step >= 1 ? 0 : step >= 0.1 ? 1 : 2;
   for (double v = ceil(y->low / step - 1e-9) * step; v <= y->high + step * 1e-6; v += step) {
+    if (fabs(v) < step * 1e-6) v = 0; /* and not -0 */
     double at = place(y, v);
     strbuf_printf(out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
                   LEFT, WIDTH - RIGHT, at, at);

@@ -84,8 +84,9 @@ static void put_tiles(struct strbuf *out, const struct report *r) {
   loss_tile(out, r, ours);
   if (!ours->dense) {
     snprintf(value, sizeof value, "%.1f\xc3\x97", run_record_ratio(ours));
-    snprintf(note, sizeof note, "dense bf16 bytes \xc3\xb7 all bytes sent; planned %.0f\xc3\x97",
-             ours->ratio_planned);
+    int n = snprintf(note, sizeof note, "dense bf16 bytes \xc3\xb7 all bytes sent");
+    if (ours->ratio_planned > 0)
+      snprintf(note + n, sizeof note - (size_t)n, "; planned %.0f\xc3\x97", ours->ratio_planned);
     tile(out, "compression between stages", value, note);
   }
   bytes_tile(out, r, ours);
@@ -158,18 +159,18 @@ static void put_losses(struct strbuf *out, const struct report *r) {
 static void put_bits(struct strbuf *out, const struct report *r) {
   for (size_t m = 0; m < r->model_count; m++) {
     const struct run_record *run = r->models[m].run;
-    if (!run->adaptive || run->point_count < 2) continue;
+    if (run->rate_count < 2) continue;
     strbuf_puts(
         out,
-        "<section><h2>Bits per value</h2><div class=\"sub\">Of the tensors between stages, both "
-        "directions, everything that was sent counted. Each stage gives its frames what "
-        "the link carries while it computes.");
-    if (run->trace[0])
-      strbuf_printf(out, " The links were given %s Mbit/s, each for an equal part of the steps.",
-                    run->trace);
-    strbuf_puts(out, "</div>\n");
+        "<div class=\"pair\"><section><h2>Bits per value</h2><div class=\"sub\">Of the tensors "
+        "between stages, both directions, everything that was sent counted.</div>\n");
     report_bits(out, run);
-    strbuf_puts(out, "</section>\n");
+    strbuf_puts(out,
+                "</section><section><h2>Rate of the links</h2><div class=\"sub\">Thick: what the "
+                "links between stages measured, on average; thin: what they were given. Each stage "
+                "gives its frames what a link carries while it computes.</div>\n");
+    report_rates(out, run);
+    strbuf_puts(out, "</section></div>\n");
   }
 }
 

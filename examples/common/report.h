@@ -66,6 +66,7 @@ const char *report_run_color(const struct run_record *run);
 /* Figures, in report_figures.c. */
 void report_loss_by_step(struct strbuf *out, const struct report *r);
 void report_loss_by_bytes(struct strbuf *out, const struct report *r);
+void report_rates(struct strbuf *out, const struct run_record *run);
 void report_bits(struct strbuf *out, const struct run_record *run);
 void report_link_bars(struct strbuf *out, const struct report *r);
 void report_timelines(struct strbuf *out, const struct report *r);

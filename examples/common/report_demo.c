@@ -20,6 +20,8 @@ static void make_points(struct run_record *run, double floor, double bytes_per_s
     p.sent = (uint64_t)((double)step * bytes_per_step);
     p.raw = step * 3 * 2 * 2048 * 512;
     run_record_point(run, &p);
+    struct run_rate rate = {step, step < 60 ? 200e6 : 20e6, step < 64 ? 190e6 : 19e6};
+    if (!run->dense) run_record_rate(run, &rate);
   }
 }
 

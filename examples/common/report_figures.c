@@ -125,6 +125,33 @@ void report_bits(struct strbuf *out, const struct run_record *run) {
   free(y);
 }
 
+void report_rates(struct strbuf *out, const struct run_record *run) {
+  const size_t n = run->rate_count;
+  double *x = must_alloc(n, sizeof *x), *given = must_alloc(n, sizeof *x),
+         *measured = must_alloc(n, sizeof *x);
+  for (size_t i = 0; i < n; i++) {
+    const struct run_rate *rate = &run->rates[i];
+    x[i] = (double)rate->step;
+    given[i] = rate->given > 0 ? rate->given * 1e-6 : NAN;
+    measured[i] = rate->measured > 0 ? rate->measured * 1e-6 : NAN;
+  }
+  char label[48];
+  snprintf(label, sizeof label, "measured %.0f", n ? measured[n - 1] : 0.0);
+  struct chart_series series[2] = {{"var(--muted)", NULL, x, given, n, 1},
+                                   {report_run_color(run), label, x, measured, n, 0}};
+  struct chart chart = {.id = "rates",
+                        .title = "Rate of the links against training steps",
+                        .x_title = "training step",
+                        .y_title = "Mbit/s",
+                        .series = series,
+                        .series_count = 2,
+                        .reference = NAN};
+  chart_draw(out, &chart);
+  free(x);
+  free(given);
+  free(measured);
+}
+
 /* ---- bytes of each link
  * -------------------------------------------------------------------------- */
 

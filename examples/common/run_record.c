@@ -42,19 +42,24 @@ static char *get_text(const char *field) {
 /* ---- memory
  * ------------------------------------------------------------------------------------- */
 
+static void *with_room(void *list, size_t count, size_t *cap, size_t size) {
+  if (count < *cap) return list;
+  *cap = *cap ? *cap * 2 : 64;
+  return must_realloc(list, *cap * size);
+}
+
 static void keep_point(struct run_record *r, const struct run_point *point) {
-  if (r->point_count == r->point_cap) {
-    r->point_cap = r->point_cap ? r->point_cap * 2 : 64;
-    r->points = must_realloc(r->points, r->point_cap * sizeof *r->points);
-  }
+  r->points = with_room(r->points, r->point_count, &r->point_cap, sizeof *point);
   r->points[r->point_count++] = *point;
 }
 
+static void keep_rate(struct run_record *r, const struct run_rate *rate) {
+  r->rates = with_room(r->rates, r->rate_count, &r->rate_cap, sizeof *rate);
+  r->rates[r->rate_count++] = *rate;
+}
+
 static void keep_span(struct run_record *r, const struct run_span *span) {
-  if (r->span_count == r->span_cap) {
-    r->span_cap = r->span_cap ? r->span_cap * 2 : 64;
-    r->spans = must_realloc(r->spans, r->span_cap * sizeof *r->spans);
-  }
+  r->spans = with_room(r->spans, r->span_count, &r->span_cap, sizeof *span);
   r->spans[r->span_count++] = *span;
 }
 
@@ -71,6 +76,10 @@ static void write_head(struct run_record *r) {
 static void write_point(struct run_record *r, const struct run_point *p) {
   fprintf(r->file, "point\t%" PRIu64 "\t%.9g\t%.9g\t%" PRIu64 "\t%" PRIu64 "\t%.3f\n", p->step,
           p->train_loss, p->valid_loss, p->sent, p->raw, p->seconds);
+}
+
+static void write_rate(struct run_record *r, const struct run_rate *p) {
+  fprintf(r->file, "rate\t%" PRIu64 "\t%.0f\t%.0f\n", p->step, p->given, p->measured);
 }
 
 static void write_span(struct run_record *r, const struct run_span *s) {
@@ -103,6 +112,7 @@ static int read_traffic(struct run_record *r, const char *fields, uint64_t last_
 
 static int read_line(struct run_record *r, const char *line, uint64_t last_step) {
   struct run_point p;
+  struct run_rate rate;
   struct run_span s;
   unsigned i;
   double idle;
@@ -111,6 +121,9 @@ static int read_line(struct run_record *r, const char *line, uint64_t last_step)
   if (sscanf(line, "point\t%" SCNu64 "\t%lf\t%lf\t%" SCNu64 "\t%" SCNu64 "\t%lf", &p.step,
              &p.train_loss, &p.valid_loss, &p.sent, &p.raw, &p.seconds) == 6) {
     if (p.step <= last_step) keep_point(r, &p);
+  } else if (sscanf(line, "rate\t%" SCNu64 "\t%lf\t%lf", &rate.step, &rate.given, &rate.measured) ==
+             3) {
+    if (rate.step <= last_step) keep_rate(r, &rate);
   } else if (strncmp(line, "traffic\t", 8) == 0) {
     return read_traffic(r, line + 8, last_step);
   } else if (sscanf(line, "idle\t%u\t%lf", &i, &idle) == 2) {
@@ -195,6 +208,7 @@ static int rewrite(struct run_record *r, const char *path, char *message, size_t
   }
   write_head(r);
   for (size_t i = 0; i < r->point_count; i++) write_point(r, &r->points[i]);
+  for (size_t i = 0; i < r->rate_count; i++) write_rate(r, &r->rates[i]);
   for (size_t i = 0; i < r->span_count; i++) write_span(r, &r->spans[i]);
   if (r->sample) write_sample(r);
   run_record_keys(r);
@@ -240,6 +254,7 @@ int run_record_open(struct run_record *r, const char *dir, uint64_t step, char *
 void run_record_free(struct run_record *r) {
   if (r->file) fclose(r->file);
   free(r->points);
+  free(r->rates);
   free(r->spans);
   free(r->prompt);
   free(r->sample);
@@ -254,6 +269,11 @@ void run_record_point(struct run_record *r, const struct run_point *point) {
   if (!r->file) return;
   write_point(r, point);
   run_record_traffic(r);
+}
+
+void run_record_rate(struct run_record *r, const struct run_rate *rate) {
+  keep_rate(r, rate);
+  if (r->file) write_rate(r, rate);
 }
 
 void run_record_traffic(struct run_record *r) {

@@ -28,6 +28,13 @@ struct run_point {
   double seconds; /* so far, in all sessions */
 };
 
+/* Bits a second of the links between stages while a step was trained: what they were given (0: all they can), and what they
+ * measured, on average. */
+struct run_rate {
+  uint64_t step;
+  double given, measured;
+};
+
 struct run_traffic {
   uint64_t sent, raw; /* both directions; raw is 0 on the two links of the feeder */
 };
@@ -42,13 +49,12 @@ struct run_record {
   char boundary[96]; /* what crosses a cut, in words */
   uint32_t stages;
   uint32_t dense;    /* 1: the baseline */
-  uint32_t adaptive; /* 1: bits follow the links */
-  char trace
-      [128]; /* what the links' rates were, Mbit/s in equal parts of the steps; "": all alike */
   uint64_t steps_total, tokens_per_step, parameters;
   double ratio_planned; /* 0 for the baseline */
   struct run_point *points;
   size_t point_count, point_cap;
+  struct run_rate *rates; /* of a run whose bits follow the links */
+  size_t rate_count, rate_cap;
   struct run_traffic traffic[RUN_MAX_STAGES +
                              1]; /* link i is upstream of stage i; the last returns to the feeder */
   struct run_traffic traffic_base[RUN_MAX_STAGES + 1]; /* of earlier sessions */
@@ -72,6 +78,7 @@ void run_record_free(struct run_record *r);
 
 /* Each adds to memory and appends a line (when the record is open). */
 void run_record_point(struct run_record *r, const struct run_point *point);
+void run_record_rate(struct run_record *r, const struct run_rate *rate);
 void run_record_traffic(struct run_record *r); /* the present totals, as of the last point */
 void run_record_idle(struct run_record *r);
 void run_record_keys(struct run_record *r);

@@ -11,6 +11,9 @@
 #define AHEAD_NS     2000000u
 #define HALF_TICK_NS 500000u
 
+/* What a router keeps for a slow wire. */
+#define QUEUE_NS 100000000u
+
 #define HELD_MIN ((size_t)1 << 20)
 #define HELD_MAX ((size_t)64 << 20)
 
@@ -34,6 +37,7 @@ void shaper_init(struct shaper *s, uint64_t bits_per_s, uint64_t delay_ns) {
   memset(s, 0, sizeof *s);
   s->delay_ns = delay_ns;
   s->last = &s->first;
+  s->random = 0x9e3779b97f4a7c15u;
   shaper_set_rate(s, bits_per_s);
 }
 
@@ -52,8 +56,7 @@ void shaper_free(struct shaper *s) {
   s->last = &s->first;
 }
 
-struct shaper_chunk *shaper_take(struct shaper *s, uint64_t now_ns, size_t *room) {
-  if (s->free_ns > now_ns + AHEAD_NS || s->held >= s->held_max) return NULL;
+struct shaper_chunk *shaper_spare(struct shaper *s) {
   struct shaper_chunk *chunk = s->spare;
   if (chunk) {
     s->spare = chunk->next;
@@ -61,8 +64,13 @@ struct shaper_chunk *shaper_take(struct shaper *s, uint64_t now_ns, size_t *room
     chunk = must_alloc(1, sizeof *chunk);
   }
   chunk->len = 0;
-  *room = s->chunk_max;
   return chunk;
+}
+
+struct shaper_chunk *shaper_take(struct shaper *s, uint64_t now_ns, size_t *room) {
+  if (s->free_ns > now_ns + AHEAD_NS || s->held >= s->held_max) return NULL;
+  *room = s->chunk_max;
+  return shaper_spare(s);
 }
 
 void shaper_put(struct shaper *s, uint64_t now_ns, struct shaper_chunk *chunk) {
@@ -73,6 +81,23 @@ void shaper_put(struct shaper *s, uint64_t now_ns, struct shaper_chunk *chunk) {
   *s->last = chunk;
   s->last = &chunk->next;
   s->held += chunk->len;
+}
+
+/* xorshift64 (G. Marsaglia, 2003): the same losses every time. */
+static double chance(struct shaper *s) {
+  s->random ^= s->random << 13;
+  s->random ^= s->random >> 7;
+  s->random ^= s->random << 17;
+  return (double)(s->random >> 11) * 0x1p-53;
+}
+
+void shaper_put_or_drop(struct shaper *s, uint64_t now_ns, struct shaper_chunk *chunk) {
+  if (s->free_ns > now_ns + QUEUE_NS || s->held >= HELD_MAX || chance(s) < s->loss) {
+    chunk->len = 0;
+    shaper_recycle(s, chunk);
+  } else {
+    shaper_put(s, now_ns, chunk);
+  }
 }
 
 struct shaper_chunk *shaper_due(struct shaper *s, uint64_t now_ns) {
@@ -88,6 +113,12 @@ void shaper_recycle(struct shaper *s, struct shaper_chunk *chunk) {
   s->held -= chunk->len;
   chunk->next = s->spare;
   s->spare = chunk;
+}
+
+void shaper_clear(struct shaper *s) {
+  struct shaper_chunk *chunk;
+  while ((chunk = shaper_due(s, UINT64_MAX - HALF_TICK_NS))) shaper_recycle(s, chunk);
+  s->free_ns = 0;
 }
 
 uint64_t shaper_next_due_ns(const struct shaper *s) {

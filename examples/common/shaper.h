@@ -23,6 +23,8 @@ struct shaper {
   uint64_t delay_ns;
   uint64_t free_ns; /* when the wire has sent all it was given */
   size_t chunk_max, held, held_max;
+  double loss; /* part of what shaper_put_or_drop drops at random; 0 to begin with */
+  uint64_t random;
   struct shaper_chunk *first, **last, *spare;
 };
 
@@ -35,6 +37,14 @@ void shaper_free(struct shaper *s);
  * back with its len set: to shaper_put to be sent, or to shaper_recycle. */
 struct shaper_chunk *shaper_take(struct shaper *s, uint64_t now_ns, size_t *room);
 void shaper_put(struct shaper *s, uint64_t now_ns, struct shaper_chunk *chunk);
+
+/* For senders that pace themselves: a chunk whether or not the wire is busy, with room for SHAPER_CHUNK bytes; and what
+ * has waited for the wire for too long, or meets with `loss`, is dropped, as a router would. */
+struct shaper_chunk *shaper_spare(struct shaper *s);
+void shaper_put_or_drop(struct shaper *s, uint64_t now_ns, struct shaper_chunk *chunk);
+
+/* Forgets all that is under way. */
+void shaper_clear(struct shaper *s);
 
 /* The next chunk that has arrived at the far end, or NULL. It belongs to the caller until
  * recycled. */

@@ -1,62 +1,45 @@
-#include "uv_link.h"
+#include "uv_link_int.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "strbuf.h"
-
-struct write_job {
-  uv_write_t request;
-  struct uv_link *owner;
-  struct shaper_chunk *chunk;
-};
-
-/* A link that has ended says so to its stage by an event: the host only passes the news on. */
-static void end(struct uv_link *l, plr_status why) {
+void uv_link_end(struct uv_link *l, plr_status why) {
   if (l->ended) return;
   l->ended = 1;
-  plr_link_close(l->link, why);
-  uv_timer_stop(&l->timer);
-  if (l->connected && !l->closing) uv_read_stop((uv_stream_t *)&l->tcp);
+  plr_link_close(l->link, why); /* where it has not ended by itself */
   l->on_change(l->user);
 }
 
-static void on_written(uv_write_t *request, int error) {
-  struct write_job *job = (struct write_job *)request;
-  struct uv_link *l = job->owner;
-  shaper_recycle(&l->shaper, job->chunk);
-  free(job);
-  if (l->closing) return;
-  if (error) end(l, PLR_ERR_CLOSED);
-  if (!l->ended) uv_link_flush(l);
+static uint64_t rejected(const struct uv_link *l) {
+  plr_link_stats stats = {.struct_size = sizeof stats};
+  return plr_link_get_stats(l->link, &stats) == PLR_OK ? stats.rejected : 0;
 }
 
-static void deliver(struct uv_link *l, uint64_t now) {
-  struct shaper_chunk *chunk;
-  while ((chunk = shaper_due(&l->shaper, now))) {
-    struct write_job *job = must_alloc(1, sizeof *job);
-    job->owner = l;
-    job->chunk = chunk;
-    uv_buf_t buf = uv_buf_init((char *)chunk->data, (unsigned)chunk->len);
-    int error = uv_write(&job->request, (uv_stream_t *)&l->tcp, &buf, 1, on_written);
-    if (error) {
-      shaper_recycle(&l->shaper, chunk);
-      free(job);
-      end(l, PLR_ERR_CLOSED);
-      return;
-    }
+void uv_link_take(struct uv_link *l, const void *data, size_t len, const struct sockaddr_in *from) {
+  const uint64_t before = rejected(l);
+  l->heard_ns = uv_hrtime();
+  plr_status status = plr_link_receive(l->link, l->heard_ns, data, len);
+  if (from && rejected(l) == before) {
+    l->peer = *from;
+    l->has_peer = 1;
   }
+  if (status != PLR_OK) {
+    uv_link_end(l, status);
+    uv_link_flush(l); /* the peer is told why */
+    return;
+  }
+  l->on_change(l->user);
 }
+
+/* ---- out
+ * --------------------------------------------------------------------------------------- */
 
 /* Takes bytes from the link as the wire has room for them, and not earlier: its priorities then
  * still count. Returns 1 when the link may hold more than the wire takes now. */
-static int fill(struct uv_link *l, uint64_t now) {
+static int fill_stream(struct uv_link *l, uint64_t now) {
   for (;;) {
     size_t room, got = 0;
     struct shaper_chunk *chunk = shaper_take(&l->shaper, now, &room);
@@ -71,15 +54,30 @@ static int fill(struct uv_link *l, uint64_t now) {
   }
 }
 
+/* The link says how fast: what the wire cannot hold is lost, as it would be in a router. */
+static void fill_datagrams(struct uv_link *l, uint64_t now) {
+  for (;;) {
+    size_t got = 0;
+    struct shaper_chunk *chunk = shaper_spare(&l->shaper);
+    plr_status status = plr_link_transmit(l->link, now, chunk->data, SHAPER_CHUNK, &got);
+    if (status != PLR_OK || got == 0) {
+      shaper_recycle(&l->shaper, chunk);
+      return;
+    }
+    chunk->len = got;
+    shaper_put_or_drop(&l->shaper, now, chunk);
+  }
+}
+
 static void on_timer(uv_timer_t *timer) {
   struct uv_link *l = timer->data;
   uint64_t now = uv_hrtime();
-  if (l->ended) return;
   if (plr_link_next_deadline_ns(l->link) <= now) {
-    plr_link_advance(l->link, now);
+    if (plr_link_advance(l->link, now) != PLR_OK) uv_link_end(l, PLR_ERR_CLOSED);
     l->on_change(l->user);
   }
-  if (!l->ended && !l->closing) uv_link_flush(l);
+  if (!l->closing && l->now && now - l->heard_ns > UV_LINK_SILENCE_NS) uv_link_tcp_lost(l);
+  if (!l->closing) uv_link_flush(l);
 }
 
 /* Rounded to the nearest millisecond of the loop's clock; see HALF_TICK_NS in shaper.c. */
@@ -93,124 +91,71 @@ static void set_timer(struct uv_link *l, uint64_t when_ns) {
   uv_timer_start(&l->timer, on_timer, at_ms > now_ms ? at_ms - now_ms : 0, 0);
 }
 
+static uint64_t earlier(uint64_t a, uint64_t b) {
+  return a < b ? a : b;
+}
+
+/* Without a connection time goes on: it is the link that loses patience. */
 void uv_link_flush(struct uv_link *l) {
-  if (!l->connected || l->ended || l->closing) return;
-  uint64_t now = uv_hrtime();
-  int more = fill(l, now);
-  deliver(l, now);
-  if (l->ended) return;
-  uint64_t when = plr_link_next_deadline_ns(l->link);
-  uint64_t due = shaper_next_due_ns(&l->shaper), room = shaper_next_room_ns(&l->shaper);
-  if (due < when) when = due;
-  /* When too much is under way, on_written comes back here; else the wire's clock does. */
-  if (more && room > now && room < when) when = room;
+  if (l->closing) return;
+  uint64_t now = uv_hrtime(), room = UINT64_MAX;
+  if (l->options.udp && l->has_peer) {
+    fill_datagrams(l, now);
+    uv_link_udp_send(l, now);
+  } else if (l->now) {
+    /* When too much is under way, the end of a write comes back here; else the wire's clock does. */
+    if (fill_stream(l, now) && shaper_next_room_ns(&l->shaper) > now)
+      room = shaper_next_room_ns(&l->shaper);
+    uv_link_tcp_send(l, now);
+  }
+  uint64_t when = earlier(plr_link_next_deadline_ns(l->link), room);
+  when = earlier(when, shaper_next_due_ns(&l->shaper));
+  if (l->now) when = earlier(when, l->heard_ns + UV_LINK_SILENCE_NS + 1000000);
   set_timer(l, when);
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
-  struct uv_link *l = handle->data;
-  (void)suggested;
-  *buf = uv_buf_init((char *)l->in, sizeof l->in);
-}
+/* ---- life
+ * -------------------------------------------------------------------------------------- */
 
-static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf) {
-  struct uv_link *l = stream->data;
-  if (got == 0) return;
-  if (got < 0) {
-    end(l, PLR_ERR_CLOSED);
-    return;
-  }
-  plr_status status = plr_link_receive(l->link, uv_hrtime(), buf->base, (size_t)got);
-  if (status != PLR_OK) {
-    end(l, status);
-    return;
-  }
-  l->on_change(l->user);
-}
-
-static void started(struct uv_link *l) {
-  l->connected = 1;
-  uv_tcp_nodelay(&l->tcp, 1);
-  uv_read_start((uv_stream_t *)&l->tcp, on_alloc, on_read);
-  l->on_change(l->user);
-}
-
-static void on_closed(uv_handle_t *handle) {
-  struct uv_link *l = handle->data;
-  l->open_handles--;
-  if (l->closing && l->open_handles == 0) shaper_free(&l->shaper);
-}
-
-static void on_connected(uv_connect_t *request, int error);
-
-static void try_connect(uv_timer_t *timer) {
-  struct uv_link *l = timer->data;
-  uv_tcp_init(l->loop, &l->tcp);
-  l->tcp.data = l;
-  l->open_handles++;
-  int error =
-      uv_tcp_connect(&l->connect, &l->tcp, (const struct sockaddr *)&l->address, on_connected);
-  if (error) on_connected(&l->connect, error);
-}
-
-static void on_connected(uv_connect_t *request, int error) {
-  struct uv_link *l = request->data;
-  if (l->closing) return;
-  if (!error) {
-    started(l);
-    return;
-  }
-  uv_close((uv_handle_t *)&l->tcp, on_closed);
-  if (uv_hrtime() + l->retry_ms * 1000000 > l->give_up_ns) {
-    end(l, PLR_ERR_UNAVAILABLE);
-    return;
-  }
-  uv_timer_start(&l->retry_timer, try_connect, l->retry_ms, 0);
-  if (l->retry_ms < 1000) l->retry_ms *= 2;
-}
-
-void uv_link_connect(struct uv_link *l, uint16_t port, uint64_t timeout_ns) {
-  uv_ip4_addr("127.0.0.1", port, &l->address);
-  l->give_up_ns = uv_hrtime() + timeout_ns;
-  l->retry_ms = 50;
-  l->connect.data = l;
-  try_connect(&l->retry_timer);
-}
-
-static void on_incoming(uv_stream_t *listener, int error) {
-  struct uv_link *l = listener->data;
-  if (error || l->connected) return;
-  uv_tcp_init(l->loop, &l->tcp);
-  l->tcp.data = l;
-  l->open_handles++;
-  if (uv_accept(listener, (uv_stream_t *)&l->tcp) != 0) {
-    uv_close((uv_handle_t *)&l->tcp, on_closed);
-    return;
-  }
-  uv_close((uv_handle_t *)listener, on_closed);
-  started(l);
-}
-
-int uv_link_accept(struct uv_link *l, int listening_fd) {
-  uv_tcp_init(l->loop, &l->listener);
-  l->listener.data = l;
-  l->open_handles++;
-  int error = uv_tcp_open(&l->listener, listening_fd);
-  return error ? error : uv_listen((uv_stream_t *)&l->listener, 4, on_incoming);
-}
-
-void uv_link_init(struct uv_link *l, uv_loop_t *loop, plr_link *link, uint64_t bits_per_s,
-                  uint64_t delay_ns, void (*on_change)(void *user), void *user) {
+void uv_link_init(struct uv_link *l, uv_loop_t *loop, plr_link *link,
+                  const struct uv_link_options *options, void (*on_change)(void *user),
+                  void *user) {
   memset(l, 0, sizeof *l);
   l->loop = loop;
   l->link = link;
+  l->options = *options;
   l->on_change = on_change;
   l->user = user;
-  shaper_init(&l->shaper, bits_per_s, delay_ns);
+  shaper_init(&l->shaper, options->bits_per_s, options->delay_ns);
+  l->shaper.loss = options->loss;
   uv_timer_init(loop, &l->timer);
   uv_timer_init(loop, &l->retry_timer);
-  l->timer.data = l->retry_timer.data = l;
-  l->open_handles = 2;
+  uv_timer_init(loop, &l->cut_timer);
+  l->timer.data = l->retry_timer.data = l->cut_timer.data = l;
+  l->open_handles = 3;
+}
+
+int uv_link_connect(struct uv_link *l, uint16_t port) {
+  l->connects = 1;
+  uv_ip4_addr("127.0.0.1", port, &l->peer);
+  int error = l->options.udp ? uv_link_udp_start(l, -1) : uv_link_tcp_start(l, -1);
+  uv_link_flush(l); /* the time of the handshake begins */
+  return error;
+}
+
+int uv_link_accept(struct uv_link *l, int listening_fd) {
+  int error =
+      l->options.udp ? uv_link_udp_start(l, listening_fd) : uv_link_tcp_start(l, listening_fd);
+  uv_link_flush(l);
+  return error;
+}
+
+void uv_link_let_go(struct uv_link *l) {
+  if (--l->open_handles == 0 && l->closing) shaper_free(&l->shaper);
+}
+
+static void on_closed(uv_handle_t *handle) {
+  uv_link_let_go(handle->data);
 }
 
 static void close_handle(uv_handle_t *handle) {
@@ -221,19 +166,21 @@ static void close_handle(uv_handle_t *handle) {
 void uv_link_close(struct uv_link *l) {
   if (l->closing) return;
   l->closing = 1;
+  uv_link_tcp_close(l);
   close_handle((uv_handle_t *)&l->timer);
   close_handle((uv_handle_t *)&l->retry_timer);
-  close_handle((uv_handle_t *)&l->tcp);
+  close_handle((uv_handle_t *)&l->cut_timer);
   close_handle((uv_handle_t *)&l->listener);
+  close_handle((uv_handle_t *)&l->udp);
 }
 
-int uv_link_listen_loopback(uint16_t *port) {
+int uv_link_listen_loopback(int udp, uint16_t *port) {
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   socklen_t len = sizeof address;
-  int fd = socket(AF_INET, SOCK_STREAM, 0);
+  int fd = socket(AF_INET, udp ? SOCK_DGRAM : SOCK_STREAM, 0);
   if (fd < 0) return -errno;
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || bind(fd, (struct sockaddr *)&address, len) != 0 ||
-      listen(fd, 4) != 0 || getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
+      (!udp && listen(fd, 4) != 0) || getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
     int error = -errno;
     close(fd);
     return error;

@@ -43,8 +43,8 @@ void finish_settings(struct report *r, const struct options *o, const struct pla
                  (unsigned long long)o->stages, (unsigned long long)o->threads,
                  o->threads == 1 ? "" : "s", isa_name(plr_context_isa(ctx)));
   report_setting(r, "links",
-                 "TCP on the loopback device; %s and %s in each direction, shaped in user space",
-                 format_rate(rate, o->rate),
+                 "%s on the loopback device; %s and %s in each direction, shaped in user space",
+                 options_datagram(o) ? "UDP" : "TCP", format_rate(rate, o->rate),
                  o->delay ? format_duration(delay, (double)o->delay * 1e-9) : "no delay");
   report_setting(r, "mint", "designer %u%%, data %u%%, the rest to the stages by verified work",
                  BOOKS_DESIGNER_BPS / 100, BOOKS_DATA_BPS / 100);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <pluralis/stage.h>
+
 #include "args.h"
 #include "strbuf.h"
 #include "text.h"
@@ -25,6 +27,14 @@ static const struct arg_spec specs[] = {
      "dense bf16 bytes per byte sent, at least; 1 = dense; auto = dense, bits follow the link (100)"},
     {"trace", "M:M...", ARG_TEXT, AT(trace), 0, 0,
      "rates of the links in Mbit/s, each for an equal part of the steps, such as 200:20"},
+    {"transport", "T", ARG_TEXT, AT(transport), 0, 0, "what the links run over: tcp, or udp (tcp)"},
+    {"loss", "X", ARG_NUMBER, AT(loss), 0, 0.5, "part of the datagrams to drop, with udp (0)"},
+    {"cut", "TIME", ARG_DURATION, AT(cut), 0, 0,
+     "reset every connection that often, with tcp, as bad networks do; 0 = never (0)"},
+    {"schedule", "KIND", ARG_TEXT, AT(schedule), 0, 0,
+     "sync, async or newest: no flush, with old weights kept or not (sync)"},
+    {"window", "N", ARG_COUNT, AT(window), 1, 4096,
+     "micro-batches under way when there is no flush (4 for each stage)"},
     {"boundary", "KIND", ARG_TEXT, AT(boundary), 0, 0,
      "what crosses a cut: projector, or subspace (projector)"},
     {"baseline", NULL, ARG_FLAG, AT(baseline), 0, 0,
@@ -71,6 +81,8 @@ static void set_defaults(struct options *o) {
                         .prompt = "And the ",
                         .device = "cpu",
                         .boundary = "projector",
+                        .transport = "tcp",
+                        .schedule = "sync",
                         .stages = 4,
                         .threads = 1,
                         .seed = 1,
@@ -123,11 +135,56 @@ uint64_t options_rate(const struct options *o, uint64_t step) {
   return rates[part < n ? part : n - 1];
 }
 
+struct uv_link_options options_wire(const struct options *o, uint64_t step) {
+  return (struct uv_link_options){.udp = strcmp(o->transport, "udp") == 0,
+                                  .bits_per_s = options_rate(o, step),
+                                  .delay_ns = o->delay,
+                                  .loss = o->loss,
+                                  .cut_ns = o->cut};
+}
+
+uint32_t options_datagram(const struct options *o) {
+  return strcmp(o->transport, "udp") == 0 ? UV_LINK_DATAGRAM : 0;
+}
+
+static int check_transport(const struct options *o, char *message, size_t cap) {
+  const int udp = strcmp(o->transport, "udp") == 0;
+  if (!udp && strcmp(o->transport, "tcp") != 0)
+    return say(message, cap, "--transport: must be tcp or udp");
+  if (!udp && o->loss > 0)
+    return say(message, cap, "--loss: only with --transport udp; tcp hides losses");
+  if (udp && o->cut)
+    return say(message, cap, "--cut: only with --transport tcp; udp has no connections");
+  if (o->cut && o->cut < 10000000) return say(message, cap, "--cut: at least 10ms");
+  return 0;
+}
+
+/* A stage is ahead by what is on its way to the last stage and back: less, the later it comes. */
+struct options_schedule options_schedule(const struct options *o, uint32_t stage, uint32_t stages,
+                                         uint32_t micro_batches) {
+  struct options_schedule s = {.in_flight = stages - stage, .versions = 1};
+  if (strcmp(o->schedule, "sync") == 0) {
+    if (s.in_flight > micro_batches) s.in_flight = micro_batches;
+    return s;
+  }
+  s.schedule = PLR_PIPELINE_ASYNC;
+  s.window = o->window ? (uint32_t)o->window : 4 * stages;
+  s.in_flight = stage + 1 == stages ? 1 : (s.window * (stages - stage) + stages - 1) / stages;
+  s.delayed = strcmp(o->schedule, "async") == 0 ? PLR_DELAYED_STASH : PLR_DELAYED_NEWEST;
+  if (s.delayed == PLR_DELAYED_STASH)
+    s.versions = 2 + (s.in_flight - 1 + micro_batches - 1) / micro_batches;
+  return s;
+}
+
 static int check(struct options *o, char *message, size_t cap) {
   o->cut_stages = o->stages;
   if (read_compress(o, message, cap) != 0) return -1;
   if (o->trace && options_rate(o, 0) == 0)
     return say(message, cap, "--trace: rates in Mbit/s from 0.01 to 1000000 with ':' between them");
+  if (check_transport(o, message, cap) != 0) return -1;
+  if (strcmp(o->schedule, "sync") != 0 && strcmp(o->schedule, "async") != 0 &&
+      strcmp(o->schedule, "newest") != 0)
+    return say(message, cap, "--schedule: must be sync, async or newest");
   if (o->help || o->verify || o->is_worker) return 0;
   if (!o->text && !o->resume) return say(message, cap, "--text FILE is missing; see --help");
   if (o->width % 64) return say(message, cap, "--width: must be a multiple of 64");

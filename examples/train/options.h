@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "uv_link.h"
+
 struct options {
   /* the job */
   const char *text, *out, *manifest, *prompt, *device, *boundary;
@@ -15,6 +17,11 @@ struct options {
   double compress;
   const char *compress_text, *trace; /* R or "auto"; Mbit/s, one part of the steps each */
   int32_t compress_auto;
+  const char *transport; /* tcp, udp */
+  double loss;
+  uint64_t cut; /* nanoseconds */
+  const char *schedule; /* sync, async (weights stashed) or newest (async without stash) */
+  uint64_t window;      /* async: micro-batches under way */
   int32_t baseline, resume, help;
   /* the model, unless there is a manifest */
   uint64_t blocks, width, seq_len, micro_batch, micro_batches;
@@ -38,6 +45,17 @@ void options_help(void);
  * be read. */
 #define OPTIONS_MAX_TRACE 16
 uint64_t options_rate(const struct options *o, uint64_t step);
+
+/* What the links run over, as it is while that step is trained; `datagram` of their plr_link_options. */
+struct uv_link_options options_wire(const struct options *o, uint64_t step);
+uint32_t options_datagram(const struct options *o);
+
+/* PLR_PIPELINE_* and what a stage of an asynchronous pipeline needs: forwards it may be ahead, PLR_DELAYED_*. */
+struct options_schedule {
+  uint32_t schedule, window, in_flight, delayed, versions;
+};
+struct options_schedule options_schedule(const struct options *o, uint32_t stage, uint32_t stages,
+                                         uint32_t micro_batches);
 
 /* Keeps the arguments as one line each; reads them back in place of the command line, of which
  * only --out and --resume were given. options_free ends the life of what was read. */

@@ -14,10 +14,9 @@
 #include "snapshots.h"
 #include "strbuf.h"
 
-#define TICK_MS            200
-#define FLUSH_TICKS        5   /* ticks between two transactions of the ledger */
-#define GRACE_MS           500 /* in which the other reasons of a failure come in */
-#define CONNECT_TIMEOUT_NS 15000000000ull
+#define TICK_MS     200
+#define FLUSH_TICKS 5   /* ticks between two transactions of the ledger */
+#define GRACE_MS    500 /* in which the other reasons of a failure come in */
 
 /* ---- ending
  * ------------------------------------------------------------------------------------- */
@@ -102,14 +101,15 @@ static int make_link(struct run *r, uint32_t side, const char *key_hex) {
   plr_link_options options;
   plr_link_options_init(&options, sizeof options);
   options.initiator = side == PLR_SIDE_DOWNSTREAM;
+  options.datagram = options_datagram(r->job->o);
   options.model = r->job->plan->hash;
   plr_profile_hash(&options.profile);
   if (keys_from_hex(key_hex, options.peer_key) != 0) return -1;
   if (keys_random(options.nonce, sizeof options.nonce) != 0) return -1;
   if (plr_link_create(r->job->ctx, r->job->books->feeder, &options, &r->link[side], NULL) != PLR_OK)
     return -1;
-  uv_link_init(&r->node.side[side], &r->loop, r->link[side], options_rate(r->job->o, r->start_step),
-               r->job->o->delay, node_pump, &r->node);
+  const struct uv_link_options wire = options_wire(r->job->o, r->start_step);
+  uv_link_init(&r->node.side[side], &r->loop, r->link[side], &wire, node_pump, &r->node);
   return 0;
 }
 
@@ -137,7 +137,8 @@ static void on_keys(void *user) {
     return;
   }
   r->listening_fd = -1; /* the loop closes it */
-  uv_link_connect(&r->node.side[PLR_SIDE_DOWNSTREAM], r->first_port, CONNECT_TIMEOUT_NS);
+  if (uv_link_connect(&r->node.side[PLR_SIDE_DOWNSTREAM], r->first_port) != 0)
+    run_fail(r, "feeder: the link to the first stage could not be made");
 }
 
 static int make_stage(struct run *r, char *message, size_t cap) {
@@ -148,6 +149,9 @@ static int make_stage(struct run *r, char *message, size_t cap) {
   options.role = PLR_STAGE_FEEDER;
   options.count = r->stages;
   options.snapshot_every = (uint32_t)r->job->o->snapshot_every;
+  struct options_schedule how =
+      options_schedule(r->job->o, 0, r->stages, r->job->plan->info.micro_batches);
+  options.schedule = how.schedule, options.window = how.window;
   options.epoch = books_epoch(r->job->books);
   options.start_step = r->start_step;
   options.origin = r->job->books->origin;
@@ -169,8 +173,6 @@ static int open_record(struct run *r, char *message, size_t cap) {
   snprintf(record->name, sizeof record->name, "%s", plan->name);
   snprintf(record->boundary, sizeof record->boundary, "%s", plan->boundary);
   record->stages = r->stages;
-  record->adaptive = r->job->o->compress_auto && !plan->dense;
-  if (r->job->o->trace) snprintf(record->trace, sizeof record->trace, "%s", r->job->o->trace);
   record->dense = plan->dense;
   record->steps_total = plan->info.steps;
   record->tokens_per_step =
@@ -209,7 +211,7 @@ static int start(struct run *r, char *message, size_t cap) {
       make_stage(r, message, cap) != 0)
     return -1;
   node_init(&r->node, &r->loop, r->stage, &node);
-  r->listening_fd = uv_link_listen_loopback(&port);
+  r->listening_fd = uv_link_listen_loopback(options_datagram(r->job->o) != 0, &port);
   if (r->listening_fd < 0) {
     snprintf(message, cap, "cannot listen on 127.0.0.1: %s", uv_strerror(r->listening_fd));
     return -1;
@@ -227,7 +229,23 @@ static void release(struct run *r) {
   strbuf_free(&r->sample);
 }
 
+/* Of this session, where something went wrong and right again. */
+static void say_accidents(const struct run *r) {
+  uint64_t resumes = 0, again = 0;
+  workers_accidents(&r->workers, &resumes, &again);
+  for (int side = 0; side < 2; side++) {
+    plr_link_stats stats = {.struct_size = sizeof stats};
+    if (!r->link[side] || plr_link_get_stats(r->link[side], &stats) != PLR_OK) continue;
+    if (side == PLR_SIDE_DOWNSTREAM) resumes += stats.resumes;
+    again += stats.retransmits;
+  }
+  if (resumes || again)
+    printf("links: resumed %llu times; %llu frames or pieces of them were sent again\n",
+           (unsigned long long)resumes, (unsigned long long)again);
+}
+
 static void say_result(const struct run *r) {
+  say_accidents(r);
   if (r->result == RUN_STOPPED)
     printf("stopped after step %llu of %llu; everything is saved. Go on with: pluralis-train --out "
            "%s --resume\n",

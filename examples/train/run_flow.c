@@ -71,6 +71,11 @@ static void record_point(struct run *r) {
   r->point.raw = sum.raw;
   r->point.seconds = r->seconds_base + (double)train_time_ns(r) * 1e-9;
   run_record_point(r->record, &r->point);
+  if (r->job->o->compress_auto && !r->job->plan->dense) {
+    const struct run_rate rate = {r->point.step, (double)options_rate(r->job->o, r->point.step - 1),
+                                  workers_rate(&r->workers)};
+    run_record_rate(r->record, &rate);
+  }
   r->have_point = 0;
 }
 

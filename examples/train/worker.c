@@ -18,8 +18,6 @@
 #include "snapshots.h"
 #include "traffic.h"
 
-#define CONNECT_TIMEOUT_NS 15000000000ull
-
 struct worker {
   const struct options *o;
   char dir[1024];
@@ -80,8 +78,12 @@ static void report_traffic(struct worker *w) {
     stats[side] = (plr_link_stats){.struct_size = sizeof stats[side]};
     plr_link_get_stats(w->link[side], &stats[side]);
   }
-  lines_send(&w->lines, "traffic %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64, stats[0].bytes_sent,
-             stats[1].bytes_sent, w->raw[0], w->raw[1]);
+  lines_send(&w->lines,
+             "traffic %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+             " %" PRIu64 " %" PRIu64,
+             stats[0].bytes_sent, stats[1].bytes_sent, w->raw[0], w->raw[1],
+             stats[PLR_SIDE_DOWNSTREAM].resumes, stats[0].retransmits + stats[1].retransmits,
+             stats[0].bytes_per_s, stats[1].bytes_per_s);
 }
 
 /* On the work thread: a snapshot job also writes the file, before its leaf hashes are sent on. */
@@ -180,14 +182,15 @@ static int make_link(struct worker *w, uint32_t side, const char *key_hex) {
   plr_error_init(&err, sizeof err);
   plr_link_options_init(&options, sizeof options);
   options.initiator = side == PLR_SIDE_DOWNSTREAM;
+  options.datagram = options_datagram(w->o);
   plr_model_hash(w->model, &options.model);
   plr_profile_hash(&options.profile);
   if (keys_from_hex(key_hex, options.peer_key) != 0) return -1;
   if (keys_random(options.nonce, sizeof options.nonce) != 0) return -1;
   plr_status status = plr_link_create(w->ctx, w->identity, &options, &w->link[side], &err);
   if (status != PLR_OK) return -1;
-  uv_link_init(&w->node.side[side], &w->loop, w->link[side], options_rate(w->o, w->o->start_step),
-               w->o->delay, node_pump, &w->node);
+  const struct uv_link_options wire = options_wire(w->o, w->o->start_step);
+  uv_link_init(&w->node.side[side], &w->loop, w->link[side], &wire, node_pump, &w->node);
   return 0;
 }
 
@@ -201,11 +204,9 @@ static void on_peers(struct worker *w, const char *line) {
   w->open_account = open;
   if (make_link(w, PLR_SIDE_UPSTREAM, up) != 0 || make_link(w, PLR_SIDE_DOWNSTREAM, down) != 0 ||
       node_attach(&w->node) != PLR_OK ||
-      uv_link_accept(&w->node.side[PLR_SIDE_UPSTREAM], WORKER_LISTEN_FD) != 0) {
+      uv_link_accept(&w->node.side[PLR_SIDE_UPSTREAM], WORKER_LISTEN_FD) != 0 ||
+      uv_link_connect(&w->node.side[PLR_SIDE_DOWNSTREAM], (uint16_t)w->o->port) != 0)
     fail(w, "the links could not be made");
-    return;
-  }
-  uv_link_connect(&w->node.side[PLR_SIDE_DOWNSTREAM], (uint16_t)w->o->port, CONNECT_TIMEOUT_NS);
 }
 
 static void on_line(void *user, char *line) {
@@ -253,8 +254,8 @@ static int make_shard(struct worker *w) {
   options.first_block = plan_first_block(w->model, &w->info, index, stages);
   options.end_block = plan_first_block(w->model, &w->info, index + 1, stages);
   options.device = w->o->device;
-  /* 1F1B: stage s is at most P - s forwards ahead of its backwards. */
-  options.slots = stages - index < w->info.micro_batches ? stages - index : w->info.micro_batches;
+  struct options_schedule how = options_schedule(w->o, index, stages, w->info.micro_batches);
+  options.slots = how.in_flight, options.delayed = how.delayed, options.versions = how.versions;
   plr_status status = plr_shard_create(w->ctx, w->model, &options, &w->shard, &err);
   if (status == PLR_OK) return load_snapshot(w);
   fail_status(w, "shard", status, &err);
@@ -269,6 +270,10 @@ static int make_stage(struct worker *w) {
   options.index = (uint32_t)w->o->worker;
   options.count = (uint32_t)w->o->stages;
   options.snapshot_every = (uint32_t)w->o->snapshot_every;
+  struct options_schedule how =
+      options_schedule(w->o, options.index, options.count, w->info.micro_batches);
+  options.schedule = how.schedule, options.window = how.window;
+  options.max_in_flight = how.in_flight;
   options.origin = w->o->origin;
   options.identity = w->identity;
   options.model = w->model;

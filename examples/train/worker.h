@@ -5,7 +5,10 @@
  * To the parent:
  *   key HEX                        public key, first of all
  *   job KIND STEP MB BEGIN END     a job is done
- *   traffic UP DOWN UPRAW DOWNRAW  bytes sent so far, and as dense bf16
+ *   traffic UP DOWN UPRAW DOWNRAW RESUMES AGAIN UPRATE DOWNRATE
+ *                                  bytes sent so far, and as dense bf16; how often the link downstream was
+ *                                  resumed; frames or pieces of them that either link sent again; bytes a
+ *                                  second that they measured, 0: not yet
  *   frozen                         those were the last figures of traffic
  *   fail TEXT                      why it ends
  * From the parent:

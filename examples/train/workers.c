@@ -18,12 +18,17 @@
  * ------------------------------------------------------------------------------ */
 
 static void on_traffic(struct worker_process *p, const char *line) {
-  uint64_t v[4];
-  if (sscanf(line, "traffic %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64, &v[0], &v[1], &v[2],
-             &v[3]) != 4)
+  uint64_t v[8];
+  if (sscanf(line,
+             "traffic %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+             " %" SCNu64 " %" SCNu64,
+             &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) != 8)
     return;
   memcpy(p->sent, v, sizeof p->sent);
   memcpy(p->raw, v + 2, sizeof p->raw);
+  p->resumes = v[4];
+  p->again = v[5];
+  memcpy(p->rate, v + 6, sizeof p->rate);
 }
 
 static void on_job(struct worker_process *p, const char *line) {
@@ -121,6 +126,8 @@ static void build_arguments(struct arguments *a, const char *program, const stru
   argument(a, "start-step", "%" PRIu64, start_step);
   argument(a, "port", "%u", port);
   argument(a, "steps", "%" PRIu64, o->steps);
+  argument(a, "schedule", "%s", o->schedule);
+  if (o->window) argument(a, "window", "%" PRIu64, o->window);
   if (o->trace) argument(a, "trace", "%s", o->trace);
   if (o->compress_auto && !plan->dense) argument(a, "compress", "auto");
   if (o->rate) {
@@ -129,6 +136,9 @@ static void build_arguments(struct arguments *a, const char *program, const stru
     argument(a, "rate", "off");
   }
   argument(a, "delay", "%" PRIu64 "ns", o->delay);
+  argument(a, "transport", "%s", o->transport);
+  argument(a, "loss", "%.17g", o->loss);
+  argument(a, "cut", "%" PRIu64 "ns", o->cut);
 }
 
 static int spawn(struct worker_process *p, const char *program, char **args, int listening_fd) {
@@ -192,7 +202,7 @@ int workers_start(struct workers *w, uv_loop_t *loop, const struct options *o,
   /* From the last to the first: each is told the port its downstream neighbour listens on. */
   for (uint32_t i = w->count; i-- > 0 && !error;) {
     uint16_t port = 0;
-    int fd = uv_link_listen_loopback(&port);
+    int fd = uv_link_listen_loopback(options_datagram(o) != 0, &port);
     error = fd < 0 ? fd : start_one(w, i, o, plan, origin, start_step, next, fd);
     if (fd >= 0) close(fd);
     next = port;
@@ -247,5 +257,24 @@ void workers_traffic(const struct workers *w, struct run_traffic *links) {
     links[i].raw += p->raw[0];
     links[i + 1].sent += p->sent[1];
     links[i + 1].raw += p->raw[1];
+  }
+}
+
+double workers_rate(const struct workers *w) {
+  double sum = 0, count = 0;
+  for (uint32_t i = 0; i < w->count; i++)
+    for (uint32_t side = 0; side < 2; side++) {
+      const int between = side ? i + 1 < w->count : i > 0;
+      if (!between || !w->list[i].rate[side]) continue;
+      sum += 8 * (double)w->list[i].rate[side];
+      count++;
+    }
+  return count > 0 ? sum / count : 0;
+}
+
+void workers_accidents(const struct workers *w, uint64_t *resumes, uint64_t *again) {
+  for (uint32_t i = 0; i < w->count; i++) {
+    *resumes += w->list[i].resumes;
+    *again += w->list[i].again;
   }
 }

@@ -19,6 +19,7 @@ struct worker_process {
   char key[65]; /* public key, hex, once it has said it */
   int32_t started, exited, frozen, said_why;
   uint64_t sent[2], raw[2]; /* upstream, downstream */
+  uint64_t resumes, again, rate[2]; /* of its links; see worker.h */
 };
 
 struct workers_callbacks {
@@ -59,5 +60,11 @@ void workers_free(struct workers *w);
 /* Bytes of link i (upstream of stage i) by what the stages sent; the feeder's own are added by
  * the caller. */
 void workers_traffic(const struct workers *w, struct run_traffic *links);
+
+/* Bits a second that the links between stages measured, on average; 0: not yet. */
+double workers_rate(const struct workers *w);
+
+/* Adds how often links were resumed, and how much was sent again, by what the stages said. */
+void workers_accidents(const struct workers *w, uint64_t *resumes, uint64_t *again);
 
 #endif

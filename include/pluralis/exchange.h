@@ -32,8 +32,12 @@ extern "C" {
 
 /* Ids of a codec's parts, as in frames; never reused. */
 #define PLR_PREDICT_NONE 0u
+#define PLR_PREDICT_SAMPLE 1u /* what the same sample decoded to when it came last; not of RAW */
+#define PLR_PREDICT_ANCHOR 2u /* mean of what rows of the same token decoded to; not of RAW */
 #define PLR_TRANSFORM_IDENTITY 0u
 #define PLR_TRANSFORM_HADAMARD 1u /* of each row, with signs from the seed; not of RAW */
+#define PLR_TRANSFORM_BASIS 2u /* each row's coordinates in a basis that both sides were given; not of RAW */
+#define PLR_TRANSFORM_DCT 3u   /* discrete cosine transform of blocks of 64 x 64; not of RAW */
 #define PLR_QUANT_RAW 0u       /* dtype says F32 or BF16 */
 #define PLR_QUANT_BLOCK_INT 1u /* bits 2 to 8, one scale a group */
 #define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
@@ -41,6 +45,7 @@ extern "C" {
 #define PLR_QUANT_TRELLIS 4u   /* eight-state dependent quantiser; PARAMETRIC */
 #define PLR_ENTROPY_PACK 0u
 #define PLR_ENTROPY_PARAMETRIC 1u /* range coder with Gaussian models scaled by token and channel */
+#define PLR_ENTROPY_HISTOGRAM 2u /* of BLOCK_INT: integers range-coded by their frequencies in the chunk */
 #define PLR_ENTROPY_SPLIT 4u /* of RAW: exponents range-coded, sign and mantissa as they are; lossless */
 #define PLR_ENTROPY_ZSTD 5u /* byte-shuffled, then zstd */
 
@@ -60,9 +65,9 @@ typedef struct plr_codec {
  *   raw, bf16            all bits, or rounded to bf16
  *   int2 to int8         block integers, in groups of 32
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
- * and the others, each at most once: zstd (raw, bf16, int) or split (raw, bf16); g32, g64, g128 (int); token (a step
- * for each row's rms; uniform, dither, trellis); hadamard (all but raw and bf16).
- * NOT_FOUND for anything else. Since 0.1. */
+ * and the others, each at most once: zstd (raw, bf16, int), split (raw, bf16) or histogram (int); g32, g64, g128
+ * (int); token (a step for each row's rms; uniform, dither, trellis); hadamard, basis or dct (all but raw and bf16);
+ * sample or anchor (all but raw and bf16). NOT_FOUND for anything else. Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 
 /* What a frame says of itself. For tensors shape is rows x cols; tokens: rows x cols ids below `vocab`; control:
@@ -72,15 +77,21 @@ typedef struct plr_frame_info {
   uint32_t role;        /* PLR_ROLE_* */
   uint32_t stream;      /* chosen by the host; a stage uses the number of the boundary */
   uint32_t step, micro_batch; /* chosen by the host; a stage uses those of the training step */
-  uint32_t generation;  /* of closed-loop state; 0 when stateless */
+  uint32_t generation;  /* of basis and predictions; 0 when stateless */
   uint64_t seed;        /* of codecs with a key; the others carry it unread */
   uint32_t rows, cols;  /* shape, see above */
   uint32_t vocab;       /* tokens only */
-  uint32_t chunks;      /* pieces that are checked and decoded one by one */
+  uint32_t chunks;      /* pieces that are checked and decoded one by one; 0 when a streamed frame does not say */
   uint32_t payload_len; /* bytes after the header */
   plr_codec codec;      /* what the payload is coded in */
-  uint32_t reserved;
+  uint32_t flags;       /* of predictors: PLR_FRAME_*; else 0 */
 } plr_frame_info;
+
+/* Flags of a frame with a predictor. KEY: nothing is predicted, and what either side holds for the frame's keys is
+ * forgotten first; a host asks for it when a decoder answers SEQUENCE. PLAIN: nothing is predicted, as it would not
+ * pay; the encoder says so by itself. */
+#define PLR_FRAME_KEY 1u
+#define PLR_FRAME_PLAIN 2u
 
 /* Reads and checks the header, the extensions and the length of a whole frame (not the chunks' checksums).
  * Errors: TRUNCATED, MALFORMED, CHECKSUM, VERSION, UNSUPPORTED (an id or a critical extension this build does not
@@ -109,11 +120,47 @@ PLR_API size_t plr_encoder_bound(const plr_encoder *encoder);
 PLR_API plr_status plr_encoder_encode(plr_encoder *encoder, const plr_frame_info *info, const plr_tensor *x,
                                       void *out, size_t cap, size_t *len);
 
+/* The same frame in pieces, the first of which can leave before the last is coded. begin looks at all of x, whose
+ * memory has to stay as it is until the last piece; next writes the next piece, one chunk (the first with the
+ * header before it), and says how many rows are left: with 0 the frame is complete. Pieces in order are the frame
+ * that encode makes, but that the header of all but PACK codecs leaves its length open. Another begin, an encode
+ * or any of the set and reset calls below gives the frame up. Errors: as of encode; next also INVALID_STATE (no
+ * frame was begun), BUFFER_TOO_SMALL (*len = what this piece needs; nothing has changed). A frame that fails after
+ * its first piece is lost: the peer's decoder waits for rows that do not come. Since 0.1. */
+PLR_API plr_status plr_encoder_begin(plr_encoder *encoder, const plr_frame_info *info, const plr_tensor *x);
+PLR_API plr_status plr_encoder_next(plr_encoder *encoder, void *out, size_t cap, size_t *len, uint32_t *rows_left);
+
+/* Memory of a codec with a predictor: what at most `entries` keys (samples or tokens) decoded to, of at most
+ * `rows` rows each (1 for ANCHOR), two bytes a value; the key that was used longest ago makes room. Both ends need
+ * the same numbers. All memory is taken here, and what was known is forgotten. Errors: INVALID_ARGUMENT,
+ * UNSUPPORTED (no predictor), LIMIT, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_encoder_set_store(plr_encoder *encoder, uint32_t entries, uint32_t rows);
+
+/* What the rows of the next frame belong to, before each frame of a codec with a predictor: ids of samples, each
+ * of rows / count rows in order, or for ANCHOR the token id of each row. They travel in the frame. Errors:
+ * INVALID_ARGUMENT, UNSUPPORTED, INVALID_STATE (no store). encode and begin answer INVALID_STATE without keys,
+ * SHAPE when count does not divide the rows. Since 0.1. */
+PLR_API plr_status plr_encoder_set_keys(plr_encoder *encoder, const uint64_t *keys, uint32_t count);
+
+/* Forgets all predictions; frames from now on carry `generation`, another than before, with the first of which the
+ * decoder forgets its own. For a new decoder, or one that lost much; after one lost frame a key frame
+ * (PLR_FRAME_KEY in info->flags) is enough. Codecs with a basis: set_basis does this. Errors: INVALID_ARGUMENT,
+ * UNSUPPORTED. Since 0.1. */
+PLR_API plr_status plr_encoder_reset(plr_encoder *encoder, uint32_t generation);
+
+/* The basis of a BASIS codec: a matrix of cols x rank (F32, BF16 or F16, copied), whose columns the host keeps
+ * orthonormal. A row x of a frame is sent as x basis, and becomes (x basis) basis^T. Frames carry `generation`;
+ * predictions are forgotten. INVALID_STATE answers a frame without a basis, SHAPE one of another width. Errors:
+ * INVALID_ARGUMENT, UNSUPPORTED, SHAPE, NON_FINITE, NO_MEMORY; nothing has changed then. Since 0.1. */
+PLR_API plr_status plr_encoder_set_basis(plr_encoder *encoder, const plr_tensor *basis, uint32_t generation,
+                                         plr_error *err);
+
 /* Rate of a PARAMETRIC codec; UNSUPPORTED for the others, whose size is fixed. Without a budget and a target a frame
  * has about codec.bits bits a value. What is set holds for the frames encoded from then on; 0 takes it back.
  *
  * set_budget: no frame is longer than `bytes`, header and all, nor 2% shorter than it need be. encode answers LIMIT if
- * even zeros do not fit; nothing has changed then. Since 0.1. */
+ * even zeros do not fit; nothing has changed then. A frame's bytes follow from tensor, info, codec and what is set here:
+ * not from frames before it. Since 0.1. */
 PLR_API plr_status plr_encoder_set_budget(plr_encoder *encoder, uint64_t bytes);
 
 /* set_snr: target_db is the signal-to-noise ratio to aim at, with as few bits as that takes, and never more than the
@@ -143,6 +190,28 @@ PLR_API void plr_decoder_destroy(plr_decoder *decoder);
  * than the decoder was made for), CHECKSUM (a chunk), NON_FINITE (a lossy codec's scale or value). Since 0.1. */
 PLR_API plr_status plr_decoder_decode(plr_decoder *decoder, const void *frame, size_t len, plr_tensor *x,
                                       plr_frame_info *info, plr_error *err);
+
+/* The same of bytes as they come. begin: the next frame goes to x, which has to be of its shape, stay where it is
+ * and keep what was written until the last row. feed takes bytes, any number; *used of them, all unless the frame
+ * is complete; *rows: rows of x that are finished, from the first on; the frame is complete when these are all,
+ * and the next one needs another begin. info (may be NULL) is filled once *rows is not 0. begin allocates at its
+ * first call, feed nothing. After an error no frame is begun. Errors: those of decode, INVALID_STATE (no frame was
+ * begun); begin: INVALID_ARGUMENT, SHAPE, NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_decoder_begin(plr_decoder *decoder, plr_tensor *x, plr_error *err);
+PLR_API plr_status plr_decoder_feed(plr_decoder *decoder, const void *bytes, size_t len, size_t *used, uint32_t *rows,
+                                    plr_frame_info *info, plr_error *err);
+
+/* Memory for frames of a codec with a predictor, as of the encoder they come from (plr_encoder_set_store); such a
+ * decoder takes frames of one encoder. UNSUPPORTED answers their frames without it, LIMIT those of more rows a
+ * key, SEQUENCE those that build on other rows than the decoder has, because a frame was lost or came twice: the
+ * host asks the sender for the tensor as a key frame; nothing has changed then. Errors: INVALID_ARGUMENT, LIMIT,
+ * NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_decoder_set_store(plr_decoder *decoder, uint32_t entries, uint32_t rows);
+
+/* The basis for frames of BASIS codecs, as plr_encoder_set_basis. MISMATCH answers frames of another generation or
+ * shape. Since 0.1. */
+PLR_API plr_status plr_decoder_set_basis(plr_decoder *decoder, const plr_tensor *basis, uint32_t generation,
+                                         plr_error *err);
 
 /* Token ids (rows x cols int32, each below vocab), packed to ceil(log2 vocab) bits, or zstd where that is smaller.
  * info gives stream, step, micro_batch, seed. *len: in the capacity of out, out the frame's length. Scratch is kept in

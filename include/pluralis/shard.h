@@ -37,8 +37,18 @@ typedef struct plr_shard_options {
                          "cuda:1:PATH": of the plugin in that file */
   plr_weights *weights; /* where the initial weights are read from, at step 0; NULL (default): made from the seed */
   uint32_t weight_format; /* PLR_WEIGHTS_*: how weights are held; other than F32 with inference_only. Default: F32 */
-  uint32_t reserved2;     /* 0 */
+  uint32_t delayed;  /* PLR_DELAYED_*: whether a step may come between a forward and its backward; default REFUSED */
+  uint32_t versions; /* PLR_DELAYED_STASH: weights of so many versions may be held at once, the newest included: for each
+                        one more than 1 another copy of the shard's weights, taken at create; default 1 */
+  uint32_t reserved2; /* 0 */
 } plr_shard_options;
+
+/* What a backward computes with when the weights have changed since its forward (asynchronous pipelines; the delay is
+ * the number of steps in between). STASH: with the weights of its forward, which the step keeps aside (weight
+ * stashing, PipeDream, arXiv 1806.03377). NEWEST: with the weights as they are. */
+#define PLR_DELAYED_REFUSED 0u
+#define PLR_DELAYED_STASH 1u
+#define PLR_DELAYED_NEWEST 2u
 
 /* Formats of weights for serving (lib/kernels/EXACT.md section 9). Products with 8- and 4-bit weights round their
  * inputs to 8 bits in groups of 32; every format has the same bits on every machine. */
@@ -80,9 +90,10 @@ PLR_API plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr
                                       plr_tensor *grad_in);
 
 /* Applies the optimizer to the accumulated gradients, clears them and counts the step. A non-finite gradient
- * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy, when
- * there was no backward, or when the model limits its norm globally (clip_scope) and the shard is not all of it.
- * Since 0.1. */
+ * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy, unless
+ * the options allow delays (then: when more versions would be needed than they say), when there was no backward, or
+ * when the model limits its norm globally (clip_scope) and the shard is not all of it. With delays allowed, gradients of
+ * fewer micro-batches than the model's step has are scaled up to their mean. Since 0.1. */
 PLR_API plr_status plr_shard_step(plr_shard *shard);
 
 /* For a model whose clip_scope is "global": the sum of squares of the accumulated gradient of each of the shard's

@@ -6,7 +6,7 @@
  *   feeder <- stage 0 <- stage 1 <- ... <- stage P-1                    gradients; counter-signatures go both ways
  *
  * receive, transmit and advance (on the links and here) never compute. Work is handed out as jobs, which touch the
- * shard and the codecs only and may run on any thread; the stage decides their order (1F1B with a flush: sync), the
+ * shard and the codecs only and may run on any thread; the stage decides their order (PLR_PIPELINE_*), the
  * host decides when and where they run. The loop of a host, for each stage:
  *
  *   plr_link_receive(...) for bytes that came;  plr_link_advance(...) at its deadlines
@@ -56,14 +56,29 @@ typedef struct plr_stage_options {
   const plr_identity *identity; /* borrowed until destroy */
   const plr_model *model;    /* kept by reference */
   plr_shard *shard;          /* worker: borrowed until destroy; touched only by plr_job_run. It needs
-                                min(count - index, micro_batches) slots */
+                                max_in_flight slots */
   const plr_corpus *corpus;  /* feeder: borrowed until destroy */
   plr_codec forward_codec, backward_codec; /* default raw fp32 */
   uint32_t auto_budget;      /* worker: 1 = each tensor frame of training gets as many bytes as its link carries while
                                 this stage computes one micro-batch (plr_link_budget): bits follow bandwidth. PARAMETRIC
                                 codecs only. The budgets are written into the journal; default 0 */
-  uint32_t reserved;         /* 0 */
+  uint32_t schedule;         /* PLR_PIPELINE_*, the same on all stages and the feeder; default SYNC */
+  uint32_t max_in_flight;    /* worker: forwards it may be ahead of its backwards, and so the bound of its delay; default
+                                0: count - index. The last stage has 1, a sync stage at most micro_batches */
+  uint32_t window;           /* ASYNC: micro-batches under way in the whole pipeline, the same everywhere; default 0:
+                                2 * count. More are needed where links are slow. At most 4096 */
+  uint64_t delay_horizon;    /* ASYNC, worker whose shard has PLR_DELAYED_NEWEST: the learning rate is divided by
+                                delay^(1 - step/delay_horizon) before that step; default 0: it is not */
 } plr_stage_options;
+
+/* Schedules. SYNC: 1F1B with a flush at each step; the same bits as the model in one piece. ASYNC: no flush: a stage
+ * steps after every `micro_batches` backwards of its own and goes on, so that a micro-batch's backward comes some steps
+ * after its forward; what it then computes with is an option of the shard (PLR_DELAYED_*), which must hold one version
+ * for each step that may lie between. The pipeline runs empty at snapshots only. What an asynchronous stage computes
+ * depends on the order in which frames come; given the same order it does the same, bit for bit. Memory: `window`
+ * arriving frames and max_in_flight gradients, as large as the frames are. */
+#define PLR_PIPELINE_SYNC 0u
+#define PLR_PIPELINE_ASYNC 1u
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_stage_options) as compiled. Since 0.1. */
 PLR_API void plr_stage_options_init(plr_stage_options *options, uint32_t struct_size);
@@ -206,6 +221,7 @@ typedef struct plr_stage_stats {
   uint64_t raw_bytes, sent_bytes;                /* dense bf16 equivalent of the tensors sent; bytes of all frames */
   uint64_t journal_records, journal_dropped;     /* written, and of these lost before they were read */
   uint64_t forward_budget, backward_budget;      /* auto_budget: bytes, of the newest tensor frame each way; 0: none */
+  uint64_t delays, max_delay;                    /* steps between forward and backward: sum over backwards, largest */
 } plr_stage_stats;
 
 /* Fills *stats. Errors: INVALID_ARGUMENT. Threads: const. Since 0.1. */

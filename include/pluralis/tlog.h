@@ -58,7 +58,7 @@ PLR_API plr_status plr_ledger_publish_path(plr_ledger *ledger, const char *folde
 /* ---- back from the files ------------------------------------------------------------------------ */
 
 /* Where published files are read: a folder, a web server, an object store. read puts the whole file `path` into buf
- * and its length into *len. NOT_FOUND: there is none; BUFFER_TOO_SMALL: it is longer than cap, *len is what it needs. */
+ * and its length into *len. NOT_FOUND: there is none; BUFFER_TOO_SMALL: it is longer than cap, *len is its length. */
 typedef struct plr_log_reader {
   void *user;
   plr_status (*read)(void *user, const char *path, void *buf, size_t cap, size_t *len);
@@ -67,8 +67,8 @@ typedef struct plr_log_reader {
 /* Rebuilds a ledger from what was published of it, checkpoint, tiles and bundles, and from nothing else, in the store
  * that `options` names by path or store (the rest of them is not looked at). The store is empty, or has the beginning
  * of this log: then what is missing is added, so that a call that failed is simply repeated, and a copy kept up to
- * date. Nothing is stored before its hash was found under the signed root; entries are replayed with all the checks
- * of plr_ledger_verify (`verify` says against what). The published checkpoint becomes the recorded one, with its
+ * date. Nothing is stored before its hash was found under the signed root; entries are replayed with all the checks of
+ * plr_ledger_verify (`verify` says against what). The published checkpoint becomes the recorded one, with its
  * cosignatures. Memory: the state, and 32 bytes for 65,536 entries. summary may be NULL. The ledger can then be opened
  * as any other. A sequencer whose store is lost must know that no larger checkpoint was ever signed before it goes on
  * from here: plr_ledger_guard.

@@ -159,18 +159,20 @@ static void sink_abort(void *user) {
   sink_release(f);
 }
 
-/* A rename lasts only once its folder is on disk. The name is cut off in place: it is not needed
- * again. */
-static plr_status sync_folder(file_sink *f) {
-  char *slash = strrchr(f->temp, '/');
-  const char *folder = !slash ? "." : slash == f->temp ? "/" : f->temp;
+/* What was made in a folder, or renamed into it, lasts only once the folder is on disk. The path of something in it is
+ * cut off in place and mended. Returns an errno. */
+static int sync_folder(char *path) {
+  char *slash = strrchr(path, '/');
+  const char *folder = !slash ? "." : slash == path ? "/" : path;
   if (slash) *slash = 0;
-  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return sink_fail(f, "sync the folder of", errno);
-  /* File systems that cannot sync a folder say EINVAL; there is nothing more to ask of them. */
-  int code = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
-  close(fd);
-  return code ? sink_fail(f, "sync the folder of", code) : PLR_OK;
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), code = errno;
+  if (fd >= 0) {
+    /* File systems that cannot sync a folder say EINVAL; there is nothing more to ask of them. */
+    code = fsync(fd) == 0 || errno == EINVAL ? 0 : errno;
+    close(fd);
+  }
+  if (slash) *slash = '/';
+  return code;
 }
 
 static plr_status sink_commit(void *user) {
@@ -184,7 +186,8 @@ static plr_status sink_commit(void *user) {
     sink_abort(f);
     return st;
   }
-  st = sync_folder(f);
+  int code = sync_folder(f->path);
+  if (code) st = sink_fail(f, "sync the folder of", code);
   sink_release(f);
   return st;
 }
@@ -230,7 +233,8 @@ plr_status plr_sink_open_path(plr_context *ctx, const char *path, plr_sink *out,
 plr_status plr__make_folders(char *path, plr_error *err) {
   for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
     *slash = 0;
-    int code = mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : errno;
+    int made = mkdir(path, 0777) == 0, code = made || errno == EEXIST ? 0 : errno;
+    if (made) code = sync_folder(path);
     plr_status st = code ? fail_code(err, status_of(code), path, "make folder", code) : PLR_OK;
     *slash = '/';
     PLR_TRY(st);

@@ -3,12 +3,13 @@
 
 #include <stdio.h>
 
-uint32_t plr__chunk_rows(uint32_t cols) {
-  return cols >= PLR_CHUNK_VALUES ? 1 : PLR_CHUNK_VALUES / cols;
+uint32_t plr__chunk_rows(const plr_codec *c, uint32_t cols) {
+  const uint32_t rows = cols >= PLR_CHUNK_VALUES ? 1 : PLR_CHUNK_VALUES / cols;
+  return c->transform == PLR_TRANSFORM_DCT && rows > 64 ? rows & ~63u : rows; /* whole blocks */
 }
 
-uint32_t plr__chunk_count(uint32_t rows, uint32_t cols) {
-  uint32_t step = plr__chunk_rows(cols);
+uint32_t plr__chunk_count(const plr_codec *c, uint32_t rows, uint32_t cols) {
+  uint32_t step = plr__chunk_rows(c, cols);
   return rows / step + (rows % step != 0);
 }
 
@@ -36,41 +37,64 @@ static plr_status fail(plr_error *err, plr_status st, const plr__chunk_reader *r
   return fail_at(err, st, r->index, (uint64_t)r->frame->header_len + r->pos, why);
 }
 
-plr_status plr__chunk_fail(plr_error *err, plr_status st, const plr__frame *f, uint32_t index,
+plr_status plr__chunk_fail(plr_error *err, plr_status st, const plr__chunk_reader *r,
                            const plr__chunk *chunk, const char *why) {
-  return fail_at(err, st, index, f->header_len + (uint64_t)(chunk->payload - f->payload), why);
+  return fail_at(err, st, r->index - 1,
+                 (uint64_t)r->frame->header_len + r->pos - chunk->payload_len, why);
+}
+
+/* Chunks without rows: keys first, then scales, each at most once. */
+static plr_status check_front(const plr__chunk_reader *r, const plr__chunk *c, plr_error *err) {
+  const plr__frame *f = r->frame;
+  const plr_status bad = PLR_ERR_MALFORMED;
+  const uint64_t most =
+      c->flags == PLR_CHUNK_KEYS ? PLR_KEYS_MOST(f->keys) : PLR_SCALES_MOST(f->coded_cols);
+  if (c->first_row || c->rows || r->next_row || r->fronts & c->flags ||
+      (c->flags == PLR_CHUNK_KEYS && r->fronts))
+    return fail(err, bad, r, "keys and scales of channels stand only before the first rows");
+  return c->payload_len <= most ? PLR_OK : fail(err, bad, r, "its length is wrong");
 }
 
 /* Place, size and flags; the checksum has been seen to be right. */
 static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, plr_error *err) {
   const plr_frame_info *info = &r->frame->info;
+  const plr_codec *codec = &info->codec;
   const plr_status bad = PLR_ERR_MALFORMED;
-  if (c->flags == PLR_CHUNK_MODEL && plr__codec_parametric(&info->codec)) {
-    if (r->index == 0 && c->first_row == 0 && c->rows == 0) return PLR_OK;
-    return fail(err, bad, r, "scales of channels stand only before the first rows");
-  }
+  if ((c->flags == PLR_CHUNK_MODEL && plr__codec_parametric(codec)) ||
+      (c->flags == PLR_CHUNK_KEYS && codec->predict))
+    return check_front(r, c, err);
+  if (codec->predict && !(r->fronts & PLR_CHUNK_KEYS))
+    return fail(err, bad, r, "the keys are missing");
   if (c->first_row != r->next_row) return fail(err, bad, r, "its rows are out of order");
   if (c->rows == 0 || c->rows > info->rows - r->next_row)
     return fail(err, bad, r, "it has no rows, or more than are left");
-  uint64_t values = (uint64_t)c->rows * info->cols;
+  uint64_t values = (uint64_t)c->rows * r->frame->coded_cols;
   if (c->rows > 1 && values > PLR_CHUNK_VALUES) return fail(err, bad, r, "it is too large");
-  if (plr__codec_parametric(&info->codec)) {
+  if (plr__codec_parametric(codec)) {
     if (c->flags & 0xffffu) return fail(err, bad, r, "unknown flags are set");
+    if (c->payload_len > PLR_PARAMETRIC_MOST(c->rows, values))
+      return fail(err, bad, r, "its length is wrong");
     return PLR_OK;
   }
-  const uint32_t packer = PLR_CHUNK_ZSTD | PLR_CHUNK_SPLIT;
-  if (c->flags & ~packer || c->flags == packer) return fail(err, bad, r, "unknown flags are set");
-  uint64_t packed = plr__packed_len(&info->codec, values);
+  const uint32_t packers[] = {[PLR_ENTROPY_HISTOGRAM] = PLR_CHUNK_HISTOGRAM,
+                              [PLR_ENTROPY_SPLIT] = PLR_CHUNK_SPLIT,
+                              [PLR_ENTROPY_ZSTD] = PLR_CHUNK_ZSTD};
+  uint64_t packed = plr__packed_len(codec, values);
   if (!c->flags)
     return c->payload_len == packed ? PLR_OK : fail(err, bad, r, "its length is wrong");
-  if (info->codec.entropy != (c->flags == PLR_CHUNK_ZSTD ? PLR_ENTROPY_ZSTD : PLR_ENTROPY_SPLIT))
-    return fail(err, bad, r, "it is compressed, which the header does not say");
+  if (codec->entropy >= PLR_COUNT_OF(packers) || c->flags != packers[codec->entropy])
+    return fail(err, bad, r,
+                "unknown flags are set, or it is compressed and the header does not say so");
   return c->payload_len < packed ? PLR_OK : fail(err, bad, r, "its length is wrong");
 }
 
-plr_status plr__chunk_next(plr__chunk_reader *r, plr__chunk *out, plr_error *err) {
-  const uint32_t left = r->frame->info.payload_len - r->pos;
-  const uint8_t *at = r->frame->payload + r->pos;
+int plr__chunk_last(const plr__chunk_reader *r) {
+  const plr_frame_info *info = &r->frame->info;
+  return r->frame->streamed ? r->next_row == info->rows : r->index == info->chunks;
+}
+
+plr_status plr__chunk_read(plr__chunk_reader *r, const uint8_t *at, size_t left, plr__chunk *out,
+                           plr_error *err) {
   if (left < PLR_CHUNK_HEADER) return fail(err, PLR_ERR_TRUNCATED, r, "its header is cut off");
   out->payload_len = plr__load_le32(at);
   out->first_row = plr__load_le32(at + 4);
@@ -84,8 +108,14 @@ plr_status plr__chunk_next(plr__chunk_reader *r, plr__chunk *out, plr_error *err
   PLR_TRY(check_chunk(r, out, err));
   r->pos += PLR_CHUNK_HEADER + out->payload_len;
   r->next_row += out->rows;
+  if (out->rows == 0) r->fronts |= out->flags;
   r->index++;
   return PLR_OK;
+}
+
+plr_status plr__chunk_next(plr__chunk_reader *r, plr__chunk *out, plr_error *err) {
+  return plr__chunk_read(r, r->frame->payload + r->pos, r->frame->info.payload_len - r->pos, out,
+                         err);
 }
 
 plr_status plr__chunk_done(const plr__chunk_reader *r, plr_error *err) {

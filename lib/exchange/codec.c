@@ -39,16 +39,18 @@ static plr_status check_parametric(const plr_codec *c, const char *where, plr_er
 }
 
 plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *err) {
-  if (c->predict != PLR_PREDICT_NONE)
+  const int raw = c->quant == PLR_QUANT_RAW;
+  if (c->predict > PLR_PREDICT_ANCHOR || (c->predict && raw))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "predictor %u", c->predict);
-  if (c->transform != PLR_TRANSFORM_IDENTITY &&
-      (c->transform != PLR_TRANSFORM_HADAMARD || c->quant == PLR_QUANT_RAW))
+  if (c->transform > PLR_TRANSFORM_DCT || (c->transform && raw))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
   if (plr__codec_parametric(c)) return check_parametric(c, where, err);
-  if (c->entropy == PLR_ENTROPY_SPLIT && c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
+  if (c->entropy == PLR_ENTROPY_SPLIT && raw) return check_raw(c, where, err);
+  if (c->entropy == PLR_ENTROPY_HISTOGRAM && c->quant == PLR_QUANT_BLOCK_INT)
+    return check_block(c, where, err);
   if (c->entropy != PLR_ENTROPY_PACK && c->entropy != PLR_ENTROPY_ZSTD)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "entropy coder %u", c->entropy);
-  if (c->quant == PLR_QUANT_RAW) return check_raw(c, where, err);
+  if (raw) return check_raw(c, where, err);
   if (c->quant == PLR_QUANT_BLOCK_INT) return check_block(c, where, err);
   return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "quantiser %u", c->quant);
 }
@@ -131,6 +133,15 @@ plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size
   }
   load_f32(in, n, y);
   return PLR_OK;
+}
+
+int plr__bf16_finite(const uint8_t *in, size_t n) {
+  int16_t magnitude = 0; /* signed, of which every machine has a vector maximum */
+  for (size_t i = 0; i < n; i++) {
+    const int16_t v = (int16_t)(plr__load_le16(in + 2 * i) & 0x7fffu);
+    magnitude = v > magnitude ? v : magnitude;
+  }
+  return magnitude < 0x7f80;
 }
 
 /* Constant sizes let the compiler turn the loops into vector shuffles. */

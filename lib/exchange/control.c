@@ -11,7 +11,7 @@ plr_status plr_control_encode(const plr_frame_info *given, const void *payload,
   if (payload_len > UINT32_MAX / 4) return PLR_ERR_INVALID_ARGUMENT;
   info.role = PLR_ROLE_CONTROL;
   info.codec = (plr_codec){.dtype = PLR_DTYPE_CONTROL};
-  info.generation = info.vocab = 0;
+  info.generation = info.vocab = info.flags = 0;
   info.rows = info.chunks = 1;
   info.cols = payload_len;
   info.payload_len = PLR_CHUNK_HEADER + payload_len;
@@ -22,7 +22,8 @@ plr_status plr_control_encode(const plr_frame_info *given, const void *payload,
   if (payload_len) memcpy(at + PLR_CHUNK_HEADER, payload, payload_len);
   plr__chunk chunk = {at + PLR_CHUNK_HEADER, payload_len, 0, 1, 0};
   plr__chunk_write_header(at, &chunk);
-  plr__frame_write_header(out, &info);
+  const plr__frame f = {.info = info};
+  plr__frame_write_header(out, &f);
   return PLR_OK;
 }
 
@@ -36,7 +37,7 @@ plr_status plr_control_decode(plr_context *ctx, const void *frame, size_t len,
   if (f.info.role != PLR_ROLE_CONTROL)
     return plr__fail_at(err, PLR_ERR_MALFORMED, "frame header", 14,
                         "role %u is not that of a control frame", f.info.role);
-  plr__chunk_reader r = {&f, 0, 0, 0};
+  plr__chunk_reader r = {.frame = &f};
   plr__chunk chunk;
   PLR_TRY(plr__chunk_next(&r, &chunk, err));
   PLR_TRY(plr__chunk_done(&r, err));

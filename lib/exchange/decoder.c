@@ -1,21 +1,23 @@
-/* Frame to tensor. A chunk that is stored is read where it lies; one in zstd goes through two buffers. */
-#include "exchange/hadamard.h"
-#include "exchange/parametric.h"
-#include "exchange/split.h"
-#include "exchange/view.h"
-
-#include "base/guard.h"
+/* Decoders: their memory, what may be set, and frames whole or as their bytes come. */
+#include "exchange/decoder_int.h"
 
 #include <string.h>
 
-struct plr_decoder {
-  plr_context *ctx;
-  PLR_GUARDED
-  uint32_t max_rows, max_cols;
-  uint8_t *a, *b; /* four bytes for each value of a chunk */
-  void *zstd_memory, *zstd;
-  plr__parametric_decoder *parametric;
-};
+static plr_status take_memory(plr_decoder *d) {
+  plr_context *ctx = d->ctx;
+  const size_t zstd = plr__zstd_decoder_size();
+  d->a = plr__alloc(ctx, d->values * 4);
+  d->b = plr__alloc(ctx, d->values * 4);
+  d->zstd_memory = plr__alloc(ctx, zstd);
+  d->bytes = plr__alloc(ctx, sizeof *d->bytes);
+  if (!d->a || !d->b || !d->zstd_memory || !d->bytes) return PLR_ERR_NO_MEMORY;
+  plr__bytes_decoder_clear(d->bytes);
+  d->zstd = plr__zstd_decoder_init(d->zstd_memory, zstd);
+  if (!d->zstd) return PLR_ERR_NO_MEMORY;
+  PLR_TRY(plr__parametric_decoder_create(&d->parametric, ctx, d->max_rows, d->max_cols, d->values));
+  return plr__transform_create(&d->transform, ctx, PLR_TRANSFORM_HADAMARD, PLR_TRANSFORM_DCT,
+                               d->max_cols);
+}
 
 plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_cols,
                               plr_decoder **out, plr_error *err) {
@@ -27,18 +29,12 @@ plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint32_t max_
   const uint64_t all = (uint64_t)max_rows * max_cols;
   if (all > UINT32_MAX / 4)
     return plr__fail(err, PLR_ERR_LIMIT, "decoder", "shape %u x %u", max_rows, max_cols);
-  const size_t values = (size_t)PLR_MIN(all, PLR_MAX(PLR_CHUNK_VALUES, max_cols));
-  const size_t zstd = plr__zstd_decoder_size();
   plr_decoder *d = plr__calloc(ctx, 1, sizeof *d);
   if (!d) return plr__no_memory(err, "decoder");
   d->ctx = plr__context_ref(ctx);
   d->max_rows = max_rows, d->max_cols = max_cols;
-  d->a = plr__alloc(ctx, values * 4);
-  d->b = plr__alloc(ctx, values * 4);
-  d->zstd_memory = plr__alloc(ctx, zstd);
-  if (d->zstd_memory) d->zstd = plr__zstd_decoder_init(d->zstd_memory, zstd);
-  plr_status st = plr__parametric_decoder_create(&d->parametric, ctx, max_rows, max_cols, values);
-  if (!d->a || !d->b || !d->zstd || st != PLR_OK) {
+  d->values = (size_t)PLR_MIN(all, PLR_MAX(PLR_CHUNK_VALUES, max_cols));
+  if (take_memory(d) != PLR_OK) {
     plr_decoder_destroy(d);
     return plr__no_memory(err, "decoder");
   }
@@ -52,104 +48,60 @@ void plr_decoder_destroy(plr_decoder *d) {
   plr_context *ctx = d->ctx;
   plr__free(ctx, d->a);
   plr__free(ctx, d->b);
+  plr__free(ctx, d->bytes);
   plr__free(ctx, d->zstd_memory);
+  plr__free(ctx, d->feed.held);
   plr__parametric_decoder_destroy(d->parametric, ctx);
+  plr__transform_release(&d->transform);
+  plr__predictor_destroy(d->predictor);
   plr__free(ctx, d);
   plr__context_unref(ctx);
 }
 
-/* The payload of n values as FRAME.md packs them, in the frame or in b. */
-static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
-                               size_t n, const uint8_t **payload, const char **why) {
-  *payload = chunk->payload;
-  if (!chunk->flags) return PLR_OK;
-  if (chunk->flags == PLR_CHUNK_SPLIT) {
-    plr__parametric_decoder *p = d->parametric;
-    *payload = d->b;
-    p->quant = 0; /* its tables are lent */
-    return plr__split_decode(p->ops, p->tables, p->index, p->symbol, chunk->payload,
-                             chunk->payload_len, n, plr_dtype_size(c->dtype), d->b, why);
-  }
-  const size_t packed = (size_t)plr__packed_len(c, n), front = (size_t)plr__planes_len(c, n);
-  const uint32_t size = plr__plane_size(c);
-  *why = "not one zstd frame of the right length";
-  PLR_TRY(plr__zstd_decode(d->zstd, chunk->payload, chunk->payload_len, d->a, packed));
-  plr__unshuffle(d->a, front / size, size, d->b);
-  memcpy(d->b + front, d->a + front, packed - front);
-  *payload = d->b;
-  return PLR_OK;
-}
-
-/* Values of n of a chunk, where `values` says; a may not be that of a zstd chunk's planes. */
-static plr_status chunk_values(plr_decoder *d, const plr_frame_info *info, const plr__chunk *chunk,
-                               size_t n, float *values, const char **why) {
-  const uint8_t *payload;
-  if (plr__codec_parametric(&info->codec))
-    return plr__parametric_decode(d->parametric, info, chunk, values, why);
-  PLR_TRY(open_payload(d, &info->codec, chunk, n, &payload, why));
-  return plr__unpack(plr_context_isa(d->ctx), &info->codec, payload, n, values, why);
-}
-
-static plr_status decode_chunk(plr_decoder *d, const plr_frame_info *info, const plr__chunk *chunk,
-                               const plr__view *x, const char **why) {
-  if (chunk->rows == 0) return plr__parametric_read_model(d->parametric, info, chunk, why);
-  const size_t n = (size_t)chunk->rows * x->cols;
-  const int direct = plr__view_plain(x) && (x->row_stride == x->cols || chunk->rows == 1);
-  float *values = (float *)(void *)d->a;
-  if (direct) values = (float *)(void *)x->data + (int64_t)chunk->first_row * x->row_stride;
-  PLR_TRY(chunk_values(d, info, chunk, n, values, why));
-  if (info->codec.transform == PLR_TRANSFORM_HADAMARD) {
-    *why = "a value is not finite";
-    if (!plr__hadamard_inverse(d->parametric->ops, info, chunk->first_row, chunk->rows,
-                               d->parametric->u, values))
-      return PLR_ERR_NON_FINITE;
-  }
-  for (uint32_t r = 0; !direct && r < chunk->rows; r++)
-    plr__view_store(x, chunk->first_row + r, values + (size_t)r * x->cols);
-  return PLR_OK;
-}
-
-static plr_status decode_chunks(plr_decoder *d, const plr__frame *f, const plr__view *x,
-                                plr_error *err) {
-  plr__chunk_reader r = {f, 0, 0, 0};
-  if (plr__codec_parametric(&f->info.codec)) plr__parametric_begin(d->parametric, &f->info);
-  for (uint32_t i = 0; i < f->info.chunks; i++) {
+static plr_status decode_whole(plr_decoder *d, plr_error *err) {
+  plr__chunk_reader *r = &d->job.reader;
+  PLR_TRY(plr__decode_begin(d, err));
+  while (!plr__chunk_last(r)) {
     plr__chunk chunk;
-    PLR_TRY(plr__chunk_next(&r, &chunk, err));
-    const char *why = "";
-    plr_status st = decode_chunk(d, &f->info, &chunk, x, &why);
-    if (st != PLR_OK) return plr__chunk_fail(err, st, f, i, &chunk, why);
+    PLR_TRY(plr__chunk_next(r, &chunk, err));
+    PLR_TRY(plr__decode_chunk(d, &chunk, err));
   }
-  return plr__chunk_done(&r, err);
-}
-
-static plr_status check_target(const plr_decoder *d, const plr_frame_info *info,
-                               const plr_tensor *x, plr__view *view, plr_error *err) {
-  if (info->role == PLR_ROLE_TOKENS || info->role == PLR_ROLE_CONTROL)
-    return plr__fail_at(err, PLR_ERR_MALFORMED, "frame header", 14, "role %u holds no tensor",
-                        info->role);
-  if (info->rows > d->max_rows || info->cols > d->max_cols)
-    return plr__fail_at(err, PLR_ERR_LIMIT, "frame header", 16,
-                        "%u x %u; this decoder was made for %u x %u", info->rows, info->cols,
-                        d->max_rows, d->max_cols);
-  if (plr__view_open(view, x, d->max_rows, d->max_cols, 1) != PLR_OK || view->rows != info->rows ||
-      view->cols != info->cols)
-    return plr__fail_at(err, PLR_ERR_SHAPE, "frame header", 16,
-                        "%u x %u is not the shape of the given matrix", info->rows, info->cols);
+  PLR_TRY(plr__chunk_done(r, err));
+  plr__decode_end(d);
   return PLR_OK;
 }
 
 plr_status plr_decoder_decode(plr_decoder *d, const void *frame, size_t len, plr_tensor *x,
                               plr_frame_info *info, plr_error *err) {
   PLR_GUARD(d, err);
-  plr__frame f;
-  plr__view view;
   if (!d || !x) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "decoder", "an argument is NULL");
-  PLR_TRY(plr__frame_open(d->ctx, frame, len, &f, err));
-  PLR_TRY(check_target(d, &f.info, x, &view, err));
+  d->feed.state = PLR_FEED_NONE;
+  PLR_TRY(plr__frame_open(d->ctx, frame, len, &d->job.frame, err));
+  PLR_TRY(plr__decode_target(d, x, err));
   plr_fpenv saved = plr__fpenv_enter();
-  plr_status st = decode_chunks(d, &f, &view, err);
+  plr_status st = decode_whole(d, err);
   plr__fpenv_leave(saved);
   PLR_TRY(st);
-  return plr__frame_info_write(info, &f.info, err);
+  return plr__frame_info_write(info, &d->job.frame.info, err);
+}
+
+plr_status plr_decoder_set_store(plr_decoder *d, uint32_t entries, uint32_t rows) {
+  PLR_GUARD(d, NULL);
+  if (!d || entries == 0 || rows == 0) return PLR_ERR_INVALID_ARGUMENT;
+  plr__predictor *p;
+  plr_status st = plr__predictor_create(&p, d->ctx, entries, PLR_MIN(rows, d->max_rows),
+                                        d->max_rows, d->max_cols);
+  if (st != PLR_OK) return st;
+  plr__predictor_destroy(d->predictor);
+  d->predictor = p;
+  d->feed.state = PLR_FEED_NONE;
+  return PLR_OK;
+}
+
+plr_status plr_decoder_set_basis(plr_decoder *d, const plr_tensor *basis, uint32_t generation,
+                                 plr_error *err) {
+  PLR_GUARD(d, err);
+  if (!d) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "decoder", "decoder is NULL");
+  d->feed.state = PLR_FEED_NONE;
+  return plr__transform_set_basis(&d->transform, basis, d->max_cols, generation, err);
 }

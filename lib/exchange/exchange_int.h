@@ -11,12 +11,18 @@
 #define PLR_EXT_CRITICAL     0x8000u
 #define PLR_EXT_VOCAB        0x8001u
 #define PLR_EXT_VOCAB_BYTES  8u
+#define PLR_EXT_STATE        0x8002u
+#define PLR_EXT_STATE_BYTES  20u
+#define PLR_EXT_BASIS        0x8003u
+#define PLR_EXT_BASIS_BYTES  8u
 
 #define PLR_CHUNK_HEADER 20u
 #define PLR_CHUNK_VALUES 65536u
 #define PLR_CHUNK_ZSTD   1u
 #define PLR_CHUNK_SPLIT  4u
-#define PLR_CHUNK_MODEL  2u /* scales of the channels, no rows */
+#define PLR_CHUNK_HISTOGRAM 8u
+#define PLR_CHUNK_MODEL  2u  /* scales of the channels, no rows */
+#define PLR_CHUNK_KEYS   16u /* what rows belong to, for predictors; no rows */
 
 /* Ids of the dtype field that no public codec has. */
 #define PLR_DTYPE_TOKENS  PLR_DTYPE_I32
@@ -39,6 +45,9 @@ uint32_t plr__plane_size(const plr_codec *c);
 plr_status plr__pack(uint32_t isa, const plr_codec *c, const float *x, size_t n, uint8_t *out);
 plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y,
                        const char **why);
+
+/* 1 when none of n little-endian bf16 values is a NaN or an infinity. */
+int plr__bf16_finite(const uint8_t *in, size_t n);
 
 /* planes[b * n + i] = byte b of value i, and back. */
 void plr__shuffle(const uint8_t *values, size_t n, uint32_t size, uint8_t *planes);
@@ -106,15 +115,21 @@ typedef struct plr__frame {
   plr_frame_info info;
   const uint8_t *payload; /* the chunks, info.payload_len bytes */
   uint32_t header_len;    /* with extensions: where in the frame they begin */
+  uint32_t streamed;      /* the header was written before the length and the number of chunks were known */
+  uint32_t coded_cols;    /* columns after the transform */
+  uint32_t keys;          /* of predictors: keys, each of info.rows / keys rows */
+  uint64_t state;         /* of predictors: hash of what is predicted (predict.h) */
 } plr__frame;
 
+/* The header alone, of a frame of which `len` bytes are there; TRUNCATED when they do not hold it. */
+plr_status plr__frame_head(const void *frame, size_t len, plr__frame *out, plr_error *err);
 /* As plr_frame_parse. */
 plr_status plr__frame_open(plr_context *ctx, const void *frame, size_t len, plr__frame *out,
                            plr_error *err);
 
-/* A frame's header is info's fields; written last, when payload_len and chunks are known. */
+/* Bytes of the header that plr__frame_write_header writes. A streamed frame's says neither length nor chunks. */
 uint32_t plr__frame_header_len(const plr_frame_info *info);
-void plr__frame_write_header(uint8_t *out, const plr_frame_info *info);
+void plr__frame_write_header(uint8_t *out, const plr__frame *f);
 
 /* Copies between a caller's info and ours, as its struct_size says. */
 plr_status plr__frame_info_read(plr_frame_info *out, const plr_frame_info *in);
@@ -128,28 +143,39 @@ uint32_t plr__token_bits(uint32_t vocab);
 /* ---- chunks ------------------------------------------------------------------------------------ */
 
 /* Rows an encoder puts into a chunk, and chunks of a frame. */
-uint32_t plr__chunk_rows(uint32_t cols);
-uint32_t plr__chunk_count(uint32_t rows, uint32_t cols);
+uint32_t plr__chunk_rows(const plr_codec *c, uint32_t cols);
+uint32_t plr__chunk_count(const plr_codec *c, uint32_t rows, uint32_t cols);
 
 typedef struct plr__chunk {
   const uint8_t *payload;
   uint32_t payload_len, first_row, rows, flags;
 } plr__chunk;
 
+/* Most bytes of the payload of a parametric chunk, of the scales of n channels or of n keys. */
+#define PLR_PARAMETRIC_MOST(rows, values) (UINT64_C(5) * (rows) + UINT64_C(4) * (values) + 384)
+#define PLR_SCALES_MOST(n)                (UINT64_C(5) * (n) + 1)
+#define PLR_KEYS_MOST(n)                  (UINT64_C(8) * (n) + 1)
+
 /* Writes the header of a chunk whose payload already stands behind it. */
 void plr__chunk_write_header(uint8_t *at, const plr__chunk *chunk);
 
+/* Where in a frame the next chunk begins, and what it has to be. */
 typedef struct plr__chunk_reader {
   const plr__frame *frame;
-  uint32_t pos, index, next_row;
+  uint32_t pos, index, next_row, fronts;
 } plr__chunk_reader;
 
-/* The next chunk, checked (place, length against n values, checksum). After the last, done. */
+/* 1 when all chunks were read. */
+int plr__chunk_last(const plr__chunk_reader *r);
+/* The next chunk of a frame in memory, checked (place, length against n values, checksum). After the last, done. */
 plr_status plr__chunk_next(plr__chunk_reader *r, plr__chunk *out, plr_error *err);
 plr_status plr__chunk_done(const plr__chunk_reader *r, plr_error *err);
+/* The same of a chunk of which `left` bytes lie at `at`, wherever the rest of the frame is. */
+plr_status plr__chunk_read(plr__chunk_reader *r, const uint8_t *at, size_t left, plr__chunk *out,
+                           plr_error *err);
 
-/* Refuses the payload of chunk `index`, saying why. */
-plr_status plr__chunk_fail(plr_error *err, plr_status st, const plr__frame *f, uint32_t index,
+/* Refuses the payload of the chunk that was read last, saying why. */
+plr_status plr__chunk_fail(plr_error *err, plr_status st, const plr__chunk_reader *r,
                            const plr__chunk *chunk, const char *why);
 
 #endif

@@ -7,8 +7,7 @@
 /* Rows of cols values in place, row `first` of the frame at x. signs is scratch of cols values. */
 void plr__hadamard_forward(const plr__model_ops *ops, const plr_frame_info *info, uint32_t first,
                            uint32_t rows, float *signs, float *x);
-/* Back; 0 when a value is not finite. */
-int plr__hadamard_inverse(const plr__model_ops *ops, const plr_frame_info *info, uint32_t first,
-                          uint32_t rows, float *signs, float *x);
+void plr__hadamard_inverse(const plr__model_ops *ops, const plr_frame_info *info, uint32_t first,
+                           uint32_t rows, float *signs, float *x);
 
 #endif

@@ -247,7 +247,6 @@ static void arrived(plr_link *link, plr__packet *p, uint64_t delay_ns, int newes
   const uint64_t then = link->now_ns - PLR_MIN(delay_ns, link->now_ns);
   if (newest) plr__rtt_sample(&link->rtt, then > p->sent_ns ? then - p->sent_ns : 0);
   plr__pace_acked(&d->pace, p, &link->rtt, link->now_ns);
-  plr__rate_report(&link->rate, p->pos, d->pace.delivered, then);
   d->backoff = 0;
   forget(d, p);
 }
@@ -259,11 +258,17 @@ plr_status plr__datagram_history(plr_link *link, const uint8_t *item) {
   if (!d || last >= d->next)
     return plr__link_fail(link, PLR_ERR_MALFORMED, "link history", "datagram %llu was not sent",
                           (unsigned long long)last);
+  uint64_t pos = 0;
   for (uint32_t i = HISTORY; i-- > 0;) {
     if (i > last || !(item[13 + i / 8] >> i % 8 & 1)) continue;
     plr__packet *p = live(d, last - i);
-    if (p) arrived(link, p, delay_ns, i == 0);
+    if (!p) continue;
+    pos = p->pos;
+    arrived(link, p, delay_ns, i == 0);
   }
+  if (pos)
+    plr__rate_report(&link->rate, pos, d->pace.delivered,
+                     link->now_ns - PLR_MIN(delay_ns, link->now_ns));
   d->acked = PLR_MAX(d->acked, last);
   find_lost(link);
   return PLR_OK;

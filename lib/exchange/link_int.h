@@ -199,8 +199,7 @@ typedef struct plr__rate {
   uint64_t idle[PLR_RATE_IDLES]; /* positions of the stream before which there was nothing to send */
   uint32_t idles, samples, at, started;
   uint64_t pos, delivered, time_ns; /* of the last report */
-  uint64_t part_bytes, part_ns;     /* of the part that is being gathered */
-  uint64_t sum_ns, best;            /* of the sample: time of its parts, rate of the fastest */
+  uint64_t burst_bytes, burst_ns;   /* of the sample that is being gathered */
   uint64_t sample[PLR_RATE_SAMPLES];
   uint64_t rate; /* bytes per second; 0: unknown */
 } plr__rate;
@@ -232,9 +231,9 @@ typedef struct plr__packet {
 /* How fast datagrams may go; link_pace.c. */
 typedef struct plr__pace {
   uint64_t max_rate[2], min_rtt[2]; /* newest, and of the period before */
-  uint64_t rate_turn, rtt_turn_ns;  /* when the periods change: a round, a time */
+  uint64_t rtt_turn_ns;             /* when its period changes */
   uint64_t delivered, delivered_ns, flight, limited_until;
-  uint64_t round, round_end, round_lost, round_delivered, round_rate;
+  uint64_t round, round_end, round_lost, round_delivered, round_rate, round_full;
   uint64_t full_rate, full_rounds, next_ns, phase_ns;
   uint32_t steady, phase;
 } plr__pace;

@@ -8,11 +8,13 @@ static const char where[] = "link hello";
 
 /* Bit i: id i is known to this build. */
 static const uint32_t known_ids[4] = {
-    1u << PLR_PREDICT_NONE, 1u << PLR_TRANSFORM_IDENTITY | 1u << PLR_TRANSFORM_HADAMARD,
+    1u << PLR_PREDICT_NONE | 1u << PLR_PREDICT_SAMPLE | 1u << PLR_PREDICT_ANCHOR,
+    1u << PLR_TRANSFORM_IDENTITY | 1u << PLR_TRANSFORM_HADAMARD | 1u << PLR_TRANSFORM_BASIS |
+        1u << PLR_TRANSFORM_DCT,
     1u << PLR_QUANT_RAW | 1u << PLR_QUANT_BLOCK_INT | 1u << PLR_QUANT_UNIFORM |
         1u << PLR_QUANT_DITHER | 1u << PLR_QUANT_TRELLIS,
-    1u << PLR_ENTROPY_PACK | 1u << PLR_ENTROPY_PARAMETRIC | 1u << PLR_ENTROPY_SPLIT |
-        1u << PLR_ENTROPY_ZSTD};
+    1u << PLR_ENTROPY_PACK | 1u << PLR_ENTROPY_PARAMETRIC | 1u << PLR_ENTROPY_HISTOGRAM |
+        1u << PLR_ENTROPY_SPLIT | 1u << PLR_ENTROPY_ZSTD};
 static const char *const part_names[4] = {"predictors", "transforms", "quantisers",
                                           "entropy coders"};
 

@@ -8,7 +8,7 @@
 
 #define ROUNDS      8u
 #define RTT_NS      UINT64_C(10000000000)
-#define BURST_NS    UINT64_C(2000000)
+#define BURST_NS    UINT64_C(4000000)
 #define SLACK_NS    UINT64_C(10000000) /* the peer's delay of acknowledgements, and ours */
 #define MIN_PACKETS 16u
 
@@ -62,12 +62,13 @@ void plr__pace_sent(plr__pace *p, plr__packet *packet, uint64_t now_ns, uint32_t
 static void turn_round(plr__pace *p, int limited) {
   const uint64_t all = p->round_lost + p->round_delivered;
   if (p->round_lost * 4 > all && p->round_rate) p->max_rate[0] = p->max_rate[1] = p->round_rate;
-  if (++p->round % ROUNDS == 0) {
+  /* Rounds in which there was little to send tell nothing, and so do not age what was measured. */
+  if (p->round_full && ++p->round % ROUNDS == 0) {
     p->max_rate[1] = p->max_rate[0];
     p->max_rate[0] = p->round_rate;
   }
   p->round_end = p->delivered;
-  p->round_lost = p->round_delivered = p->round_rate = 0;
+  p->round_lost = p->round_delivered = p->round_rate = p->round_full = 0;
   if (p->steady || limited) return;
   if (rate_of(p) >= p->full_rate + p->full_rate / 4) {
     p->full_rate = rate_of(p);
@@ -95,6 +96,7 @@ static void take_rate(plr__pace *p, const plr__packet *packet, uint64_t now_ns) 
   if (packet->limited && rate < rate_of(p)) return;
   p->max_rate[0] = PLR_MAX(p->max_rate[0], rate);
   p->round_rate = PLR_MAX(p->round_rate, rate);
+  p->round_full |= !packet->limited;
 }
 
 void plr__pace_acked(plr__pace *p, const plr__packet *packet, const plr__rtt *rtt,

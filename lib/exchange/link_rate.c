@@ -1,16 +1,17 @@
 /* How fast the bytes of a link arrive, from the peer's reports: what arrived between two reports over the time
- * between them, while there always was something to send. The reports of a burst give its rate however long the pause
- * before it was. The lower quartile of the last 16 samples, moved when it differs by a tenth, is the rate. */
+ * between them, while there always was something to send. A burst of such bytes is a sample, however short it is: so the
+ * rate follows as quickly when frames are small, which they are while the rate is thought to be low. The lower quartile of the
+ * last 16 samples, moved when it differs by a tenth, is the rate. */
 #include "exchange/link_int.h"
 
 #include <string.h>
 
-#define SAMPLE_NS UINT64_C(10000000) /* of arriving, in one sample */
-#define PART_NS   UINT64_C(1000000)  /* and in one part of it */
+#define SAMPLE_NS UINT64_C(10000000) /* a longer burst is several samples */
+#define LEAST_NS  UINT64_C(1000000)  /* shorter ones are one sample together */
 
 void plr__rate_restart(plr__rate *r) {
   r->started = r->idles = 0;
-  r->pos = r->delivered = 0;
+  r->pos = r->delivered = r->burst_bytes = r->burst_ns = 0;
   memset(r->idle, 0, sizeof r->idle);
 }
 
@@ -19,24 +20,19 @@ void plr__rate_idle(plr__rate *r, uint64_t pos) {
   r->idle[r->idles++ % PLR_RATE_IDLES] = pos;
 }
 
-/* No pause began the bytes from the last report to pos; what was forgotten counts as one. */
-static int busy(const plr__rate *r, uint64_t pos) {
+/* The last pause before `pos` that is not before `from`; PLR_NEVER: there was none. */
+static uint64_t pause_in(const plr__rate *r, uint64_t from, uint64_t pos) {
   const uint32_t kept = PLR_MIN(r->idles, PLR_RATE_IDLES);
+  uint64_t last = PLR_NEVER;
   for (uint32_t i = 0; i < kept; i++)
-    if (r->idle[i] >= r->pos && r->idle[i] < pos) return 0;
-  return r->idles <= PLR_RATE_IDLES || r->idle[r->idles % PLR_RATE_IDLES] <= r->pos;
+    if (r->idle[i] >= from && r->idle[i] < pos && (last == PLR_NEVER || r->idle[i] > last))
+      last = r->idle[i];
+  return last;
 }
 
-/* A busy host makes bytes late and never early: the fastest part of a sample is the nearest to the truth. Taken too
- * high the rate makes bursts longer, which times them better; too low it would make them shorter and stay there. */
-static void add_part(plr__rate *r, uint64_t bytes, uint64_t ns) {
-  r->part_bytes += bytes;
-  r->part_ns += ns;
-  if (r->part_ns < PART_NS) return;
-  const uint64_t rate = (uint64_t)((double)r->part_bytes * 1e9 / (double)r->part_ns);
-  r->best = PLR_MAX(r->best, rate);
-  r->sum_ns += r->part_ns;
-  r->part_bytes = r->part_ns = 0;
+/* Nothing that matters from the last report on has been forgotten. */
+static int remembered(const plr__rate *r) {
+  return r->idles <= PLR_RATE_IDLES || r->idle[r->idles % PLR_RATE_IDLES] <= r->pos;
 }
 
 static void take_sample(plr__rate *r, uint64_t value) {
@@ -55,17 +51,30 @@ static void take_sample(plr__rate *r, uint64_t value) {
   if (moved > r->rate / 10) r->rate = quartile;
 }
 
+static void end_burst(plr__rate *r) {
+  take_sample(r, (uint64_t)((double)r->burst_bytes * 1e9 / (double)r->burst_ns));
+  r->burst_bytes = r->burst_ns = 0;
+}
+
 void plr__rate_report(plr__rate *r, uint64_t pos, uint64_t delivered, uint64_t time_ns) {
   if (r->started && (pos <= r->pos || time_ns <= r->time_ns)) return;
-  if (r->started && delivered > r->delivered && busy(r, pos))
-    add_part(r, delivered - r->delivered, time_ns - r->time_ns);
+  const int known = r->started && delivered > r->delivered && remembered(r);
+  const uint64_t pause = pause_in(r, r->pos, pos), bytes = delivered - r->delivered;
+  const int more = known && pause == PLR_NEVER, over = pause_in(r, pos, pos + 1) != PLR_NEVER;
+  if (more) {
+    r->burst_bytes += bytes;
+    r->burst_ns += time_ns - r->time_ns;
+  }
   r->started = 1;
   r->pos = pos;
   r->delivered = delivered;
   r->time_ns = time_ns;
-  if (r->sum_ns < SAMPLE_NS) return;
-  take_sample(r, r->best);
-  r->sum_ns = r->best = 0;
+  if (r->burst_ns >= SAMPLE_NS || (r->burst_ns >= LEAST_NS && (!more || over))) end_burst(r);
+  if (!known || !over || more) return;
+  /* A burst that came at once took less than can be timed. That never makes the rate smaller, and where bursts are so
+   * short nothing else would make it larger. */
+  const uint64_t least = PLR_MIN(bytes, pos - pause) * (UINT64_C(1000000000) / LEAST_NS);
+  if (r->rate && least > r->rate) take_sample(r, least);
 }
 
 /* RFC 6298, section 2. */

@@ -75,10 +75,21 @@ typedef struct plr__rans_decoder {
 /* Tables of `families` families from `first` on. */
 void plr__rans_encoder_build(plr__rans_encoder *t, uint32_t first, uint32_t families);
 void plr__rans_decoder_build(plr__rans_decoder *t, uint32_t first, uint32_t families);
-/* Only table 0, of any 256 symbols; frequencies are at most 4095 and sum to 4096. clear: before the first set. */
-void plr__rans_encoder_clear(plr__rans_encoder *t);
-void plr__rans_encoder_set(plr__rans_encoder *t, uint32_t symbol, uint32_t start, uint32_t f);
-void plr__rans_decoder_set(plr__rans_decoder *t, const uint32_t f[256]);
+/* What those tables are made of: the entry of a symbol, and which lanes of a mask have words. compress: zeroed. */
+void plr__rans_entry(uint32_t entry[2], uint32_t start, uint32_t f);
+void plr__rans_compress(uint8_t compress[256][8]);
+void plr__rans_expand(uint8_t expand[256][8]);
+/* A symbol of that entry onto a state; a word goes before *end when it must. */
+static inline uint32_t plr__rans_step(const uint32_t entry[2], uint32_t x, uint8_t **end) {
+  const uint32_t f = entry[1] & 4095u;
+  if (x >= f << 19) {
+    *end -= 2;
+    plr__store_le16(*end, (uint16_t)x);
+    x >>= 16;
+  }
+  const uint32_t q = (uint32_t)((uint64_t)x * entry[0] >> 32) >> (entry[1] >> 12 & 15u);
+  return x + (entry[1] >> 16) + q * (4096u - f);
+}
 /* A state in 3 or 4 bytes: where the next one goes or lies; get: NULL when it is wrong. */
 uint8_t *plr__rans_put_state(uint8_t *p, uint32_t x);
 const uint8_t *plr__rans_get_state(const uint8_t *p, const uint8_t *end, uint32_t *x);

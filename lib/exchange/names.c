@@ -56,28 +56,59 @@ static int take_first(const char *text, size_t len, plr_codec *c) {
   return 0;
 }
 
-static int take_option(const char *text, size_t len, plr_codec *c, uint32_t *seen) {
-  static const char *const options[] = {"zstd", "split", "token", "g32", "g64", "g128", "hadamard"};
-  uint32_t i = 0;
-  while (i < PLR_COUNT_OF(options) && !is(text, len, options[i])) i++;
-  if (i == PLR_COUNT_OF(options)) return 0;
-  const uint32_t kind = i < 2 ? 1u : i == 2 ? 2u : i < 6 ? 4u : 8u; /* one of each */
-  if (*seen & kind) return 0;
-  *seen |= kind;
-  if (i < 2) {
-    if (c->entropy != PLR_ENTROPY_PACK || (i == 1 && c->quant != PLR_QUANT_RAW)) return 0;
-    c->entropy = i ? PLR_ENTROPY_SPLIT : PLR_ENTROPY_ZSTD;
-  } else if (i == 2) {
-    if (!plr__codec_parametric(c)) return 0;
-    c->group = PLR_STEP_TOKEN;
-  } else if (i == 6) {
-    if (c->quant == PLR_QUANT_RAW) return 0;
-    c->transform = PLR_TRANSFORM_HADAMARD;
-  } else {
-    if (c->quant != PLR_QUANT_BLOCK_INT) return 0;
-    c->group = (uint16_t)(4u << i);
+/* What an option sets, and to what; of each field only one may be named. */
+typedef enum field { PREDICT, TRANSFORM, ENTROPY, GROUP, RULE } field;
+
+static const struct option {
+  const char *name;
+  field field;
+  uint32_t value;
+} options[] = {
+    {"zstd", ENTROPY, PLR_ENTROPY_ZSTD},
+    {"split", ENTROPY, PLR_ENTROPY_SPLIT},
+    {"histogram", ENTROPY, PLR_ENTROPY_HISTOGRAM},
+    {"token", RULE, PLR_STEP_TOKEN},
+    {"g32", GROUP, 32},
+    {"g64", GROUP, 64},
+    {"g128", GROUP, 128},
+    {"hadamard", TRANSFORM, PLR_TRANSFORM_HADAMARD},
+    {"basis", TRANSFORM, PLR_TRANSFORM_BASIS},
+    {"dct", TRANSFORM, PLR_TRANSFORM_DCT},
+    {"sample", PREDICT, PLR_PREDICT_SAMPLE},
+    {"anchor", PREDICT, PLR_PREDICT_ANCHOR},
+};
+
+/* 0 where plr__codec_check would not refuse what comes of it, but the codec has that already. */
+static int set_field(plr_codec *c, const struct option *o) {
+  switch (o->field) {
+  case PREDICT:
+    c->predict = (uint8_t)o->value;
+    return 1;
+  case TRANSFORM:
+    c->transform = (uint8_t)o->value;
+    return 1;
+  case ENTROPY:
+    if (c->entropy != PLR_ENTROPY_PACK) return 0;
+    c->entropy = (uint8_t)o->value;
+    return 1;
+  case GROUP:
+    c->group = (uint16_t)o->value;
+    return c->quant == PLR_QUANT_BLOCK_INT;
+  default:
+    c->group = (uint16_t)o->value;
+    return plr__codec_parametric(c);
   }
-  return 1;
+}
+
+static int take_option(const char *text, size_t len, plr_codec *c, uint32_t *seen) {
+  for (size_t i = 0; i < PLR_COUNT_OF(options); i++) {
+    if (!is(text, len, options[i].name)) continue;
+    const uint32_t bit = 1u << options[i].field;
+    if (*seen & bit) return 0;
+    *seen |= bit;
+    return set_field(c, &options[i]);
+  }
+  return 0;
 }
 
 plr_status plr_codec_from_name(const char *name, plr_codec *out) {
@@ -91,6 +122,7 @@ plr_status plr_codec_from_name(const char *name, plr_codec *out) {
     at += len;
     if (*at == '\0') break;
   }
+  if (plr__codec_check(&c, "codec", NULL) != PLR_OK) return PLR_ERR_NOT_FOUND;
   *out = c;
   return PLR_OK;
 }

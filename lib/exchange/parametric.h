@@ -51,8 +51,8 @@ plr_status plr__parametric_encoder_create(plr__parametric_encoder **out, plr_con
                                           uint32_t max_cols, size_t values);
 void plr__parametric_encoder_destroy(plr__parametric_encoder *e, plr_context *ctx);
 
-/* Most bytes of the chunks of a frame. */
-uint64_t plr__parametric_bound(uint32_t rows, uint32_t cols);
+/* Most bytes of a chunk of n values, with its header. */
+uint64_t plr__parametric_bound(uint64_t rows, uint64_t n);
 
 /* Scales of the channels; *len = 0 when the plan has none. */
 void plr__parametric_model_chunk(plr__parametric_encoder *e, uint8_t *at, uint32_t *len);

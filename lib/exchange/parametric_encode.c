@@ -65,15 +65,9 @@ static uint64_t rice_bound(uint64_t n) {
 
 /* 4 bytes a value for words and bits together: an escape takes 12 bits of the one and 41 of the other, so
  * that a step which makes everything escape is raised. */
-static uint64_t chunk_bound(uint64_t rows, uint64_t n) {
+uint64_t plr__parametric_bound(uint64_t rows, uint64_t n) {
   return PLR_CHUNK_HEADER + PLR_PARAMETRIC_HEAD + rice_bound(rows) + 4 * PLR_RANS_LANES + 4 * n +
          128;
-}
-
-uint64_t plr__parametric_bound(uint32_t rows, uint32_t cols) {
-  const uint64_t chunks = plr__chunk_count(rows, cols), n = (uint64_t)rows * cols;
-  return PLR_CHUNK_HEADER + rice_bound(cols) + chunks * chunk_bound(0, 0) + rice_bound(rows) +
-         4 * n;
 }
 
 static uint32_t write_rice(const int16_t *v, size_t n, uint8_t *out) {

@@ -12,20 +12,16 @@ static double fixed_bytes(const plr__parametric_encoder *p, uint32_t rows, size_
   return bytes + 1.2 * (double)plr__parametric_lanes(n);
 }
 
-typedef struct job {
-  plr_encoder *e;
-  plr_frame_info *info;
-  const plr__view *x;
-  uint8_t *out;
-  uint32_t header_len;
-  double noise;
-} job;
+static void encode_at(plr_encoder *e, uint32_t first, uint32_t rows, int32_t step, uint8_t *at,
+                      uint32_t *len) {
+  const float *values = plr__view_rows(&e->job.view, first, rows, e->staging);
+  plr__parametric_encode(e->parametric, &e->job.coded, values, first, rows, step, at, len);
+}
 
-static plr_status encode_at(job *j, uint32_t first, uint32_t rows, int32_t step, uint8_t *at,
-                            uint32_t *len) {
-  const float *values = plr__view_rows(j->x, first, rows, j->e->staging);
-  plr__parametric_encode(j->e->parametric, j->info, values, first, rows, step, at, len);
-  return PLR_OK;
+/* Error power that may be, over what the plan is of: less than of the tensor where a predictor took some away. */
+static double target_of(const plr_encoder *e) {
+  const double power = e->parametric->plan.power, signal = e->job.signal;
+  return signal > 0 && power > 0 ? e->target * signal / power : e->target;
 }
 
 /* The step for the rows planned: bits or budget, and error. */
@@ -33,11 +29,11 @@ static int32_t choose_step(const plr_encoder *e, double bits) {
   const plr__plan *plan = &e->parametric->plan;
   const int32_t for_bits = plr__plan_step_for_bits(plan, bits / e->correction);
   if (e->target <= 0) return for_bits;
-  const int32_t for_noise = plr__plan_step_for_noise(plan, e->target);
+  const int32_t for_noise = plr__plan_step_for_noise(plan, target_of(e));
   return e->budget ? PLR_MAX(for_bits, for_noise) : for_noise;
 }
 
-/* How far off the estimates are, followed slowly: the data of a stream resemble each other. */
+/* How far off the estimates are, learnt from the frame's own chunks and nothing before it. */
 static void learn(plr_encoder *e, int32_t step, double bits) {
   const double expected = plr__plan_bits(&e->parametric->plan, step);
   if (expected < 1000 || bits <= 0) return;
@@ -52,17 +48,16 @@ static int32_t steps_to(double bytes, double goal, size_t n) {
 }
 
 /* A chunk of at most `cap` bytes, and most of them. */
-static plr_status encode_within(job *j, uint32_t first, uint32_t rows, double cap, uint8_t *at,
-                                uint32_t *len) {
-  plr_encoder *e = j->e;
-  const size_t n = (size_t)rows * j->info->cols;
+static plr_status encode_within(plr_encoder *e, uint32_t first, uint32_t rows, double cap,
+                                uint8_t *at, uint32_t *len) {
+  const size_t n = (size_t)rows * e->job.coded.cols;
   const double fixed = fixed_bytes(e->parametric, rows, n), goal = cap - 0.004 * cap - 2;
   int32_t step = choose_step(e, 8.0 * PLR_MAX(goal - fixed, 1.0));
   const int32_t least =
-      e->target > 0 ? plr__plan_step_for_noise(&e->parametric->plan, e->target) : PLR_STEP_LEAST;
+      e->target > 0 ? plr__plan_step_for_noise(&e->parametric->plan, target_of(e)) : PLR_STEP_LEAST;
   int32_t fits = PLR_STEP_MOST + 1, fails = least - 1;
   for (uint32_t tries = 0; tries < BUDGET_TRIES || fits > PLR_STEP_MOST; tries++) {
-    PLR_TRY(encode_at(j, first, rows, step, at, len));
+    encode_at(e, first, rows, step, at, len);
     if (tries == 0) learn(e, step, 8.0 * ((double)*len - fixed));
     const int32_t off = steps_to(*len, goal, n);
     if ((double)*len <= cap) {
@@ -82,12 +77,6 @@ static plr_status encode_within(job *j, uint32_t first, uint32_t rows, double ca
   return (double)*len <= cap ? PLR_OK : PLR_ERR_LIMIT;
 }
 
-static void put(job *j, uint32_t len) {
-  if (!len) return;
-  j->info->payload_len += len;
-  j->info->chunks++;
-}
-
 /* Bytes that these rows may take of what is left: in proportion to what they need. */
 static double share(plr_encoder *e, uint32_t first, uint32_t rows, double left) {
   plr__plan *plan = &e->parametric->plan;
@@ -101,44 +90,38 @@ static double share(plr_encoder *e, uint32_t first, uint32_t rows, double left) 
   return all > 0 ? left * part / all : left * (double)rows / (double)rest;
 }
 
-static plr_status encode_chunks(job *j) {
-  plr_encoder *e = j->e;
+plr_status plr__parametric_rows(plr_encoder *e, uint32_t first, uint32_t rows, uint8_t *at,
+                                uint32_t *len) {
   plr__parametric_encoder *p = e->parametric;
-  const uint32_t rows_most = plr__chunk_rows(j->info->cols);
-  const double bits = (double)e->codec.bits * (double)p->plan.values;
-  /* Without a budget the step may as well be one that the tables were made for. */
-  const int32_t step = plr__plan_snap(&p->plan, choose_step(e, bits));
-  for (uint32_t first = 0; first < j->info->rows; first += rows_most) {
-    const uint32_t rows = PLR_MIN(rows_most, j->info->rows - first);
-    uint8_t *at = j->out + j->header_len + j->info->payload_len;
-    uint32_t len;
-    if (e->budget) {
-      const double left = (double)e->budget - (double)j->header_len - (double)j->info->payload_len;
-      const double cap = share(e, first, rows, left);
-      plr__plan_rows(&p->plan, first, rows);
-      PLR_TRY(encode_within(j, first, rows, cap, at, &len));
-    } else {
-      PLR_TRY(encode_at(j, first, rows, step, at, &len));
-    }
-    j->noise += p->noise;
-    put(j, len);
+  const plr__frame *f = &e->job.frame;
+  if (e->budget) {
+    const double left = (double)e->budget - (double)f->header_len - (double)f->info.payload_len;
+    const double cap = share(e, first, rows, left);
+    plr__plan_rows(&p->plan, first, rows);
+    PLR_TRY(encode_within(e, first, rows, cap, at, len));
+  } else {
+    encode_at(e, first, rows, e->job.step, at, len);
   }
+  e->job.noise += p->noise;
   return PLR_OK;
 }
 
-plr_status plr__parametric_frame(plr_encoder *e, plr_frame_info *info, const plr__view *x,
-                                 uint8_t *out, uint32_t header_len) {
+plr_status plr__parametric_plan(plr_encoder *e) {
   plr__parametric_encoder *p = e->parametric;
-  job j = {e, info, x, out, header_len, 0};
-  uint32_t len;
+  const double values = (double)e->job.coded.rows * (double)e->job.coded.cols;
   double bits = e->codec.bits;
-  if (e->budget) bits = 8.0 * (double)e->budget / ((double)info->rows * (double)info->cols);
-  PLR_TRY(plr__plan_make(&p->plan, x, p->row, PLR_MIN(bits, 12.0)));
-  plr__parametric_model_chunk(p, out + header_len, &len);
-  put(&j, len);
-  PLR_TRY(encode_chunks(&j));
-  if (e->floor > 0 && j.noise > e->floor * p->plan.power) return PLR_ERR_LIMIT;
-  e->stats.signal_power = p->plan.power;
-  e->stats.noise_power = j.noise;
+  e->correction = 1.0;
+  if (e->budget) bits = 8.0 * (double)e->budget / values;
+  PLR_TRY(plr__plan_make(&p->plan, &e->job.view, p->row, PLR_MIN(bits, 12.0)));
+  /* Without a budget the step may as well be one that the tables were made for. */
+  e->job.step = plr__plan_snap(&p->plan, choose_step(e, (double)e->codec.bits * values));
+  return PLR_OK;
+}
+
+plr_status plr__parametric_end(plr_encoder *e) {
+  const double signal = e->job.signal > 0 ? e->job.signal : e->parametric->plan.power;
+  if (e->floor > 0 && e->job.noise > e->floor * signal) return PLR_ERR_LIMIT;
+  e->stats.signal_power = signal;
+  e->stats.noise_power = e->job.noise;
   return PLR_OK;
 }

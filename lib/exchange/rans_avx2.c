@@ -1,11 +1,6 @@
 /* The range coder with AVX2, eight lanes to a vector: the same bytes as rans_portable.c. */
+#include "exchange/rans_avx2.h"
 #include "exchange/rans.h"
-
-#include <immintrin.h>
-
-static __m256i load8(const uint8_t *p) {
-  return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
-}
 
 /* Number of the table of an index, with the second family after the first. */
 static __m256i table_of(__m256i index) {
@@ -20,27 +15,9 @@ static __m256i table_of(__m256i index) {
 /* One symbol on each of eight lanes. */
 static inline __m256i encode8(const plr__rans_encoder *t, const uint8_t *symbol,
                               const uint8_t *index, __m256i x, uint8_t **end) {
-  const int *entries = (const int *)(const void *)t->entry;
-  __m256i at = _mm256_add_epi32(_mm256_slli_epi32(table_of(load8(index)), 8), load8(symbol));
-  __m256i reciprocal = _mm256_i32gather_epi32(entries, at, 8);
-  __m256i packed = _mm256_i32gather_epi32(entries + 1, at, 8);
-  __m256i f = _mm256_and_si256(packed, _mm256_set1_epi32(4095));
-  __m256i shift = _mm256_and_si256(_mm256_srli_epi32(packed, 12), _mm256_set1_epi32(15));
-  __m256i bias = _mm256_srli_epi32(packed, 16);
-  __m256i below = _mm256_cmpgt_epi32(_mm256_slli_epi32(f, 19), x); /* no word leaves */
-  const uint32_t mask = 0xffu ^ (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(below));
-  __m256i words = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
-  words = _mm256_permutevar8x32_epi32(words, load8(t->compress[mask]));
-  __m128i packed_words =
-      _mm_packus_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  _mm_storeu_si128((__m128i *)(void *)(*end - 16), packed_words);
-  *end -= 2 * (uint32_t)__builtin_popcount(mask);
-  x = _mm256_blendv_epi8(_mm256_srli_epi32(x, 16), x, below);
-  __m256i even = _mm256_srli_epi64(_mm256_mul_epu32(x, reciprocal), 32);
-  __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(reciprocal, 32));
-  __m256i q = _mm256_srlv_epi32(_mm256_blend_epi32(even, odd, 0xaa), shift);
-  __m256i rest = _mm256_sub_epi32(_mm256_set1_epi32(4096), f);
-  return _mm256_add_epi32(_mm256_add_epi32(x, bias), _mm256_mullo_epi32(q, rest));
+  __m256i at =
+      _mm256_add_epi32(_mm256_slli_epi32(table_of(plr__load8(index)), 8), plr__load8(symbol));
+  return plr__rans_encode8(t->entry[0], t->compress, at, x, end);
 }
 
 uint8_t *plr__rans_encode_avx2(const plr__rans_encoder *t, const uint8_t *symbol,
@@ -86,7 +63,7 @@ static inline __m256i decode8(const plr__rans_decoder *t, __m256i table, __m256i
   __m256i need = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)PLR_RANS_LOW), x);
   const uint32_t mask = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(need));
   __m256i w = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)*words));
-  w = _mm256_permutevar8x32_epi32(w, load8(t->expand[mask]));
+  w = _mm256_permutevar8x32_epi32(w, plr__load8(t->expand[mask]));
   *words += 2 * (uint32_t)__builtin_popcount(mask);
   *symbol = s;
   return _mm256_blendv_epi8(x, _mm256_or_si256(_mm256_slli_epi32(x, 16), w), need);
@@ -105,7 +82,7 @@ static __m256i next_state(__m256i lane_state, __m256i symbol) {
 static inline __m256i decode_trellis8(const plr__rans_decoder *t, uint8_t *index, __m256i x,
                                       const uint8_t **words, __m256i *lane_state, uint8_t *symbol) {
   __m256i family = _mm256_and_si256(*lane_state, _mm256_set1_epi32(1));
-  __m256i at = _mm256_or_si256(load8(index), _mm256_slli_epi32(family, 7)), s;
+  __m256i at = _mm256_or_si256(plr__load8(index), _mm256_slli_epi32(family, 7)), s;
   store8(index, at);
   x = decode8(t, table_of(at), x, words, &s);
   store8(symbol, s);
@@ -116,7 +93,7 @@ static inline __m256i decode_trellis8(const plr__rans_decoder *t, uint8_t *index
 static inline __m256i decode_plain8(const plr__rans_decoder *t, const uint8_t *index, __m256i x,
                                     const uint8_t **words, uint8_t *symbol) {
   __m256i s;
-  x = decode8(t, table_of(load8(index)), x, words, &s);
+  x = decode8(t, table_of(plr__load8(index)), x, words, &s);
   store8(symbol, s);
   return x;
 }

@@ -28,8 +28,7 @@ static void visit_table(uint32_t family, uint32_t table, visit_fn *visit, void *
 
 /* Division of x < 2^31 by f as a multiplication (R. Alverson, 1991), so that vectors can do it too. f = 1 has no
  * such reciprocal: x - 1 comes out, which the bias makes good. */
-static void encoder_entry(void *arg, uint32_t symbol, uint32_t start, uint32_t f) {
-  uint32_t(*entry)[2] = arg;
+void plr__rans_entry(uint32_t entry[2], uint32_t start, uint32_t f) {
   uint32_t shift = 0, bias = start, reciprocal = 0xffffffffu;
   if (f == 1) {
     bias += 4095;
@@ -38,23 +37,32 @@ static void encoder_entry(void *arg, uint32_t symbol, uint32_t start, uint32_t f
     reciprocal = (uint32_t)(((UINT64_C(1) << (shift + 31)) + f - 1) / f);
     shift--;
   }
-  entry[symbol][0] = reciprocal;
-  entry[symbol][1] = f | shift << 12 | bias << 16;
+  entry[0] = reciprocal;
+  entry[1] = f | shift << 12 | bias << 16;
 }
 
-void plr__rans_encoder_clear(plr__rans_encoder *t) {
-  memset(t, 0, sizeof *t);
+static void encoder_entry(void *arg, uint32_t symbol, uint32_t start, uint32_t f) {
+  uint32_t(*entry)[2] = arg;
+  plr__rans_entry(entry[symbol], start, f);
+}
+
+void plr__rans_compress(uint8_t compress[256][8]) {
   for (uint32_t mask = 0; mask < 256; mask++)
     for (uint32_t lane = 8, at = 8; lane-- > 0;)
-      if (mask >> lane & 1) t->compress[mask][--at] = (uint8_t)lane;
+      if (mask >> lane & 1) compress[mask][--at] = (uint8_t)lane;
 }
 
-void plr__rans_encoder_set(plr__rans_encoder *t, uint32_t symbol, uint32_t start, uint32_t f) {
-  encoder_entry(t->entry, symbol, start, f);
+void plr__rans_expand(uint8_t expand[256][8]) {
+  for (uint32_t mask = 0; mask < 256; mask++)
+    for (uint32_t lane = 0, at = 0; lane < 8; lane++) {
+      expand[mask][lane] = (uint8_t)(at & 7);
+      at += mask >> lane & 1;
+    }
 }
 
 void plr__rans_encoder_build(plr__rans_encoder *t, uint32_t first, uint32_t families) {
-  plr__rans_encoder_clear(t);
+  memset(t, 0, sizeof *t);
+  plr__rans_compress(t->compress);
   for (uint32_t i = 0; i < families * PLR_MODEL_TABLES; i++)
     visit_table(first + i / PLR_MODEL_TABLES, i % PLR_MODEL_TABLES, encoder_entry,
                 t->entry + 256 * i);
@@ -71,28 +79,13 @@ static void decoder_entry(void *arg, uint32_t symbol, uint32_t start, uint32_t f
   at->slot[symbol] = f | start << 16;
 }
 
-static void make_expand(plr__rans_decoder *t) {
-  for (uint32_t mask = 0; mask < 256; mask++)
-    for (uint32_t lane = 0, at = 0; lane < 8; lane++) {
-      t->expand[mask][lane] = (uint8_t)(at & 7);
-      at += mask >> lane & 1;
-    }
-}
-
-void plr__rans_decoder_set(plr__rans_decoder *t, const uint32_t f[256]) {
-  decoder_at at = {t->symbol, t->slot};
-  for (uint32_t symbol = 0, start = 0; symbol < 256; start += f[symbol], symbol++)
-    if (f[symbol]) decoder_entry(&at, symbol, start, f[symbol]);
-  make_expand(t);
-}
-
 void plr__rans_decoder_build(plr__rans_decoder *t, uint32_t first, uint32_t families) {
   memset(t->symbol + sizeof t->symbol - 4, 0, 4);
   for (uint32_t i = 0; i < families * PLR_MODEL_TABLES; i++) {
     decoder_at at = {t->symbol + 4096 * i, t->slot + 256 * i};
     visit_table(first + i / PLR_MODEL_TABLES, i % PLR_MODEL_TABLES, decoder_entry, &at);
   }
-  make_expand(t);
+  plr__rans_expand(t->expand);
 }
 
 uint8_t *plr__rans_put_state(uint8_t *p, uint32_t x) {
@@ -121,15 +114,7 @@ uint8_t *plr__rans_encode_portable(const plr__rans_encoder *t, const uint8_t *sy
                                    uint8_t *end) {
   for (size_t i = n; i-- > 0;) {
     const uint32_t table = plr__model_table(index[i] & 127u) + (index[i] >> 7) * PLR_MODEL_TABLES;
-    const uint32_t *e = t->entry[table * 256 + symbol[i]], f = e[1] & 4095u;
-    uint32_t x = state[i % lanes];
-    if (x >= f << 19) {
-      end -= 2;
-      plr__store_le16(end, (uint16_t)x);
-      x >>= 16;
-    }
-    const uint32_t q = (uint32_t)((uint64_t)x * e[0] >> 32) >> (e[1] >> 12 & 15u);
-    state[i % lanes] = x + (e[1] >> 16) + q * (4096u - f);
+    state[i % lanes] = plr__rans_step(t->entry[table * 256 + symbol[i]], state[i % lanes], &end);
   }
   return end;
 }

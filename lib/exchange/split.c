@@ -7,51 +7,29 @@ plr_status plr__split_create(plr__split **out, plr_context *ctx, size_t values) 
   plr__split *s = plr__calloc(ctx, 1, sizeof *s);
   *out = s;
   if (!s) return PLR_ERR_NO_MEMORY;
-  s->ops = plr__model_ops_for(plr_context_isa(ctx));
+  s->ops = plr__bytes_ops_for(plr_context_isa(ctx));
   s->values = values;
-  s->tables = plr__calloc(ctx, 1, sizeof *s->tables);
-  s->index = plr__calloc(ctx, values, 1);
   s->symbol = plr__alloc(ctx, values);
-  s->words = plr__alloc(ctx, 2 * values + 32);
-  if (!s->tables || !s->index || !s->symbol || !s->words) return PLR_ERR_NO_MEMORY;
-  plr__rans_encoder_clear(s->tables);
+  s->words = plr__alloc(ctx, 2 * values + PLR_BYTES_SPARE);
+  if (!s->symbol || !s->words) return PLR_ERR_NO_MEMORY;
+  plr__bytes_encoder_clear(&s->tables);
   return PLR_OK;
 }
 
 void plr__split_destroy(plr__split *s, plr_context *ctx) {
   if (!s) return;
-  plr__free(ctx, s->tables);
-  plr__free(ctx, s->index);
   plr__free(ctx, s->symbol);
   plr__free(ctx, s->words);
   plr__free(ctx, s);
 }
 
 static uint32_t lanes_of(size_t n) {
-  return n >= 1024 ? 32 : 8;
+  return n >= 32768 ? 128 : n >= 1024 ? 32 : 8;
 }
 
 /* ---- planes ------------------------------------------------------------------------------------- */
 
-/* Exponents to one plane; sign and mantissa, a byte less a value, to the other. */
-static void separate2(const uint8_t *restrict v, size_t n, uint8_t *restrict exponent,
-                      uint8_t *restrict rest) {
-  for (size_t i = 0; i < n; i++) {
-    const uint16_t u = plr__load_le16(v + 2 * i);
-    exponent[i] = (uint8_t)(u >> 7);
-    rest[i] = (uint8_t)((u & 0x7f) | (u >> 8 & 0x80));
-  }
-}
-
-static void unite2(const uint8_t *restrict exponent, const uint8_t *restrict rest, size_t n,
-                   uint8_t *restrict v) {
-  for (size_t i = 0; i < n; i++) {
-    const uint32_t r = rest[i];
-    plr__store_le16(v + 2 * i,
-                    (uint16_t)((r & 0x7f) | (uint32_t)exponent[i] << 7 | (r & 0x80) << 8));
-  }
-}
-
+/* Those of bf16 are in rans_bytes.h. */
 static void separate4(const uint8_t *restrict v, size_t n, uint8_t *restrict exponent,
                       uint8_t *restrict rest) {
   for (size_t i = 0; i < n; i++) {
@@ -63,50 +41,21 @@ static void separate4(const uint8_t *restrict v, size_t n, uint8_t *restrict exp
   }
 }
 
-static void unite4(const uint8_t *restrict exponent, const uint8_t *restrict rest, size_t n,
-                   uint8_t *restrict v) {
+static uint32_t unite4(const uint8_t *restrict exponent, const uint8_t *restrict rest, size_t n,
+                       uint8_t *restrict v) {
+  uint8_t largest = 0;
   for (size_t i = 0; i < n; i++) {
     const uint32_t e = exponent[i], r = rest[3 * i + 2];
+    largest = PLR_MAX(largest, exponent[i]);
     v[4 * i] = rest[3 * i];
     v[4 * i + 1] = rest[3 * i + 1];
     v[4 * i + 2] = (uint8_t)((r & 0x7f) | e << 7);
     v[4 * i + 3] = (uint8_t)((r & 0x80) | e >> 1);
   }
+  return largest;
 }
 
 /* ---- frequencies -------------------------------------------------------------------------------- */
-
-static void count(const uint8_t *symbol, size_t n, uint32_t f[256]) {
-  uint32_t part[4][256]; /* equal neighbours would wait for each other's store */
-  memset(part, 0, sizeof part);
-  size_t i = 0;
-  for (; i + 4 <= n; i += 4)
-    for (uint32_t k = 0; k < 4; k++) part[k][symbol[i + k]]++;
-  for (; i < n; i++) part[0][symbol[i]]++;
-  for (uint32_t s = 0; s < 256; s++) f[s] = part[0][s] + part[1][s] + part[2][s] + part[3][s];
-}
-
-/* Counts to frequencies of 4096, none 0 that occurs, none all. */
-static void normalise(uint32_t f[256], size_t n) {
-  uint32_t sum = 0, top = 0;
-  for (uint32_t s = 0; s < 256; s++) {
-    if (!f[s]) continue;
-    f[s] = PLR_MAX(1u, (uint32_t)((uint64_t)f[s] * 4096 / n));
-    sum += f[s];
-    if (f[s] > f[top]) top = s;
-  }
-  if (sum == f[top]) { /* nothing else occurs */
-    f[top] = 4095, f[top ^ 1] = 1;
-    return;
-  }
-  for (; sum > 4096; sum--) { /* rare ones were raised to 1 */
-    uint32_t most = 0;
-    for (uint32_t s = 1; s < 256; s++)
-      if (f[s] > f[most]) most = s;
-    f[most]--;
-  }
-  f[top] += 4096 - sum;
-}
 
 /* First and last symbol, and the codes of what lies between; returns bytes. */
 static size_t write_frequencies(const uint32_t f[256], uint8_t *out, size_t cap) {
@@ -133,34 +82,25 @@ static size_t read_frequencies(const uint8_t *in, size_t len, uint32_t f[256]) {
   return sum == 4096 && !r.held ? 2 + r.pos : 0;
 }
 
-/* ---- chunk -------------------------------------------------------------------------------------- */
+/* ---- symbols ------------------------------------------------------------------------------------ */
 
+#define BLOCK      8192u /* values whose exponents stay in the nearest cache; a multiple of all lanes */
 #define MOST_TABLE 800u /* 256 codes of up to 25 bits */
 
-void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
-                       size_t *written) {
-  uint32_t f[256], state[PLR_RANS_LANES];
+size_t plr__symbols_encode(plr__split *s, size_t n, uint8_t *out, size_t cap) {
+  uint32_t f[256], state[PLR_BYTES_LANES];
   uint8_t table[MOST_TABLE + 2];
   const uint32_t lanes = lanes_of(n);
-  const size_t tail = n % lanes, rest_len = n * (size - 1);
-  uint8_t *end = s->words + 2 * s->values + 32;
-  *written = 0;
-  if (n < 64) return;
-  /* The rest goes to its place at once if the codes fit; it is moved up to them then. */
-  uint8_t *rest = out + n * size - rest_len;
-  if (size == 2)
-    separate2(values, n, s->symbol, rest);
-  else
-    separate4(values, n, s->symbol, rest);
-  count(s->symbol, n - tail, f);
-  normalise(f, n - tail);
+  const size_t tail = n % lanes;
+  uint8_t *end = s->words + 2 * s->values + PLR_BYTES_SPARE;
+  plr__bytes_count(s->symbol, n - tail, f);
+  plr__bytes_normalise(f, n - tail);
   const size_t table_len = write_frequencies(f, table, sizeof table);
-  for (uint32_t symbol = 0, start = 0; symbol < 256; start += f[symbol], symbol++)
-    if (f[symbol]) plr__rans_encoder_set(s->tables, symbol, start, f[symbol]);
+  plr__bytes_encoder_set(&s->tables, f);
   for (uint32_t l = 0; l < lanes; l++) state[l] = PLR_RANS_LOW;
-  uint8_t *words = s->ops->encode(s->tables, s->symbol, s->index, n - tail, lanes, state, end);
+  uint8_t *words = s->ops->encode(&s->tables, s->symbol, n - tail, lanes, state, end);
   const size_t words_len = (size_t)(end - words);
-  if (1 + table_len + 4 * lanes + words_len + tail + rest_len >= n * size) return;
+  if (1 + table_len + 4 * lanes + words_len + tail > cap) return 0;
   uint8_t *p = out;
   *p++ = (uint8_t)lanes;
   memcpy(p, table, table_len);
@@ -169,9 +109,7 @@ void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t 
   memcpy(p, words, words_len);
   p += words_len;
   memcpy(p, s->symbol + n - tail, tail);
-  p += tail;
-  memmove(p, rest, rest_len);
-  *written = (size_t)(p - out) + rest_len;
+  return (size_t)(p - out) + tail;
 }
 
 static plr_status bad(const char **why, const char *text) {
@@ -179,33 +117,79 @@ static plr_status bad(const char **why, const char *text) {
   return PLR_ERR_MALFORMED;
 }
 
-plr_status plr__split_decode(const plr__model_ops *ops, plr__rans_decoder *tables, uint8_t *index,
-                             uint8_t *symbol, const uint8_t *in, size_t len, size_t n,
-                             uint32_t size, uint8_t *values, const char **why) {
-  uint32_t f[256], state[PLR_RANS_LANES];
+plr_status plr__symbols_open(plr__symbols *x, const plr__bytes_ops *ops, plr__bytes_decoder *tables,
+                             const uint8_t *in, size_t len, size_t n, const char **why) {
+  uint32_t f[256];
   const uint8_t *p = in, *end = in + len;
-  if (len < 1 || (in[0] != 8 && in[0] != 32)) return bad(why, "unknown lanes");
-  const uint32_t lanes = *p++;
-  const size_t tail = n % lanes, rest_len = n * (size - 1);
+  if (len < 1 || (in[0] != 8 && in[0] != 32 && in[0] != 128)) return bad(why, "unknown lanes");
+  x->ops = ops, x->tables = tables;
+  x->lanes = *p++;
+  x->tail = n % x->lanes;
+  x->left = n - x->tail;
   const size_t table_len = read_frequencies(p, (size_t)(end - p), f);
   if (!table_len) return bad(why, "the frequencies are wrong");
   p += table_len;
-  plr__rans_decoder_set(tables, f);
-  for (uint32_t l = 0; l < lanes; l++) {
-    p = plr__rans_get_state(p, end, &state[l]);
+  plr__bytes_decoder_set(tables, f);
+  for (uint32_t l = 0; l < x->lanes; l++) {
+    p = plr__rans_get_state(p, end, &x->state[l]);
     if (!p) return bad(why, "a state is wrong");
   }
-  if ((size_t)(end - p) < tail + rest_len) return bad(why, "it is cut off");
-  const uint8_t *last = end - rest_len - tail;
-  memset(index, 0, n);
-  p = ops->decode(tables, p, last, index, n - tail, lanes, 0, state, symbol);
-  if (p != last) return bad(why, "its words end too early or too late");
-  for (uint32_t l = 0; l < lanes; l++)
-    if (state[l] != PLR_RANS_LOW) return bad(why, "a state does not end where it must");
-  memcpy(symbol + n - tail, last, tail);
-  if (size == 2)
-    unite2(symbol, end - rest_len, n, values);
-  else
-    unite4(symbol, end - rest_len, n, values);
+  if ((size_t)(end - p) < x->tail) return bad(why, "it is cut off");
+  x->words = p, x->end = end - x->tail;
   return PLR_OK;
+}
+
+/* m is a multiple of all lanes, or all that are left. */
+plr_status plr__symbols_next(plr__symbols *x, size_t m, uint8_t *symbol, const char **why) {
+  const size_t coded = PLR_MIN(m, x->left);
+  x->words = x->ops->decode(x->tables, x->words, x->end, coded, x->lanes, x->state, symbol);
+  if (!x->words) return bad(why, "its words end too early");
+  x->left -= coded;
+  memcpy(symbol + coded, x->end, m - coded);
+  return PLR_OK;
+}
+
+plr_status plr__symbols_close(const plr__symbols *x, const char **why) {
+  if (x->words != x->end) return bad(why, "its words end too late");
+  for (uint32_t l = 0; l < x->lanes; l++)
+    if (x->state[l] != PLR_RANS_LOW) return bad(why, "a state does not end where it must");
+  return PLR_OK;
+}
+
+/* ---- chunk -------------------------------------------------------------------------------------- */
+
+void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
+                       size_t *written) {
+  const size_t rest_len = n * (size - 1);
+  *written = 0;
+  if (n < 64) return;
+  /* The rest goes to its place at once if the codes fit; it is moved up to them then. */
+  uint8_t *rest = out + n * size - rest_len;
+  if (size == 2)
+    s->ops->separate(values, n, s->symbol, rest);
+  else
+    separate4(values, n, s->symbol, rest);
+  const size_t coded = plr__symbols_encode(s, n, out, n - 1);
+  if (!coded) return;
+  memmove(out + coded, rest, rest_len);
+  *written = coded + rest_len;
+}
+
+plr_status plr__split_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables, uint8_t *symbol,
+                             const uint8_t *in, size_t len, size_t n, uint32_t size,
+                             uint8_t *values, uint32_t *largest, const char **why) {
+  plr__symbols x;
+  const size_t rest_len = n * (size - 1);
+  if (len < rest_len) return bad(why, "it is cut off");
+  PLR_TRY(plr__symbols_open(&x, ops, tables, in, len - rest_len, n, why));
+  *largest = 0;
+  for (size_t i = 0; i < n; i += BLOCK) {
+    const size_t m = PLR_MIN(BLOCK, n - i);
+    PLR_TRY(plr__symbols_next(&x, m, symbol + i, why));
+    const uint8_t *rest = in + len - rest_len + i * (size - 1);
+    const uint32_t most = size == 2 ? ops->unite(symbol + i, rest, m, values + 2 * i)
+                                    : unite4(symbol + i, rest, m, values + 4 * i);
+    *largest = PLR_MAX(*largest, most);
+  }
+  return plr__symbols_close(&x, why);
 }

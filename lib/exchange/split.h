@@ -2,12 +2,12 @@
 #ifndef PLR_EXCHANGE_SPLIT_H
 #define PLR_EXCHANGE_SPLIT_H
 
-#include "exchange/rans.h"
+#include "exchange/rans_bytes.h"
 
 typedef struct plr__split {
-  const plr__model_ops *ops;
-  plr__rans_encoder *tables;
-  uint8_t *index, *symbol, *words; /* index: zeros */
+  const plr__bytes_ops *ops;
+  plr__bytes_encoder tables;
+  uint8_t *symbol, *words;
   size_t values;
 } plr__split;
 
@@ -19,9 +19,28 @@ void plr__split_destroy(plr__split *s, plr_context *ctx);
 void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
                        size_t *written);
 
-/* Back; index and symbol are scratch of n bytes, tables is overwritten. Errors: MALFORMED. */
-plr_status plr__split_decode(const plr__model_ops *ops, plr__rans_decoder *tables, uint8_t *index,
-                             uint8_t *symbol, const uint8_t *in, size_t len, size_t n,
-                             uint32_t size, uint8_t *values, const char **why);
+/* Back, with the largest exponent; symbol is scratch of n bytes, tables is overwritten. Errors: MALFORMED. */
+plr_status plr__split_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables, uint8_t *symbol,
+                             const uint8_t *in, size_t len, size_t n, uint32_t size,
+                             uint8_t *values, uint32_t *largest, const char **why);
+
+/* n >= 8 symbols, those of s->symbol, by their frequencies, which come first; returns the bytes at out, 0 when
+ * they are more than cap. */
+size_t plr__symbols_encode(plr__split *s, size_t n, uint8_t *out, size_t cap);
+
+/* Back, in runs of a multiple of PLR_BYTES_LANES, but for the last; all of `in` is read. tables is overwritten.
+ * Errors: MALFORMED. */
+typedef struct plr__symbols {
+  const plr__bytes_ops *ops;
+  const plr__bytes_decoder *tables;
+  const uint8_t *words, *end;
+  size_t left, tail; /* range-coded ones, and those after them */
+  uint32_t lanes, state[PLR_BYTES_LANES];
+} plr__symbols;
+
+plr_status plr__symbols_open(plr__symbols *x, const plr__bytes_ops *ops, plr__bytes_decoder *tables,
+                             const uint8_t *in, size_t len, size_t n, const char **why);
+plr_status plr__symbols_next(plr__symbols *x, size_t n, uint8_t *symbol, const char **why);
+plr_status plr__symbols_close(const plr__symbols *x, const char **why);
 
 #endif

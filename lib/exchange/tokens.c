@@ -85,7 +85,8 @@ static plr_status encode_chunk(const token_encoder *e, const int32_t *ids, uint3
 
 static plr_status encode_chunks(token_encoder *e, const int32_t *tokens, uint8_t *out) {
   plr_frame_info *info = &e->info;
-  const uint32_t step = plr__chunk_rows(info->cols), header_len = plr__frame_header_len(info);
+  const uint32_t step = plr__chunk_rows(&info->codec, info->cols),
+                 header_len = plr__frame_header_len(info);
   for (uint32_t first = 0; first < info->rows; first += step) {
     uint32_t len, rows = PLR_MIN(step, info->rows - first);
     PLR_TRY(encode_chunk(e, tokens + (size_t)first * info->cols, first, rows,
@@ -117,7 +118,8 @@ plr_status plr_tokens_encode(plr_context *ctx, const plr_frame_info *given, cons
   PLR_TRY(plr__frame_info_read(info, given));
   if (rows == 0 || cols == 0 || vocab == 0 || vocab > INT32_MAX) return PLR_ERR_INVALID_ARGUMENT;
   const uint64_t n = (uint64_t)rows * cols;
-  if (n > UINT32_MAX / 4 || plr__chunk_count(rows, cols) > UINT16_MAX)
+  info->codec = (plr_codec){0};
+  if (n > UINT32_MAX / 4 || plr__chunk_count(&info->codec, rows, cols) > UINT16_MAX)
     return PLR_ERR_INVALID_ARGUMENT;
   if (check_ids(tokens, (size_t)n, vocab) != PLR_OK) return PLR_ERR_INVALID_ARGUMENT;
   info->role = PLR_ROLE_TOKENS;
@@ -125,15 +127,16 @@ plr_status plr_tokens_encode(plr_context *ctx, const plr_frame_info *given, cons
                             .dtype = PLR_DTYPE_TOKENS,
                             .bits = (uint8_t)plr__token_bits(vocab)};
   info->rows = rows, info->cols = cols, info->vocab = vocab;
-  info->generation = info->chunks = info->payload_len = 0;
+  info->generation = info->flags = info->chunks = info->payload_len = 0;
   const size_t bound = plr__frame_header_len(info) +
-                       (size_t)plr__chunk_count(rows, cols) * (PLR_CHUNK_HEADER + 1) +
+                       (size_t)plr__chunk_count(&info->codec, rows, cols) * (PLR_CHUNK_HEADER + 1) +
                        (size_t)plr__packed_len(&info->codec, n);
   const size_t cap = *len;
   *len = bound;
   if (cap < bound) return PLR_ERR_BUFFER_TOO_SMALL;
   PLR_TRY(encode_in_scratch(ctx, &e, tokens, out));
-  plr__frame_write_header(out, info);
+  const plr__frame f = {.info = *info};
+  plr__frame_write_header(out, &f);
   *len = plr__frame_header_len(info) + info->payload_len;
   return PLR_OK;
 }
@@ -179,7 +182,7 @@ plr_status plr_tokens_decode(plr_context *ctx, const void *frame, size_t len, in
   if ((uint64_t)f.info.rows * f.info.cols > capacity)
     return plr__fail_at(err, PLR_ERR_BUFFER_TOO_SMALL, "frame header", 16,
                         "%u x %u ids; there is room for %zu", f.info.rows, f.info.cols, capacity);
-  plr__chunk_reader r = {&f, 0, 0, 0};
+  plr__chunk_reader r = {.frame = &f};
   for (uint32_t i = 0; i < f.info.chunks; i++) {
     plr__chunk chunk;
     PLR_TRY(plr__chunk_next(&r, &chunk, err));
@@ -187,7 +190,7 @@ plr_status plr_tokens_decode(plr_context *ctx, const void *frame, size_t len, in
     plr_status st =
         decode_chunk(ctx, &f.info, &chunk, tokens + (size_t)chunk.first_row * f.info.cols, &why);
     if (st == PLR_ERR_NO_MEMORY) return plr__no_memory(err, "token frame");
-    if (st != PLR_OK) return plr__chunk_fail(err, st, &f, i, &chunk, why);
+    if (st != PLR_OK) return plr__chunk_fail(err, st, &r, &chunk, why);
   }
   PLR_TRY(plr__chunk_done(&r, err));
   return plr__frame_info_write(info, &f.info, err);

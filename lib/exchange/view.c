@@ -64,6 +64,17 @@ const float *plr__view_rows(const plr__view *v, uint32_t first, uint32_t rows, f
   return staging;
 }
 
+uint8_t *plr__view_bytes(const plr__view *v, const plr_codec *c, uint32_t first, uint32_t rows) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  const int whole = (v->col_stride == 1 || v->cols == 1) && (rows == 1 || v->row_stride == v->cols);
+  if (c->quant == PLR_QUANT_RAW && c->dtype == v->dtype && whole)
+    return v->data + (int64_t)first * v->row_stride * (int64_t)plr_dtype_size(v->dtype);
+#else
+  (void)v, (void)c, (void)first, (void)rows;
+#endif
+  return NULL;
+}
+
 void plr__view_store(const plr__view *v, uint32_t r, const float *values) {
   uint8_t *to = v->data + (int64_t)r * v->row_stride * (int64_t)plr_dtype_size(v->dtype);
   const int64_t step = v->col_stride;

@@ -24,6 +24,8 @@ static inline int plr__view_plain(const plr__view *v) {
 const float *plr__view_row(const plr__view *v, uint32_t r, float *staging);
 /* Rows [first, first + rows) as one run. */
 const float *plr__view_rows(const plr__view *v, uint32_t first, uint32_t rows, float *staging);
+/* Where those rows lie when their bytes are the payload of a raw codec, else NULL. */
+uint8_t *plr__view_bytes(const plr__view *v, const plr_codec *c, uint32_t first, uint32_t rows);
 /* Writes row r. */
 void plr__view_store(const plr__view *v, uint32_t r, const float *values);
 

@@ -304,3 +304,22 @@ int plr__cursor_next(plr__cursor *c) {
 int plr__cursor_next_in(plr__cursor *c, const void *prefix, size_t prefix_len) {
   return plr__cursor_next(c) && c->key_len >= prefix_len && !memcmp(c->key, prefix, prefix_len);
 }
+
+int plr__cursor_before(const plr__cursor *c, plr__cursor *out) {
+  size_t block = c->block, slot = c->slot;
+  *out = *c;
+  while (slot > 0 || block > 0) {
+    if (slot == 0) {
+      slot = c->map->blocks[--block]->count;
+      continue;
+    }
+    const plr__node *n = c->map->blocks[block]->nodes[--slot];
+    if (n->dead) continue;
+    out->key = n->bytes;
+    out->key_len = n->key_len;
+    out->value = n->bytes + n->key_len;
+    out->value_len = n->value_len;
+    return 1;
+  }
+  return 0;
+}

@@ -127,7 +127,7 @@ static plr_status replay_entry(verifying *v, uint32_t i, plr_error *err) {
   plr__merkle_leaf(item->data, item->len, &leaf);
   plr__frontier_append(&v->head.frontier, &leaf, completed);
   if (index == 0) return check_genesis(v, err);
-  if (status == PLR_OK && item->entry.type == PLR__ENTRY_EPOCH_CLOSE)
+  if (status == PLR_OK && item->entry.type == PLR_ENTRY_EPOCH_CLOSE)
     return plr__state_audit(&v->state, err);
   return PLR_OK;
 }

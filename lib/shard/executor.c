@@ -39,7 +39,7 @@ static float *arg(const plr_run *run, const plr_node *n, uint32_t i) {
   case PLR_REF_VALUE:
     return plr__run_value(run, ref.index);
   case PLR_REF_WEIGHT:
-    return s->state.w + s->param_offset[ref.index];
+    return (run->weights ? run->weights : s->state.w) + s->param_offset[ref.index];
   case PLR_REF_GRAD:
     return s->grads + s->param_offset[ref.index];
   case PLR_REF_CONST:

@@ -71,22 +71,45 @@ float plr__learning_rate(const plr_model_info *info, uint64_t done) {
 }
 
 /* NAdam's momentum of step t >= 1 (Dozat 2016). */
-static double nadam_mu(const plr_model_info *info, uint64_t t) {
+static double nadam_mu(const plr_model_info *info, double beta1, uint64_t t) {
   double decay = plr__pow(0.96, (double)t * (double)info->momentum_decay);
-  return (double)info->beta1 * (1.0 - 0.5 * decay);
+  return beta1 * (1.0 - 0.5 * decay);
 }
 
-void plr__optimizer_rates(const plr_model_info *info, const plr_state *state, plr_rates *out) {
-  double factor = (double)info->beta1, next = factor;
+/* Mean delay of the micro-batches in the gradients. */
+static double mean_delay(const plr_shard *s) {
+  return s->pending ? (double)s->delays.sum / s->pending : 0.0;
+}
+
+/* Backward with newer weights than forward had: the more delay, the more momentum, up to the model's own
+ * (arXiv 2505.01099, the variant without stash). */
+static double corrected_beta1(const plr_shard *s) {
+  double beta1 = (double)s->info->beta1, base = PLR_MIN(beta1, 0.9);
+  if (!s->delays.stages) return beta1;
+  return (double)(float)(base + PLR_MIN(mean_delay(s) / s->delays.stages, 1.0) * (beta1 - base));
+}
+
+/* Learning rates are divided by delay^(1 - progress) (PipeMare, arXiv 1910.05124). */
+static double corrected_rate(const plr_shard *s) {
+  double delay = mean_delay(s);
+  if (!s->delays.stages || delay <= 1.0 || s->state.steps >= s->delays.horizon) return 1.0;
+  return plr__pow(delay, (double)s->state.steps / (double)s->delays.horizon - 1.0);
+}
+
+void plr__optimizer_rates(const plr_shard *s, plr_rates *out) {
+  const plr_model_info *info = s->info;
+  const plr_state *state = &s->state;
+  double beta1 = corrected_beta1(s), rate = corrected_rate(s), factor = beta1, next = beta1;
   if (info->optimizer == PLR_OPTIMIZER_NADAM) {
-    factor = nadam_mu(info, state->steps + 1);
-    next = nadam_mu(info, state->steps + 2);
+    factor = nadam_mu(info, beta1, state->steps + 1);
+    next = nadam_mu(info, beta1, state->steps + 2);
   }
   memset(out, 0, sizeof *out);
+  out->beta1 = (float)beta1;
   out->power1 = state->power1 * factor;
   out->power2 = state->power2 * (double)info->beta2;
-  out->lr = scheduled(info, (double)info->lr, state->steps);
-  out->muon_lr = scheduled(info, (double)info->muon_lr, state->steps);
+  out->lr = scheduled(info, (double)info->lr * rate, state->steps);
+  out->muon_lr = scheduled(info, (double)info->muon_lr * rate, state->steps);
   out->mu_now = (float)factor, out->mu_next = (float)next;
   out->correction1 = (float)(1.0 - out->power1);
   out->correction1_next = (float)(1.0 - out->power1 * next);
@@ -145,7 +168,7 @@ static plr_status update(plr_shard *s, uint32_t param, uint32_t i, const plr_rat
   plr_op_id op = plr__optimizer_op(info, p);
   plr_optimizer_args a = args_of(s, param, i);
   a.lr = op == PLR_OP_MUON ? rates->muon_lr : rates->lr;
-  a.beta1 = op == PLR_OP_MUON ? info->muon_momentum : info->beta1;
+  a.beta1 = op == PLR_OP_MUON ? info->muon_momentum : rates->beta1;
   a.beta2 = info->beta2, a.eps = info->eps;
   a.weight_decay = p->decay ? info->weight_decay : 0.0f;
   a.grad_scale = grad_scale;

@@ -6,7 +6,8 @@
 #include <string.h>
 
 void plr_shard_options_init(plr_shard_options *options, uint32_t struct_size) {
-  plr_shard_options d = {.slots = 1, .device = "cpu", .weight_format = PLR_WEIGHTS_F32};
+  plr_shard_options d = {
+      .slots = 1, .device = "cpu", .weight_format = PLR_WEIGHTS_F32, .versions = 1};
   plr__options_init(options, struct_size, &d, (uint32_t)sizeof d);
 }
 
@@ -50,8 +51,10 @@ void plr__state_free(plr_shard *s, plr_state *state) {
 }
 
 void plr__shard_reset(plr_shard *s) {
-  for (uint32_t i = 0; i < s->slot_count; i++) s->slots[i].busy = 0;
+  for (uint32_t i = 0; i < s->slot_count; i++)
+    if (s->slots[i].busy) plr__stash_done(s, &s->slots[i]);
   s->pending = s->poisoned = s->measured = 0;
+  s->delays.last = s->delays.sum = 0;
 }
 
 /* Parameters start on 64-byte boundaries of their arena. */
@@ -76,7 +79,7 @@ static plr_status alloc_params(plr_shard *s) {
   PLR_TRY(plr__state_alloc(s, &s->state));
   if (s->inference_only) return PLR_OK;
   s->grads = device_floats(s, s->param_elements);
-  return s->grads ? PLR_OK : PLR_ERR_NO_MEMORY;
+  return s->grads ? plr__stash_alloc(s) : PLR_ERR_NO_MEMORY;
 }
 
 static plr_status alloc_activations(plr_shard *s) {
@@ -246,6 +249,14 @@ static plr_status check_options(const plr_shard *s, plr_error *err) {
   if (s->slot_count == 0 || s->slot_count > 65536)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "slots is %u, must be in 1 .. 65536",
                      s->slot_count);
+  if (s->delays.allowed > PLR_DELAYED_NEWEST)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "delayed is %u, none of PLR_DELAYED_*",
+                     s->delays.allowed);
+  if (s->delays.versions == 0 || s->delays.versions > 65536 ||
+      (s->delays.versions > 1 && s->delays.allowed != PLR_DELAYED_STASH))
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                     "versions is %u: 1, or up to 65536 with PLR_DELAYED_STASH",
+                     s->delays.versions);
   return PLR_OK;
 }
 
@@ -307,6 +318,7 @@ static plr_status set_up(plr_shard *s, const plr_shard_options *o, plr_error *er
   s->slot_count = o->slots, s->inference_only = o->inference_only != 0;
   s->recompute = o->recompute != 0;
   s->weight_format = o->weight_format;
+  s->delays.allowed = o->delayed, s->delays.versions = o->versions;
   PLR_TRY(check_options(s, err));
   PLR_TRY(plr__device_open(s->ctx, o->device ? o->device : "cpu", &s->device, err));
   PLR_TRY(check_weights(s, err));
@@ -342,6 +354,7 @@ plr_status plr_shard_create(plr_context *ctx, const plr_model *model,
 static void free_device_memory(plr_shard *s) {
   plr__state_free(s, &s->state);
   plr__pack_end(s);
+  plr__stash_free(s);
   device_free(s, s->grads);
   device_free(s, s->scratch);
   device_free(s, s->work);

@@ -33,10 +33,28 @@ typedef struct plr_move {
 } plr_move;
 
 typedef struct plr_slot {
-  float *memory; /* device: what backward needs of one micro-batch */
-  uint32_t busy; /* a forward was done, its backward is due */
-  uint32_t reserved;
+  float *memory;    /* device: what backward needs of one micro-batch */
+  uint32_t busy;    /* a forward was done, its backward is due */
+  uint32_t version; /* of the weights it was done with: 0 the newest, else 1 + index of the stash */
+  uint64_t weights; /* how often they had changed before it */
 } plr_slot;
+
+/* Weights before a step, for the slots whose backward is still due (stash.c). */
+typedef struct plr_stash {
+  float *w;
+  uint32_t users, reserved;
+} plr_stash;
+
+/* Delays between forward and backward, in steps. */
+typedef struct plr_delays {
+  uint32_t allowed; /* PLR_DELAYED_* */
+  uint32_t versions;
+  uint64_t last, sum; /* of the newest backward; of those since the last step */
+  uint32_t stages;    /* 0: no correction */
+  uint32_t reserved;
+  uint64_t horizon;
+  uint64_t clock; /* the next step counts up to at least this; 0: by one */
+} plr_delays;
 
 /* Weights and what their optimizer keeps: one arena each. w and m of parameter i are at param_offset[i] elements, v,
  * which not every optimizer has and which may be smaller, is at second_offset[i]. */
@@ -84,6 +102,8 @@ struct plr_shard {
   float **constants; /* by plr_const_id; NULL where the graph uses none */
 
   plr_slot *slots;
+  plr_stash *stash; /* delays.versions - 1 of them */
+  plr_delays delays;
   float *scratch;
   void *work;
   size_t work_size;
@@ -124,6 +144,18 @@ void plr__storage_sort(plr_move *moves, uint32_t count);
 /* UNSUPPORTED when the shard cannot do what the model's storage asks for. */
 plr_status plr__storage_check(const plr_shard *s, plr_error *err);
 
+/* ---- stash.c ---------------------------------------------------------------------------------- */
+
+plr_status plr__stash_alloc(plr_shard *s);
+void plr__stash_free(plr_shard *s);
+/* INVALID_STATE when a step would need more versions than there are. */
+plr_status plr__stash_ready(const plr_shard *s);
+/* Before the weights change: keeps them for the slots that will need them. */
+plr_status plr__stash_keep(plr_shard *s);
+/* Weights for the backward of a slot, NULL for the newest; and that it is done. */
+float *plr__stash_weights(const plr_shard *s, const plr_slot *slot);
+void plr__stash_done(plr_shard *s, plr_slot *slot);
+
 /* ---- executor.c ------------------------------------------------------------------------------- */
 
 /* One run of a list. */
@@ -137,6 +169,7 @@ typedef struct plr_run {
   const int32_t *positions;
   float *moved;
   uint32_t moved_value;
+  float *weights; /* other weights than the newest, or NULL */
 } plr_run;
 
 /* Bytes of work space that any node of any list asks for, for this batch and length. */
@@ -210,10 +243,10 @@ plr_status plr__optimizer_check(const plr_shard *s, plr_error *err);
 size_t plr__optimizer_work_size(plr_shard *s);
 /* Numbers of the step that follows `done` steps (EXACT.md, section 7). */
 typedef struct plr_rates {
-  float lr, muon_lr, mu_now, mu_next, correction1, correction1_next, correction2;
+  float lr, muon_lr, beta1, mu_now, mu_next, correction1, correction1_next, correction2;
   double power1, power2; /* after this step */
 } plr_rates;
-void plr__optimizer_rates(const plr_model_info *info, const plr_state *state, plr_rates *out);
+void plr__optimizer_rates(const plr_shard *s, plr_rates *out);
 /* Updates one parameter from its gradient times grad_scale. */
 plr_status plr__optimizer_update(plr_shard *s, uint32_t param, const plr_rates *rates,
                                  float grad_scale);

@@ -41,17 +41,27 @@ static float clip_scale(const plr_shard *s, double sum) {
   return limit > 0.0 && norm > limit ? (float)(limit / norm) : 1.0f;
 }
 
+/* The loss is scaled for all micro-batches of the model's step. Where replicas share them, one may have seen fewer. */
+static double missing_share(const plr_shard *s) {
+  if (s->delays.allowed == PLR_DELAYED_REFUSED || s->pending == s->info->micro_batches) return 1.0;
+  return (double)s->info->micro_batches / s->pending;
+}
+
 /* total: the sum over the whole model, or NULL when each block has its own limit. */
 static plr_status apply(plr_shard *s, const double *total) {
   plr_rates rates;
-  plr__optimizer_rates(s->info, &s->state, &rates);
+  double share = missing_share(s);
+  plr__optimizer_rates(s, &rates);
+  PLR_TRY(plr__stash_keep(s));
   for (uint32_t b = s->first_block, first = 0, end; b < s->end_block; b++, first = end) {
     end = plr__shard_block_end(s, b, first);
-    float scale = clip_scale(s, total ? *total : sum_of(s, first, end));
+    float scale = clip_scale(s, (total ? *total : sum_of(s, first, end)) * (share * share));
+    if (share != 1.0) scale *= (float)share;
     for (uint32_t i = first; i < end; i++) PLR_TRY(plr__optimizer_update(s, i, &rates, scale));
   }
   s->state.power1 = rates.power1, s->state.power2 = rates.power2;
-  s->state.steps++;
+  s->state.steps = s->delays.clock ? PLR_MAX(s->state.steps, s->delays.clock) : s->state.steps + 1;
+  s->delays.clock = 0;
   s->weights++;
   return PLR_OK;
 }
@@ -59,14 +69,13 @@ static plr_status apply(plr_shard *s, const double *total) {
 /* Gradients are there and no slot waits for its backward. */
 static plr_status ready(const plr_shard *s) {
   if (s->inference_only || s->pending == 0) return PLR_ERR_INVALID_STATE;
-  for (uint32_t i = 0; i < s->slot_count; i++)
-    if (s->slots[i].busy) return PLR_ERR_INVALID_STATE;
-  return PLR_OK;
+  return plr__stash_ready(s);
 }
 
 /* Ends a step: what was accumulated is used or void. */
 static plr_status finish(plr_shard *s, plr_status st) {
-  plr__shard_reset(s);
+  s->pending = s->poisoned = s->measured = 0;
+  s->delays.sum = 0;
   return st;
 }
 

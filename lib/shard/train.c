@@ -55,8 +55,11 @@ plr_status plr_shard_forward(plr_shard *shard, uint32_t slot, const int32_t *tok
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = forward(&run, tokens, in, out, loss_sum);
   plr__fpenv_leave(saved);
-  if (st == PLR_OK) shard->slots[slot].busy = 1;
-  return st;
+  if (st != PLR_OK) return st;
+  shard->slots[slot].busy = 1;
+  shard->slots[slot].version = 0;
+  shard->slots[slot].weights = shard->weights;
+  return PLR_OK;
 }
 
 /* Gradients whose first write in a step is not a product that starts its own chain begin at +0. */
@@ -88,7 +91,7 @@ static plr_status backward(const plr_run *run, plr_slot *slot, const plr_tensor 
     PLR_TRY(plr__run_check_finite(run, s->graph.grad_output));
   }
   plr_status st = accumulate(run, grad_in);
-  slot->busy = 0;
+  plr__stash_done(s, slot);
   s->pending++, s->measured = 0;
   if (st != PLR_OK) s->poisoned = 1;
   return st;
@@ -107,7 +110,8 @@ plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr_tensor 
                  .list = PLR_LIST_BACKWARD,
                  .slot = shard->slots[slot].memory,
                  .batch = info->micro_batch,
-                 .seq = info->seq_len};
+                 .seq = info->seq_len,
+                 .weights = plr__stash_weights(shard, &shard->slots[slot])};
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = backward(&run, &shard->slots[slot], grad_out, grad_in);
   plr__fpenv_leave(saved);

@@ -13,24 +13,58 @@ static void unexpected(plr_stage *s, const plr__control *c, const char *why) {
 
 /* ---- losses and tokens ------------------------------------------------------------------------ */
 
+/* They are counted in order. */
+static void count_finished(plr_stage *s) {
+  plr__feeder *f = &s->feeder;
+  const uint32_t mbs = s->info.micro_batches;
+  for (; s->async; f->finished++) {
+    plr__record *r = plr__record_of(s, f->finished / mbs, (uint32_t)(f->finished % mbs));
+    if (!r || !r->finished || r->state != PLR__RECORD_DONE) return;
+  }
+}
+
+/* Losses are added in the order of the micro-batches, whatever order they came in. */
+static void report_step(plr_stage *s) {
+  plr__feeder *f = &s->feeder;
+  double sum = 0;
+  for (uint32_t mb = 0; mb < s->info.micro_batches; mb++)
+    sum += plr__record_of(s, f->steps_done, mb)->loss;
+  f->steps_done++;
+  s->stats.steps++;
+  plr_stage_event e = {.type = PLR_STAGE_STEP, .step = f->steps_done};
+  e.value = sum / ((double)s->info.micro_batches * s->rows);
+  plr__event(s, &e, NULL);
+}
+
 static void take_training_loss(plr_stage *s, const plr__control *c, const plr_hash *hash) {
   plr__feeder *f = &s->feeder;
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
-  if (f->command != PLR__COMMAND_TRAIN || c->step != f->steps_done || c->micro_batch != f->losses ||
-      !r || r->state != PLR__RECORD_FORWARD) {
+  uint32_t in_order =
+      c->step == f->steps_done && c->micro_batch == f->losses[f->steps_done % s->steps_kept];
+  if (f->command != PLR__COMMAND_TRAIN || (!s->async && !in_order) || !r ||
+      r->state != PLR__RECORD_FORWARD) {
     unexpected(s, c, "not the one that is due");
     return;
   }
   r->frames[PLR__FRAME_OUT] = *hash;
-  f->loss_sum = (f->losses ? f->loss_sum : 0) + c->loss;
+  r->loss = c->loss;
   plr__record_done(s, r);
-  if (++f->losses < s->info.micro_batches) return;
-  f->losses = 0;
-  f->steps_done++;
-  s->stats.steps++;
-  plr_stage_event e = {.type = PLR_STAGE_STEP, .step = f->steps_done};
-  e.value = f->loss_sum / ((double)s->info.micro_batches * s->rows);
-  plr__event(s, &e, NULL);
+  f->losses[c->step % s->steps_kept]++;
+  count_finished(s);
+  while (f->steps_done < f->step &&
+         f->losses[f->steps_done % s->steps_kept] == s->info.micro_batches)
+    report_step(s);
+}
+
+/* Stage 0 has done its backward, and so have all behind it. The loss comes another way, and may come later. */
+static void take_finished(plr_stage *s, const plr__control *c) {
+  plr__record *r = plr__record_of(s, c->step, c->micro_batch);
+  if (!s->async || !r || r->finished) {
+    unexpected(s, c, "not the one that is due");
+    return;
+  }
+  r->finished = 1;
+  count_finished(s);
 }
 
 static void take_loss(plr_stage *s, const plr__control *c, const plr_hash *hash) {
@@ -70,6 +104,7 @@ static void take_token(plr_stage *s, const plr__control *c) {
 static int leaves_due(const plr_stage *s, uint64_t step) {
   const plr__feeder *f = &s->feeder;
   if (!f->started || step > f->step) return 0;
+  if (s->async && step != f->snapshot) return 0;
   return step == f->start_step || plr__feeder_snapshot_due(s, step) ||
          (f->stop_sent && step == f->step);
 }
@@ -128,7 +163,7 @@ static int settle(plr_stage *s, const plr__control *c) {
     unexpected(s, c, "no such receipt is due");
     return 0;
   }
-  uint32_t slot = (uint32_t)(c->step % PLR__STEPS_KEPT);
+  uint32_t slot = (uint32_t)(c->step % s->steps_kept);
   uint8_t *seen =
       &f->settled[((size_t)slot * s->info.micro_batches + c->micro_batch) * s->count + c->stage];
   if (!*seen) f->settled_count[slot]++, f->outstanding--;
@@ -140,7 +175,7 @@ static void take_receipt(plr_stage *s, const plr__control *c) {
   plr_entry entry;
   plr_error err = {.struct_size = sizeof err};
   plr_status st = plr__entry_decode(c->data, c->data_len, &entry, &err);
-  if (st == PLR_OK && (entry.type != PLR__ENTRY_RECEIPT || entry.as.receipt.step != c->step ||
+  if (st == PLR_OK && (entry.type != PLR_ENTRY_RECEIPT || entry.as.receipt.step != c->step ||
                        entry.as.receipt.mb_first != c->micro_batch))
     st = plr__fail(&err, PLR_ERR_MISMATCH, "receipt", "another one than announced");
   if (st != PLR_OK) {
@@ -183,6 +218,10 @@ static void take_done(plr_stage *s, const plr__control *c) {
 
 void plr__feeder_control(plr_stage *s, uint32_t side, const plr__control *c, const plr_hash *hash) {
   plr_stage_event e = {.type = PLR_STAGE_ENTRY, .step = s->feeder.steps_done};
+  if (c->type == PLR__CONTROL_FINISHED && side == PLR__DOWN) {
+    take_finished(s, c);
+    return;
+  }
   if (side == PLR__DOWN) {
     plr__stage_fail(s, PLR_ERR_SEQUENCE, "downstream: unexpected %s message",
                     plr__control_name(c->type));

@@ -26,6 +26,7 @@ static const layout layouts[PLR__CONTROL_TYPES] = {
     [PLR__CONTROL_MISSING] = {"missing", "wSmD"},
     [PLR__CONTROL_ENTRY] = {"entry", "D"},
     [PLR__CONTROL_FAIL] = {"fail", "wcD"},
+    [PLR__CONTROL_FINISHED] = {"finished", "Sm"},
 };
 
 const char *plr__control_name(uint32_t type) {

@@ -22,7 +22,8 @@
 #define PLR__CONTROL_MISSING   13u /* worker -> feeder: this receipt will not come */
 #define PLR__CONTROL_ENTRY     14u /* worker -> feeder: a ledger entry */
 #define PLR__CONTROL_FAIL      15u /* anyone -> everyone: the pipeline has failed */
-#define PLR__CONTROL_TYPES     16u
+#define PLR__CONTROL_FINISHED  16u /* stage 0 -> feeder, async: no stage has work left with it */
+#define PLR__CONTROL_TYPES     17u
 
 /* Flags of OPEN and STOP. */
 #define PLR__CONTROL_FLAG_SNAPSHOT 1u

@@ -37,6 +37,12 @@ static plr_status check_common(const plr_stage_options *o, plr_error *err) {
   if (o->auto_budget > 1)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "auto_budget is %u, not 0 or 1",
                      (unsigned)o->auto_budget);
+  if (o->schedule > PLR_PIPELINE_ASYNC)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "schedule is %u, none of PLR_PIPELINE_*",
+                     (unsigned)o->schedule);
+  if (o->window > PLR__MAX_UNDER_WAY || o->max_in_flight > PLR__MAX_WINDOW)
+    return plr__fail(err, PLR_ERR_LIMIT, where, "window is %u, max_in_flight %u: at most %u",
+                     (unsigned)o->window, (unsigned)o->max_in_flight, PLR__MAX_UNDER_WAY);
   if (o->count == 0 || o->count > PLR_MAX_BLOCKS)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "a pipeline of %u stages",
                      (unsigned)o->count);
@@ -47,6 +53,23 @@ static plr_status check_feeder(const plr_stage_options *o, plr_error *err) {
   if (!o->corpus || o->shard)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where, "a feeder has a corpus and no shard");
   return PLR_OK;
+}
+
+/* Weights of a step that a micro-batch in flight was begun with: one version for each step that may come between. */
+static uint32_t versions_needed(const plr_stage *s) {
+  uint32_t ahead = s->in_flight - 1,
+           steps = (ahead + s->info.micro_batches - 1) / s->info.micro_batches;
+  return ahead == 0 ? 1 : PLR_MIN(ahead, steps + 1) + 1;
+}
+
+static plr_status check_versions(const plr_stage *s, const plr_stage_options *o, plr_error *err) {
+  uint32_t versions, delayed = plr__shard_delayed(o->shard, &versions);
+  if (delayed == PLR_DELAYED_NEWEST || s->in_flight == 1) return PLR_OK;
+  if (delayed == PLR_DELAYED_STASH && versions >= versions_needed(s)) return PLR_OK;
+  return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
+                   "an asynchronous stage with %u micro-batches in flight needs a shard with %u "
+                   "versions (PLR_DELAYED_STASH) or with PLR_DELAYED_NEWEST",
+                   (unsigned)s->in_flight, (unsigned)versions_needed(s));
 }
 
 static plr_status check_worker(const plr_stage *s, const plr_stage_options *o, plr_error *err) {
@@ -71,7 +94,7 @@ static plr_status check_worker(const plr_stage *s, const plr_stage_options *o, p
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, where,
                      "the shard has %u slots, stage %u of %u needs %u", plr__shard_slots(o->shard),
                      (unsigned)o->index, (unsigned)o->count, (unsigned)s->in_flight);
-  return PLR_OK;
+  return s->async ? check_versions(s, o, err) : PLR_OK;
 }
 
 /* A text too short for the model is found here, not at the first batch. */
@@ -96,16 +119,23 @@ static plr_status check_limits(const plr_stage *s, plr_error *err) {
 
 /* ---- memory ----------------------------------------------------------------------------------- */
 
+/* In an asynchronous pipeline, which may have many frames under way, they take the memory that they need, when they
+ * come. */
 static plr_status frame_alloc(plr_stage *s, plr__frame *f, size_t cap) {
+  if (s->async) return PLR_OK;
   f->data = plr__alloc(s->ctx, cap);
+  f->cap = cap;
   return f->data ? PLR_OK : PLR_ERR_NO_MEMORY;
 }
 
 static plr_status alloc_rings(plr_stage *s) {
   uint32_t depth = plr__pipeline_depth(s);
   s->arrival_cap = s->index == 0 ? PLR_MAX(2 * s->info.micro_batches, depth) : depth;
+  if (s->async) s->arrival_cap = PLR_MAX(s->window, depth);
+  s->slot_used = plr__calloc(s->ctx, s->in_flight, 1);
+  if (!s->slot_used) return PLR_ERR_NO_MEMORY;
   s->arrivals = plr__calloc(s->ctx, s->arrival_cap, sizeof *s->arrivals);
-  s->gradient_cap = s->tail ? 0 : s->in_flight;
+  s->gradient_cap = s->in_flight;
   s->gradients = plr__calloc(s->ctx, s->gradient_cap, sizeof *s->gradients);
   if (!s->arrivals || !s->gradients) return PLR_ERR_NO_MEMORY;
   for (uint32_t i = 0; i < s->arrival_cap; i++) {
@@ -113,7 +143,7 @@ static plr_status alloc_rings(plr_stage *s) {
     if (s->index > 0) PLR_TRY(frame_alloc(s, &s->arrivals[i].activation, s->frame_cap));
   }
   for (uint32_t i = 0; i < s->gradient_cap; i++)
-    PLR_TRY(frame_alloc(s, &s->gradients[i], s->frame_cap));
+    if (!s->tail) PLR_TRY(frame_alloc(s, &s->gradients[i], s->frame_cap));
   return PLR_OK;
 }
 
@@ -136,13 +166,14 @@ static plr_status alloc_common(plr_stage *s, const plr_stage_options *o) {
   s->tokens_cap = plr__frame_bound(s->info.micro_batch, s->info.seq_len + 1u);
   s->scratch_cap = PLR_MAX(s->tokens_cap, PLR__CONTROL_MAX + 256u);
   s->frame = plr__alloc(s->ctx, s->scratch_cap);
-  s->record_count = PLR__STEPS_KEPT * s->info.micro_batches;
+  s->record_count = s->steps_kept * s->info.micro_batches;
+  s->opens = plr__calloc(s->ctx, s->steps_kept, sizeof *s->opens);
   s->records = plr__calloc(s->ctx, s->record_count, sizeof *s->records);
   plr__buffer_init(&s->payload, s->ctx);
   plr__buffer_init(&s->entry, s->ctx);
   PLR_TRY(plr__buffer_reserve(&s->payload, PLR__CONTROL_MAX));
   PLR_TRY(plr__buffer_reserve(&s->entry, 4096));
-  return s->origin && s->frame && s->records ? PLR_OK : PLR_ERR_NO_MEMORY;
+  return s->origin && s->frame && s->records && s->opens ? PLR_OK : PLR_ERR_NO_MEMORY;
 }
 
 static void describe(plr_stage *s, const plr_stage_options *o) {
@@ -151,6 +182,8 @@ static void describe(plr_stage *s, const plr_stage_options *o) {
   s->index = o->role == PLR_STAGE_FEEDER ? o->count : o->index;
   s->count = o->count, s->lane = o->lane, s->snapshot_every = o->snapshot_every;
   s->auto_budget = o->auto_budget;
+  s->async = o->schedule == PLR_PIPELINE_ASYNC;
+  s->window = o->window ? o->window : 2 * o->count;
   s->identity = o->identity;
   plr_identity_public_key(o->identity, key);
   plr_account_id(key, &s->account);
@@ -159,13 +192,21 @@ static void describe(plr_stage *s, const plr_stage_options *o) {
   plr_profile_hash(&s->profile);
   s->rows = s->info.micro_batch * s->info.seq_len;
   s->last_snapshot = PLR_NEVER;
+  /* Receipts come in one round of the ring after the last of what is under way. */
+  s->steps_kept = PLR__STEPS_KEPT;
+  if (s->async) s->steps_kept += 2 * ((s->window - 1) / s->info.micro_batches + 1);
 }
 
 static void describe_worker(plr_stage *s, const plr_stage_options *o) {
   s->shard = o->shard;
   s->tail = o->index + 1 == o->count;
   plr__shard_blocks(o->shard, &s->first_block, &s->end_block);
-  s->in_flight = PLR_MIN(s->count - PLR_MIN(s->index, s->count - 1), s->info.micro_batches);
+  s->in_flight = s->count - PLR_MIN(s->index, s->count - 1);
+  if (o->max_in_flight) s->in_flight = o->max_in_flight;
+  if (s->tail) s->in_flight = 1;
+  s->in_flight = PLR_MIN(s->in_flight, s->async ? s->window : s->info.micro_batches);
+  uint32_t versions, newest = plr__shard_delayed(o->shard, &versions) == PLR_DELAYED_NEWEST;
+  if (s->async) plr__shard_correct_delays(o->shard, newest ? s->count : 0, o->delay_horizon);
   s->step = s->arrive_step = s->open_next = plr_shard_steps(o->shard);
   for (uint32_t b = s->first_block; b < s->end_block; b++)
     s->units += plr_model_block_cost(o->model, b);
@@ -225,6 +266,8 @@ void plr_stage_destroy(plr_stage *s) {
   }
   for (uint32_t i = 0; s->gradients && i < s->gradient_cap; i++)
     plr__free(ctx, s->gradients[i].data);
+  plr__free(ctx, s->slot_used);
+  plr__free(ctx, s->opens);
   plr__free(ctx, s->arrivals);
   plr__free(ctx, s->gradients);
   plr__compute_release(s);

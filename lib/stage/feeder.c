@@ -17,7 +17,12 @@ plr_status plr__feeder_init(plr_stage *s, const plr_stage_options *o) {
   f->tokens = plr__calloc(s->ctx, (size_t)s->info.micro_batch * (seq + 1u), sizeof(int32_t));
   f->context = plr__calloc(s->ctx, seq, sizeof(int32_t));
   f->settled = plr__calloc(s->ctx, s->record_count, s->count);
-  if (!f->tokens || !f->context || !f->settled) return PLR_ERR_NO_MEMORY;
+  f->settled_count = plr__calloc(s->ctx, s->steps_kept, sizeof *f->settled_count);
+  f->losses = plr__calloc(s->ctx, s->steps_kept, sizeof *f->losses);
+  f->finished = f->start_step * s->info.micro_batches;
+  f->snapshot = PLR_NEVER;
+  if (!f->tokens || !f->context || !f->settled || !f->settled_count || !f->losses)
+    return PLR_ERR_NO_MEMORY;
   for (uint32_t i = 0; i < PLR__STEPS_KEPT; i++) {
     f->roots[i].leaves = plr__calloc(s->ctx, s->info.blocks, sizeof(plr_hash));
     f->roots[i].have = plr__calloc(s->ctx, s->info.blocks, 1);
@@ -35,6 +40,8 @@ void plr__feeder_release(plr_stage *s) {
   plr__free(s->ctx, f->tokens);
   plr__free(s->ctx, f->context);
   plr__free(s->ctx, f->settled);
+  plr__free(s->ctx, f->settled_count);
+  plr__free(s->ctx, f->losses);
 }
 
 /* ---- what a step waits for -------------------------------------------------------------------- */
@@ -62,13 +69,31 @@ uint64_t plr__feeder_root_step(const plr_stage *s, uint64_t step) {
 /* 1 when every receipt of that step has come or will not. */
 int plr__feeder_settled(const plr_stage *s, uint64_t step) {
   if (step < s->feeder.start_step || step >= s->feeder.step) return 1;
-  return s->feeder.settled_count[step % PLR__STEPS_KEPT] == s->info.micro_batches * s->count;
+  return s->feeder.settled_count[step % s->steps_kept] == s->info.micro_batches * s->count;
+}
+
+static int all_finished(const plr_stage *s) {
+  const plr__feeder *f = &s->feeder;
+  return !f->left && f->finished == f->step * s->info.micro_batches;
+}
+
+/* An asynchronous pipeline runs empty at a snapshot, so that all stages hold the weights of the same step and whoever
+ * begins there again does what they did. */
+static int snapshot_waits(const plr_stage *s, uint64_t step) {
+  return plr__feeder_snapshot_due(s, step) && s->feeder.snapshot != step;
+}
+
+static void ask_snapshot(plr_stage *s, uint64_t step) {
+  plr__control c = {.type = PLR__CONTROL_SNAPSHOT, .step = step};
+  s->feeder.snapshot = step;
+  plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
 }
 
 static int may_open(const plr_stage *s, uint64_t step) {
   const plr__feeder *f = &s->feeder;
-  if (step >= f->steps_done + 2 || !plr__feeder_root(s, plr__feeder_root_step(s, step))) return 0;
-  return step < PLR__STEPS_KEPT || plr__feeder_settled(s, step - PLR__STEPS_KEPT);
+  if (s->async ? snapshot_waits(s, step) : step >= f->steps_done + 2) return 0;
+  if (!plr__feeder_root(s, plr__feeder_root_step(s, step))) return 0;
+  return step < s->steps_kept || plr__feeder_settled(s, step - s->steps_kept);
 }
 
 /* ---- feeding ---------------------------------------------------------------------------------- */
@@ -106,29 +131,49 @@ static void open_step(plr_stage *s, uint64_t step, plr__open *open) {
   const plr__roots *root = plr__feeder_root(s, plr__feeder_root_step(s, step));
   plr__control c = {.type = PLR__CONTROL_OPEN, .step = step, .epoch = s->feeder.epoch};
   c.root_step = root->step, c.root = root->root;
-  if (plr__feeder_snapshot_due(s, step + 1)) c.flags = PLR__CONTROL_FLAG_SNAPSHOT;
+  if (!s->async && plr__feeder_snapshot_due(s, step + 1)) c.flags = PLR__CONTROL_FLAG_SNAPSHOT;
   memset(open, 0, sizeof *open);
   open->step = step, open->epoch = c.epoch, open->root_step = c.root_step, open->root = c.root;
   open->flags = c.flags, open->valid = 1;
   plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
 }
 
-static void feed_step(plr_stage *s) {
+static void begin_step(plr_stage *s) {
   plr__feeder *f = &s->feeder;
-  uint32_t mbs = s->info.micro_batches, cols = s->info.seq_len + 1u;
+  uint32_t mbs = s->info.micro_batches, at = (uint32_t)(f->step % s->steps_kept);
   plr__open open;
   open_step(s, f->step, &open);
-  memset(f->settled + (f->step % PLR__STEPS_KEPT) * mbs * s->count, 0, (size_t)mbs * s->count);
-  f->settled_count[f->step % PLR__STEPS_KEPT] = 0;
+  memset(f->settled + (size_t)at * mbs * s->count, 0, (size_t)mbs * s->count);
+  f->settled_count[at] = f->losses[at] = 0;
   f->outstanding += (uint64_t)mbs * s->count;
-  for (uint32_t mb = 0; mb < mbs && s->failed == PLR_OK; mb++) {
+  for (uint32_t mb = 0; mb < mbs; mb++) {
     plr__record *r = plr__record_begin(s, f->step, mb);
     r->open = open;
-    if (draw(s, PLR_SPLIT_TRAIN, f->step * mbs + mb) != PLR_OK) return;
-    send_tokens(s, PLR__KIND_TRAIN, f->step, mb, f->tokens, s->info.micro_batch, cols,
-                &r->frames[PLR__FRAME_TOKENS]);
+    r->state = PLR__RECORD_FORWARD;
   }
+  f->left = mbs;
   f->step++;
+}
+
+static void feed_one(plr_stage *s) {
+  plr__feeder *f = &s->feeder;
+  uint64_t step = f->step - 1;
+  uint32_t mbs = s->info.micro_batches, mb = mbs - f->left;
+  plr__record *r = plr__record_of(s, step, mb);
+  if (draw(s, PLR_SPLIT_TRAIN, step * mbs + mb) != PLR_OK) return;
+  f->left--;
+  send_tokens(s, PLR__KIND_TRAIN, step, mb, f->tokens, s->info.micro_batch, s->info.seq_len + 1u,
+              &r->frames[PLR__FRAME_TOKENS]);
+}
+
+/* Begins the next step when it may; 1 when there is something to feed. */
+static int can_feed(plr_stage *s) {
+  plr__feeder *f = &s->feeder;
+  uint64_t fed = f->step * s->info.micro_batches - f->left;
+  if (s->failed != PLR_OK || !plr__stage_has_room(s)) return 0;
+  if (s->async && fed - f->finished >= s->window) return 0;
+  if (!f->left && f->step < f->until && may_open(s, f->step)) begin_step(s);
+  return f->left > 0;
 }
 
 static void finish_command(plr_stage *s, const plr_stage_event *last) {
@@ -141,15 +186,14 @@ static void finish_command(plr_stage *s, const plr_stage_event *last) {
 static void pump_train(plr_stage *s) {
   plr__feeder *f = &s->feeder;
   if (!f->started) {
-    plr__control c = {.type = PLR__CONTROL_SNAPSHOT, .step = f->start_step};
     f->started = 1;
-    plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+    ask_snapshot(s, f->start_step);
   }
   if (f->stop_wanted) f->until = PLR_MIN(f->until, f->step);
-  while (f->step < f->until && may_open(s, f->step) && plr__stage_has_room(s) &&
-         s->failed == PLR_OK)
-    feed_step(s);
-  if (f->steps_done < f->until || f->outstanding) return;
+  if (s->async && snapshot_waits(s, f->step) && all_finished(s)) ask_snapshot(s, f->step);
+  while (can_feed(s)) feed_one(s);
+  if (f->steps_done < f->until || f->outstanding || f->left) return;
+  if (s->async && !all_finished(s)) return;
   if (plr__feeder_snapshot_due(s, f->steps_done) && !plr__feeder_root(s, f->steps_done)) return;
   if (!plr__feeder_root(s, f->start_step) && f->steps_done == f->start_step) return;
   finish_command(s, NULL);
@@ -195,6 +239,7 @@ static void pump_stop(plr_stage *s) {
     plr__control c = {.type = PLR__CONTROL_STOP, .step = f->step};
     if (f->started) c.flags = PLR__CONTROL_FLAG_SNAPSHOT;
     f->stop_sent = 1;
+    f->snapshot = f->step;
     plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
   }
   if (!f->done_sent && (!f->started || plr__feeder_root(s, f->step))) {

@@ -2,6 +2,8 @@
  * the state of the schedule, so it may run beside the loop. */
 #include "stage_int.h"
 
+#include "shard/shard.h"
+
 #include <string.h>
 
 size_t plr__frame_bound(uint32_t rows, uint32_t cols) {
@@ -15,6 +17,11 @@ size_t plr__frame_bound(uint32_t rows, uint32_t cols) {
 static plr_status alloc_codecs(plr_stage *s, const plr_stage_options *o, plr_error *err) {
   plr__compute *c = &s->compute;
   uint32_t width = s->info.boundary_width;
+  const plr_codec *codecs[] = {&o->forward_codec, &o->backward_codec};
+  for (size_t i = 0; i < PLR_COUNT_OF(codecs); i++)
+    if (codecs[i]->predict || codecs[i]->transform == PLR_TRANSFORM_BASIS)
+      return plr__fail(err, PLR_ERR_UNSUPPORTED, i ? "stage.backward_codec" : "stage.forward_codec",
+                       "a stage keeps no store of predictions and no basis for its frames");
   PLR_TRY(plr_decoder_create(s->ctx, s->rows, width, &c->decoder, err));
   if (!s->tail)
     PLR_TRY(plr_encoder_create(s->ctx, &o->forward_codec, s->rows, width, &c->forward, err));
@@ -163,6 +170,7 @@ static plr_status run_backward(plr_job *job) {
   plr_tensor_matrix(&in, c->in, PLR_DTYPE_F32, s->rows, s->info.boundary_width);
   plr_status st = plr_shard_backward(s->shard, job->slot, job->gradient ? &out : NULL,
                                      s->index > 0 ? &in : NULL);
+  job->delay = plr__shard_last_delay(s->shard);
   if (st != PLR_OK) return shard_fault(job, st);
   if (s->index == 0) return PLR_OK;
   return encode_tensor(job, c->backward, PLR_ROLE_GRADIENT, s->index, &in, PLR__FRAME_GRAD);
@@ -225,6 +233,7 @@ static plr_status run_infer(plr_job *job) {
 static plr_status run_snapshot(plr_job *job) {
   plr_stage *s = job->stage;
   uint32_t n = s->end_block - s->first_block;
+  if (s->async) plr__shard_set_clock(s->shard, job->step);
   plr_hash *leaves = s->compute.leaves;
   plr_status st = plr_shard_leaves(s->shard, leaves, n);
   if (st != PLR_OK) return shard_fault(job, st);
@@ -244,6 +253,7 @@ plr_status plr_job_run(plr_job *job) {
     job->status = run_backward(job);
     break;
   case PLR_JOB_STEP:
+    if (job->stage->async) plr__shard_next_clock(job->stage->shard, job->step + 1);
     job->status = plr_shard_step(job->stage->shard);
     if (job->status != PLR_OK) shard_fault(job, job->status);
     break;

@@ -18,8 +18,12 @@ void plr__frames_root(const plr_hash frames[PLR__FRAMES], plr_hash *out) {
 /* ---- records ---------------------------------------------------------------------------------- */
 
 static plr__record *slot_of(plr_stage *s, uint64_t step, uint32_t mb) {
-  uint64_t at = (step % PLR__STEPS_KEPT) * s->info.micro_batches + mb;
+  uint64_t at = (step % s->steps_kept) * s->info.micro_batches + mb;
   return &s->records[at];
+}
+
+plr__record *plr__record_place(plr_stage *s, uint64_t step, uint32_t mb) {
+  return slot_of(s, step, mb);
 }
 
 plr__record *plr__record_of(plr_stage *s, uint64_t step, uint32_t mb) {
@@ -43,7 +47,7 @@ plr__record *plr__record_begin(plr_stage *s, uint64_t step, uint32_t mb) {
   if (r->own.present) report_missing(s, r, "a neighbour never signed");
   memset(r, 0, sizeof *r);
   r->step = step, r->micro_batch = mb;
-  r->state = PLR__RECORD_FORWARD;
+  r->state = PLR__RECORD_QUEUED;
   return r;
 }
 
@@ -67,7 +71,7 @@ static void fill_receipt(const plr_stage *s, const plr__record *r, plr_receipt *
 /* Signature of this stage over a receipt's header ‖ body; the bytes signed do not depend on the role. */
 static void sign(plr_stage *s, const plr__proposal *p, uint8_t out[64]) {
   plr_entry_signature signature;
-  plr__entry_sign(s->identity, PLR__ROLE_AUTHOR, s->origin, p->bytes, p->len, &signature);
+  plr__entry_sign(s->identity, PLR_SIGN_AUTHOR, s->origin, p->bytes, p->len, &signature);
   memcpy(out, signature.signature, 64);
 }
 
@@ -224,7 +228,7 @@ void plr__record_done(plr_stage *s, plr__record *r) {
 void plr__receipt_proposal(plr_stage *s, uint32_t side, const plr__control *c) {
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
   plr__proposal *p = r ? &r->pending[side] : NULL;
-  if (!r) {
+  if (!r || r->state == PLR__RECORD_QUEUED) {
     refuse(s, side, c->step, c->micro_batch, "a micro-batch we know nothing of");
   } else if (p->len) {
     refuse(s, side, c->step, c->micro_batch, "proposed before");
@@ -246,9 +250,9 @@ static void finish_receipt(plr_stage *s, plr__record *r) {
   const plr__proposal *p = &r->own;
   for (uint32_t i = 0; i < 3; i++) {
     const plr_hash *who = i == 0 ? &s->account : &s->peer[i == 1 ? PLR__UP : PLR__DOWN].account;
-    all[i].role = (uint8_t)(i == 0   ? PLR__ROLE_AUTHOR
-                            : i == 1 ? PLR__ROLE_UPSTREAM
-                                     : PLR__ROLE_DOWNSTREAM);
+    all[i].role = (uint8_t)(i == 0   ? PLR_SIGN_AUTHOR
+                            : i == 1 ? PLR_SIGN_UPSTREAM
+                                     : PLR_SIGN_DOWNSTREAM);
     memcpy(all[i].account, who->bytes, 32);
     memcpy(all[i].signature, i == 0 ? p->signature : r->signatures[i == 1 ? PLR__UP : PLR__DOWN],
            64);

@@ -22,11 +22,12 @@
 #define PLR__PRIORITY_GRADIENT 1u
 #define PLR__PRIORITY_FLOW     2u
 
-/* Records, roots and opens are kept for so many steps; the feeder opens no step before the receipts of the step that
- * many before it are in. */
+/* Roots are kept for so many snapshots; in a sync pipeline records and opens for so many steps. */
 #define PLR__STEPS_KEPT 4u
 
 #define PLR__RECEIPT_BYTES 384u /* more than header ‖ body of a receipt */
+
+#define PLR__MAX_UNDER_WAY 4096u
 
 /* Bound on what one message or one job adds to a queue besides its tensor frames. */
 #define PLR__ROOM (4u * 65536u + 16u * 1024u)
@@ -46,8 +47,10 @@ typedef struct plr__open {
 /* A frame kept until its job has run. */
 typedef struct plr__frame {
   uint8_t *data;
-  size_t len;
+  size_t len, cap;
   uint64_t received_ns;
+  uint64_t step; /* of the micro-batch it is for */
+  uint32_t micro_batch, reserved;
 } plr__frame;
 
 /* A micro-batch on its way in: tokens and, behind stage 0, the activation. */
@@ -69,13 +72,17 @@ typedef struct plr__proposal {
 } plr__proposal;
 
 #define PLR__RECORD_EMPTY   0u
-#define PLR__RECORD_FORWARD 1u /* forward frames known */
-#define PLR__RECORD_DONE    2u /* all frames known */
+#define PLR__RECORD_QUEUED  1u /* has arrived; feeder: never */
+#define PLR__RECORD_FORWARD 2u /* forward frames known */
+#define PLR__RECORD_DONE    3u /* all frames known */
 
 /* What this stage saw of one training micro-batch, and the receipts that concern it. */
 typedef struct plr__record {
   uint64_t step;
   uint32_t micro_batch, state;
+  uint32_t slot;     /* of the shard, from forward to backward */
+  uint32_t finished; /* feeder: no stage has work left with it */
+  double loss;       /* feeder */
   plr_hash frames[PLR__FRAMES];
   plr__open open;
   plr__proposal own; /* worker: until both have signed or one refused */
@@ -96,6 +103,7 @@ struct plr_job {
   plr_error error;
   plr__arrival *arrival;
   plr__frame *gradient;
+  uint64_t delay; /* backward: steps since its forward */
   plr_hash frames[PLR__FRAMES];
   uint8_t *out; /* frame made by the job, job_out_cap bytes */
   size_t out_len;
@@ -144,9 +152,12 @@ typedef struct plr__feeder {
   uint64_t start_step;
   uint64_t epoch;
   uint64_t until;       /* train: steps to be done */
-  uint64_t step;        /* next to feed */
+  uint64_t step;        /* next to open */
+  uint32_t left;        /* micro-batches of the step before it that are still to be fed */
   uint64_t steps_done;  /* losses in */
-  uint32_t losses;      /* of step steps_done */
+  uint32_t *losses;     /* in, of each step that is kept */
+  uint64_t finished;    /* micro-batches, counted from step 0, before which all are finished */
+  uint64_t snapshot;    /* async: newest snapshot asked for */
   uint64_t outstanding; /* receipts not yet settled */
   double loss_sum;
   uint32_t batches, fed, returned; /* evaluate, generate */
@@ -157,13 +168,15 @@ typedef struct plr__feeder {
   int32_t *tokens;
   plr__roots roots[PLR__STEPS_KEPT];
   uint8_t *settled; /* records x count: receipt of that stage came or will not */
-  uint32_t settled_count[PLR__STEPS_KEPT];
+  uint32_t *settled_count; /* of each step that is kept */
 } plr__feeder;
 
 struct plr_stage {
   plr_context *ctx;
   PLR_GUARDED
   uint32_t role, index, count, lane, snapshot_every;
+  uint32_t async, window; /* window: micro-batches under way in the whole pipeline */
+  uint32_t steps_kept;    /* records and opens are kept for so many steps */
   char *origin;
   const plr_identity *identity;
   plr_hash account;
@@ -185,17 +198,21 @@ struct plr_stage {
   uint64_t units;     /* of one micro-batch */
   uint32_t in_flight; /* forwards this stage may be ahead of its backwards */
   uint64_t step;      /* in progress */
-  uint32_t forward_next, backward_next;
+  uint32_t forward_next, backward_next; /* of a step; async: backward_next counts those since the last step */
+  uint32_t open;      /* forwards whose backward is due */
+  uint8_t *slot_used; /* in_flight of them */
+  uint64_t clock;     /* async: steps done once the gradients are used */
   uint64_t arrive_step, open_next;
   uint32_t arrive_next, gradient_next;
   uint32_t snapshot_due, stop_wanted, stop_flags;
   uint64_t last_snapshot; /* step, PLR_NEVER before the first */
+  uint64_t snapshot_step; /* of the snapshot that is due */
   plr__arrival *arrivals; /* ring */
   uint32_t arrival_cap, arrival_head, arrival_count;
   plr__frame *gradients; /* ring */
   uint32_t gradient_cap, gradient_head, gradient_count;
   plr__control sample; /* of the next token frame, type 0 when there is none */
-  plr__open opens[PLR__STEPS_KEPT];
+  plr__open *opens; /* ring of steps_kept */
   plr__compute compute;
   plr_job job;
   uint32_t job_out;
@@ -248,6 +265,8 @@ void plr__worker_complete(plr_stage *s, plr_job *job);
 
 /* ---- receipt.c ---- */
 plr__record *plr__record_of(plr_stage *s, uint64_t step, uint32_t micro_batch);
+/* Where the record of that micro-batch is or will be. */
+plr__record *plr__record_place(plr_stage *s, uint64_t step, uint32_t micro_batch);
 /* The record to write for that micro-batch; what it held before is given up. */
 plr__record *plr__record_begin(plr_stage *s, uint64_t step, uint32_t micro_batch);
 void plr__record_done(plr_stage *s, plr__record *r);

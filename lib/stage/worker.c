@@ -1,6 +1,7 @@
-/* The order of a worker's work: 1F1B with a flush. Stage s of P runs at most min(P - s, M) forwards ahead of its
- * backwards, a backward whenever the next one is ready, and a step after the last of M backwards. Peers that keep
- * to the same rule never have more frames under way than the rings here hold; more is a fault. */
+/* The order of a worker's work: 1F1B. A stage runs at most in_flight forwards ahead of its backwards, a backward
+ * whenever one is ready, and a step after M backwards. sync: no forward of the next step before that; async: forwards
+ * go on. Peers that keep to the same rule never have more frames under way than the rings here hold; more is a
+ * fault. */
 #include "stage_int.h"
 
 #include <string.h>
@@ -19,15 +20,38 @@ static void out_of_order(plr_stage *s, uint32_t side, const plr_frame_info *f, c
                   why);
 }
 
-static void keep(plr_stage *s, plr__frame *to, const void *frame, size_t len) {
+static void keep(plr_stage *s, plr__frame *to, const plr_frame_info *f, const void *frame,
+                 size_t len) {
+  if (len > to->cap) {
+    size_t cap = len + len / 4; /* entropy-coded frames differ in length */
+    uint8_t *larger = plr__realloc(s->ctx, to->data, cap);
+    if (!larger) {
+      plr__stage_fail(s, PLR_ERR_NO_MEMORY, "no memory for a frame of %zu bytes", len);
+      return;
+    }
+    to->data = larger, to->cap = cap;
+  }
   memcpy(to->data, frame, len);
   to->len = len;
+  to->step = f->step, to->micro_batch = f->micro_batch;
   to->received_ns = s->now;
+}
+
+/* Any micro-batch of the steps that are open, once, if it takes the place of none that is under way. */
+static int new_tokens(plr_stage *s, const plr_frame_info *f) {
+  const plr__record *r;
+  if (f->step >= s->open_next || s->open_next - f->step > s->steps_kept ||
+      f->micro_batch >= s->info.micro_batches || !s->opens[f->step % s->steps_kept].valid ||
+      s->opens[f->step % s->steps_kept].step != f->step)
+    return 0;
+  r = plr__record_place(s, f->step, f->micro_batch);
+  return r->state == PLR__RECORD_EMPTY || (r->state == PLR__RECORD_DONE && r->step < f->step);
 }
 
 /* 1 when the frame is the one that must come now; moves on if it is. */
 static int expected_tokens(plr_stage *s, const plr_frame_info *f, uint32_t kind) {
   if (kind != PLR__KIND_TRAIN) return 1;
+  if (s->async) return new_tokens(s, f);
   if (s->arrive_step >= s->open_next || f->step != s->arrive_step ||
       f->micro_batch != s->arrive_next)
     return 0;
@@ -70,7 +94,11 @@ static void take_tokens(plr_stage *s, const plr_frame_info *f, const void *frame
   a->activation.len = 0;
   a->sample = s->sample;
   s->sample.type = 0;
-  keep(s, &a->tokens, frame, len);
+  if (kind == PLR__KIND_TRAIN) {
+    plr__record *r = plr__record_begin(s, f->step, f->micro_batch);
+    r->open = s->opens[f->step % s->steps_kept];
+  }
+  keep(s, &a->tokens, f, frame, len);
 }
 
 /* Token rows that the activation of an arrival has. */
@@ -93,13 +121,23 @@ static void take_activation(plr_stage *s, const plr_frame_info *f, const void *f
                     s->info.boundary_width);
     return;
   }
-  keep(s, &a->activation, frame, len);
+  keep(s, &a->activation, f, frame, len);
   a->complete = 1;
 }
 
+static int waiting_gradient(const plr_stage *s, uint64_t step, uint32_t mb) {
+  for (uint32_t i = 0; i < s->gradient_count; i++) {
+    const plr__frame *g = &s->gradients[(s->gradient_head + i) % s->gradient_cap];
+    if (g->step == step && g->micro_batch == mb) return 1;
+  }
+  return 0;
+}
+
 static void take_gradient(plr_stage *s, const plr_frame_info *f, const void *frame, size_t len) {
-  if (f->step != s->step || f->micro_batch != s->gradient_next ||
-      s->gradient_next >= s->forward_next ||
+  const plr__record *r = plr__record_of(s, f->step, f->micro_batch);
+  int in_order = f->step == s->step && f->micro_batch == s->gradient_next;
+  if ((!s->async && !in_order) || !r || r->state != PLR__RECORD_FORWARD ||
+      waiting_gradient(s, f->step, f->micro_batch) ||
       f->stream != PLR__STREAM(PLR__KIND_TRAIN, s->index + 1)) {
     out_of_order(s, PLR__DOWN, f, "not the one that is due");
     return;
@@ -113,7 +151,7 @@ static void take_gradient(plr_stage *s, const plr_frame_info *f, const void *fra
     return;
   }
   /* No more than in_flight forwards are open, so there is room. */
-  keep(s, &s->gradients[(s->gradient_head + s->gradient_count) % s->gradient_cap], frame, len);
+  keep(s, &s->gradients[(s->gradient_head + s->gradient_count) % s->gradient_cap], f, frame, len);
   s->gradient_count++;
   s->gradient_next++;
 }
@@ -139,14 +177,14 @@ static void pass_on(plr_stage *s, const plr__control *c) {
 }
 
 static void take_open(plr_stage *s, const plr__control *c) {
-  if (c->step != s->open_next || c->step > s->step + 2) {
+  if (c->step != s->open_next || (!s->async && c->step > s->step + 2)) {
     plr__stage_fail(s, PLR_ERR_SEQUENCE,
                     "upstream: step %llu is opened, this stage is at step %llu and "
                     "expects step %llu",
                     (ull)c->step, (ull)s->step, (ull)s->open_next);
     return;
   }
-  plr__open *o = &s->opens[c->step % PLR__STEPS_KEPT];
+  plr__open *o = &s->opens[c->step % s->steps_kept];
   memset(o, 0, sizeof *o);
   o->step = c->step, o->epoch = c->epoch, o->root_step = c->root_step, o->root = c->root;
   o->flags = c->flags, o->valid = 1;
@@ -154,9 +192,15 @@ static void take_open(plr_stage *s, const plr__control *c) {
   pass_on(s, c);
 }
 
-/* A snapshot before the first step: shows the feeder that all stages stand at the same one. */
+static int is_empty(const plr_stage *s) {
+  return !s->open && !s->arrival_count;
+}
+
+/* A snapshot before the first step shows the feeder that all stages stand at the same one; async: any snapshot, and
+ * nothing is under way. */
 static void take_snapshot(plr_stage *s, const plr__control *c) {
-  if (c->step != s->step || s->forward_next || s->open_next != s->step) {
+  int here = s->async && s->last_snapshot != PLR_NEVER ? c->step >= s->step : c->step == s->step;
+  if (!here || !is_empty(s) || s->forward_next || s->open_next != c->step) {
     plr__stage_fail(s, PLR_ERR_SEQUENCE,
                     "upstream: the feeder starts at step %llu, this stage's shard is "
                     "at step %llu",
@@ -164,6 +208,7 @@ static void take_snapshot(plr_stage *s, const plr__control *c) {
     return;
   }
   s->snapshot_due = 1;
+  s->snapshot_step = c->step;
   pass_on(s, c);
 }
 
@@ -177,6 +222,8 @@ static void take_stop(plr_stage *s, const plr__control *c) {
     return;
   }
   s->stop_wanted = 1, s->stop_flags = c->flags;
+  if (s->async && snapshot && s->last_snapshot != c->step)
+    s->snapshot_due = 1, s->snapshot_step = c->step;
   pass_on(s, c);
 }
 
@@ -243,18 +290,25 @@ void plr__worker_control(plr_stage *s, uint32_t side, const plr__control *c) {
 
 uint32_t plr__worker_pick(plr_stage *s) {
   const plr__arrival *a = s->arrival_count ? arrival_at(s, 0) : NULL;
-  uint32_t open = s->forward_next - s->backward_next;
+  uint32_t due =
+      s->info.micro_batches; /* backwards of a step; what there are when the pipeline is empty */
+  if (s->async && s->snapshot_due && s->backward_next) due = s->backward_next;
+  if (s->backward_next == due) return PLR_JOB_STEP;
   if (s->snapshot_due) return PLR_JOB_SNAPSHOT;
-  if ((s->stop_flags & PLR__CONTROL_FLAG_SNAPSHOT) && s->step == s->open_next &&
+  if (!s->async && (s->stop_flags & PLR__CONTROL_FLAG_SNAPSHOT) && s->step == s->open_next &&
       s->last_snapshot != s->step)
     return PLR_JOB_SNAPSHOT;
-  if (open && (s->tail || s->gradient_count)) return PLR_JOB_BACKWARD;
-  if (s->backward_next == s->info.micro_batches) return PLR_JOB_STEP;
+  if (s->gradient_count) return PLR_JOB_BACKWARD;
   if (!a || !a->complete) return 0;
   if (a->kind != PLR__KIND_TRAIN) return PLR_JOB_INFER;
-  if (a->step == s->step && s->forward_next < s->info.micro_batches && open < s->in_flight)
-    return PLR_JOB_FORWARD;
-  return 0;
+  if (s->open == s->in_flight) return 0;
+  return s->async || a->step == s->step ? PLR_JOB_FORWARD : 0;
+}
+
+static uint32_t free_slot(const plr_stage *s) {
+  uint32_t slot = 0;
+  while (s->slot_used[slot]) slot++;
+  return slot;
 }
 
 static void fill_job(plr_stage *s, uint32_t kind) {
@@ -271,11 +325,15 @@ static void fill_job(plr_stage *s, uint32_t kind) {
     job->step = job->arrival->step;
     job->micro_batch = job->arrival->micro_batch;
   }
+  if (kind == PLR_JOB_FORWARD) job->slot = free_slot(s);
   if (kind == PLR_JOB_BACKWARD) {
-    job->micro_batch = s->backward_next;
-    if (!s->tail) job->gradient = &s->gradients[s->gradient_head];
+    plr__frame *g = &s->gradients[s->gradient_head];
+    job->step = g->step, job->micro_batch = g->micro_batch;
+    job->slot = plr__record_of(s, g->step, g->micro_batch)->slot;
+    if (!s->tail) job->gradient = g;
   }
-  job->slot = job->micro_batch % s->in_flight;
+  if (kind == PLR_JOB_STEP && s->async) job->step = s->clock - 1;
+  if (kind == PLR_JOB_SNAPSHOT && s->async) job->step = s->snapshot_step;
 }
 
 plr_status plr_stage_next_job(plr_stage *s, plr_job **out) {
@@ -332,6 +390,12 @@ static void send_forward(plr_stage *s, plr_job *job) {
   count_tensor(s, activation_rows(s, a));
 }
 
+/* The last stage has its gradient as soon as it has its loss. */
+static void own_gradient(plr_stage *s, const plr_job *job) {
+  plr__frame *g = &s->gradients[(s->gradient_head + s->gradient_count++) % s->gradient_cap];
+  g->step = job->step, g->micro_batch = job->micro_batch;
+}
+
 static void forward_done(plr_stage *s, plr_job *job) {
   const plr__arrival *a = job->arrival;
   journal_frame(s, PLR__JOURNAL_RECEIVED, PLR__UP, PLR_ROLE_TOKENS, job, a->tokens.received_ns,
@@ -342,11 +406,15 @@ static void forward_done(plr_stage *s, plr_job *job) {
   plr__journal(s, PLR__JOURNAL_JOB, 0, job->kind, job->step, job->micro_batch, s->now, job->out_len,
                &job->frames[PLR__FRAME_OUT]);
   if (job->kind == PLR_JOB_FORWARD) {
-    plr__record *r = plr__record_begin(s, job->step, job->micro_batch);
+    plr__record *r = plr__record_of(s, job->step, job->micro_batch);
     memcpy(r->frames, job->frames, sizeof r->frames);
-    r->open = s->opens[job->step % PLR__STEPS_KEPT];
-    s->forward_next++;
+    r->state = PLR__RECORD_FORWARD;
+    r->slot = job->slot;
+    s->slot_used[job->slot] = 1;
+    s->open++;
+    if (!s->async) s->forward_next++;
     s->stats.forwards++;
+    if (s->tail) own_gradient(s, job);
   }
   send_forward(s, job);
   s->arrival_head = (s->arrival_head + 1) % s->arrival_cap;
@@ -358,9 +426,14 @@ static void backward_done(plr_stage *s, plr_job *job) {
   if (job->gradient) {
     journal_frame(s, PLR__JOURNAL_RECEIVED, PLR__DOWN, PLR_ROLE_GRADIENT, job,
                   job->gradient->received_ns, job->gradient->len, PLR__FRAME_GRADIN);
-    s->gradient_head = (s->gradient_head + 1) % s->gradient_cap;
-    s->gradient_count--;
   }
+  s->gradient_head = (s->gradient_head + 1) % s->gradient_cap;
+  s->gradient_count--;
+  s->slot_used[job->slot] = 0;
+  s->open--;
+  s->clock = PLR_MAX(s->clock, job->step + 1);
+  s->stats.delays += job->delay;
+  s->stats.max_delay = PLR_MAX(s->stats.max_delay, job->delay);
   plr__journal(s, PLR__JOURNAL_JOB, 0, job->kind, job->step, job->micro_batch, s->now, job->out_len,
                &job->frames[PLR__FRAME_GRAD]);
   s->backward_next++;
@@ -370,6 +443,10 @@ static void backward_done(plr_stage *s, plr_job *job) {
                   PLR__FRAME_GRAD);
     plr__stage_send(s, PLR__UP, job->out, job->out_len, PLR__PRIORITY_GRADIENT);
     count_tensor(s, s->rows);
+  } else if (s->async) {
+    plr__control c = {.type = PLR__CONTROL_FINISHED, .step = job->step};
+    c.micro_batch = job->micro_batch;
+    plr__stage_send_control(s, PLR__UP, &c, PLR__PRIORITY_CONTROL, NULL);
   }
   if (!r) return; /* cannot be: a record outlives its step */
   r->frames[PLR__FRAME_GRADIN] = job->frames[PLR__FRAME_GRADIN];
@@ -380,8 +457,8 @@ static void backward_done(plr_stage *s, plr_job *job) {
 
 static void step_done(plr_stage *s, const plr_job *job) {
   plr__journal(s, PLR__JOURNAL_JOB, 0, job->kind, job->step, 0, s->now, 0, NULL);
-  if (s->opens[s->step % PLR__STEPS_KEPT].flags & PLR__CONTROL_FLAG_SNAPSHOT) s->snapshot_due = 1;
-  s->step++;
+  if (s->opens[s->step % s->steps_kept].flags & PLR__CONTROL_FLAG_SNAPSHOT) s->snapshot_due = 1;
+  s->step = s->async ? PLR_MAX(s->step, job->step + 1) : s->step + 1;
   s->forward_next = s->backward_next = s->gradient_next = 0;
   s->stats.steps++;
   plr_stage_event e = {.type = PLR_STAGE_STEP, .step = s->step};
@@ -389,6 +466,7 @@ static void step_done(plr_stage *s, const plr_job *job) {
 }
 
 static void snapshot_done(plr_stage *s, const plr_job *job) {
+  if (s->async) s->step = job->step;
   plr__control c = {.type = PLR__CONTROL_LEAVES, .step = s->step, .first_block = s->first_block};
   plr_stage_event e = {.type = PLR_STAGE_ROOT, .step = s->step, .hash = job->frames[0]};
   c.data = s->compute.leaves[0].bytes;

@@ -1,4 +1,5 @@
 """What the tests of the hosts share: where the programs are, and a small text and model."""
+import hashlib
 import os
 import random
 import subprocess
@@ -76,4 +77,14 @@ def points(out, run):
                     result[int(field[1])] = (field[2], field[3], int(field[4]))
     except FileNotFoundError:
         pass
+    return result
+
+
+def snapshots(out, run, step):
+    """Hash of every stage's snapshot of that step."""
+    result = {}
+    for name in sorted(os.listdir(os.path.join(out, run))):
+        if name.endswith("-%d.safetensors" % step):
+            with open(os.path.join(out, run, name), "rb") as f:
+                result[name] = hashlib.sha256(f.read()).hexdigest()
     return result

@@ -140,7 +140,43 @@ static void check_shaper(void) {
     shaper_put(&s, 1, chunk);
   }
   check("shaper: what is under way is bounded", held <= (size_t)65 << 20, "took too much");
+  shaper_clear(&s);
+  check("shaper: nothing is left after a cut", s.held == 0 && !shaper_due(&s, UINT64_MAX / 2),
+        "something is");
   shaper_free(&s);
+}
+
+/* Datagrams put at `bits_per_s` for a second on a wire of 8 Mbit/s; the part that arrives. */
+static double push_datagrams(uint64_t bits_per_s, double loss) {
+  struct shaper s;
+  struct shaper_chunk *chunk;
+  size_t sent = 0, arrived = 0;
+  shaper_init(&s, 8000000, 5000000);
+  s.loss = loss;
+  for (uint64_t now = 1000000000; now < 3000000000u; now += 1000000) {
+    while (now < 2000000000u &&
+           (double)sent * 8e9 < (double)bits_per_s * (double)(now - 999999999)) {
+      chunk = shaper_spare(&s);
+      chunk->len = 1000;
+      sent += chunk->len;
+      shaper_put_or_drop(&s, now, chunk);
+    }
+    while ((chunk = shaper_due(&s, now))) {
+      arrived += chunk->len;
+      shaper_recycle(&s, chunk);
+    }
+  }
+  shaper_free(&s);
+  return (double)arrived / (double)sent;
+}
+
+static void check_datagrams(void) {
+  double fits = push_datagrams(7000000, 0), lossy = push_datagrams(7000000, 0.1),
+         over = push_datagrams(16000000, 0);
+  check("shaper: datagrams that fit arrive", fits == 1.0, "some were dropped");
+  check("shaper: losses as asked", lossy > 0.87 && lossy < 0.93, "more or fewer");
+  /* a second at half of the rate, and what the queue holds */
+  check("shaper: more than the wire holds is dropped", over > 0.52 && over < 0.58, "more or less");
 }
 
 /* ---- text, format, markup
@@ -270,6 +306,7 @@ static void check_record(const char *dir) {
 int main(int argc, char **argv) {
   check_args();
   check_shaper();
+  check_datagrams();
   check_text();
   check_format();
   check_ticks();

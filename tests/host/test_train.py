@@ -1,5 +1,4 @@
 """pluralis-train as a user meets it: a whole job, interruptions, accidents, bad input."""
-import hashlib
 import html.parser
 import os
 import re
@@ -49,15 +48,6 @@ class Train(unittest.TestCase):
     def path(self, *names):
         return os.path.join(self.folder, *names)
 
-    def snapshots(self, out, run, step):
-        """Hash of every stage's snapshot of that step."""
-        result = {}
-        for name in sorted(os.listdir(os.path.join(out, run))):
-            if name.endswith("-%d.safetensors" % step):
-                with open(os.path.join(out, run, name), "rb") as f:
-                    result[name] = hashlib.sha256(f.read()).hexdigest()
-        return result
-
     # ---- a whole job --------------------------------------------------------------------------
 
     def test_job_with_baseline(self):
@@ -75,7 +65,7 @@ class Train(unittest.TestCase):
             self.assertEqual(sorted(losses), list(range(1, 25)))
             self.assertLess(float(losses[24][0]), float(losses[1][0]) - 1)
             self.assertGreater(losses[24][2], losses[12][2])
-            self.assertEqual(len(self.snapshots(out, run, 24)), 3)
+            self.assertEqual(len(host.snapshots(out, run, 24)), 3)
         self.assertGreater(host.points(out, "dense")[24][2], 5 * host.points(out, "ours")[24][2])
         # micro-batches x steps receipts of each stage, all accepted
         self.assertEqual(len(re.findall(r"stage \d .* 48 ", said)), 6, said)
@@ -153,7 +143,7 @@ class Train(unittest.TestCase):
                                    check=False)
         self.assertEqual(simulated.returncode, 0, simulated.stdout)
         said = dict(re.findall(r"^(root|stage-\d) ([0-9a-f]{64})$", simulated.stdout, re.M))
-        snapshots = self.snapshots(out, "ours", 8)
+        snapshots = host.snapshots(out, "ours", 8)
         self.assertEqual(len(snapshots), 4)
         for stage in range(4):
             self.assertEqual(snapshots["stage-%d-8.safetensors" % stage], said["stage-%d" % stage])
@@ -209,7 +199,7 @@ class Train(unittest.TestCase):
         self.assertEqual(status, 0, said + errors)
         self.assertIn("ledger verified", said)
         # Bit for bit: the weights, the moments and every loss.
-        self.assertEqual(self.snapshots(parts, "ours", 40), self.snapshots(whole, "ours", 40))
+        self.assertEqual(host.snapshots(parts, "ours", 40), host.snapshots(whole, "ours", 40))
         for step, point in host.points(whole, "ours").items():
             self.assertEqual(host.points(parts, "ours")[step][0], point[0], step)
         for stage in range(4):
@@ -231,7 +221,7 @@ class Train(unittest.TestCase):
         status, said, errors = host.train("--out", out, "--resume")
         self.assertEqual(status, 0, said + errors)
         self.assertIn("ledger verified", said)
-        self.assertEqual(len(self.snapshots(out, "ours", 30)), 4)
+        self.assertEqual(len(host.snapshots(out, "ours", 30)), 4)
         kept = [n for n in os.listdir(os.path.join(out, "ours")) if n.startswith("stage-")]
         self.assertLessEqual(len(kept), 8, kept)
 

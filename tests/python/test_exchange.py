@@ -82,6 +82,105 @@ class ExchangeTest(unittest.TestCase):
         back = pluralis.Decoder(self.ctx, COLS, COLS).decode(frame)
         self.assertEqual(back.tolist(), [list(column) for column in zip(*self.x.tolist())])
 
+    def test_pieces(self):
+        rows = 3000
+        x = Tensor((rows, COLS))
+        draw = random.Random(2)
+        x.flat[:] = array("f", [draw.gauss(0, 1) for _ in range(rows * COLS)])
+        encoder = pluralis.Encoder(self.ctx, "uniform4", rows, COLS)
+        decoder, out = pluralis.Decoder(self.ctx, rows, COLS), Tensor((rows, COLS))
+        whole = encoder.encode(x, "gradient", step=3)
+        encoder.begin(x, "gradient", step=3)
+        decoder.begin(out)
+        pieces, left = [], rows
+        while left:
+            piece, left = encoder.next()
+            pieces.append(piece)
+            self.assertEqual(decoder.feed(piece), (len(piece), rows - left))
+        self.assertGreater(len(pieces), 2)
+        self.assertEqual(len(b"".join(pieces)), len(whole))
+        self.assertEqual(out.flat.tolist(), decoder.decode(whole).flat.tolist())
+        with self.assertRaises(errors.PluralisError):
+            encoder.next()
+        with self.assertRaises(errors.PluralisError):
+            decoder.feed(b"x")
+        decoder.begin(out)
+        for i in range(0, len(whole), 1000):
+            used, done = decoder.feed(whole[i:i + 1000] + (b"next" if i + 1000 >= len(whole) else b""))
+        self.assertEqual((used, done), (len(whole) - i, rows))
+        with self.assertRaises(errors.ShapeError):
+            decoder.begin(Tensor((rows + 1, COLS)))
+
+    def test_predictors(self):
+        """What changes little costs little; a lost frame is noticed, and a key frame mends it."""
+        other_x = Tensor((ROWS, COLS))
+        other_x.flat[:] = array("f", [1.5 * x for x in self.x.flat])
+        encoder, other = (pluralis.Encoder(self.ctx, "uniform4+" + name, ROWS, COLS) for name in ("sample", "anchor"))
+        for e, keys in ((encoder, (7, 8)), (other, [row % 5 for row in range(ROWS)])):
+            e.set_store(16, ROWS)
+            self.decoder.set_store(16, ROWS)
+            e.set_snr(20)
+            lengths = []
+            for step in range(4):
+                e.set_keys(keys)
+                frame = e.encode(self.x, step=step)
+                self.assertGreater(snr(self.x, self.decoder.decode(frame)), 18)
+                lengths.append(len(frame))
+            if e is encoder:
+                self.assertLess(lengths[-1] * 2, lengths[0])
+            e.set_keys(keys)
+            e.encode(other_x)  # and lost
+            e.set_keys(keys)
+            if e is encoder:
+                with self.assertRaises(errors.OutOfSequence):
+                    self.decoder.decode(e.encode(other_x))
+                e.set_keys(keys)
+            frame = e.encode(self.x, key=True)
+            self.assertEqual(pluralis.frame_info(self.ctx, frame).flags, 1)
+            self.assertGreater(snr(self.x, self.decoder.decode(frame)), 18)
+            e.reset(5)
+            e.set_keys(keys)
+            frame = e.encode(self.x)
+            self.assertEqual(pluralis.frame_info(self.ctx, frame).generation, 5)
+            self.assertGreater(snr(self.x, self.decoder.decode(frame)), 18)
+        with self.assertRaises(errors.PluralisError):
+            encoder.encode(self.x)  # without keys
+        with self.assertRaises(errors.PluralisError):
+            self.decoder.set_store(0)
+        with self.assertRaises(errors.PluralisError):
+            encoder.set_keys([])
+        plain = pluralis.Encoder(self.ctx, "int4", ROWS, COLS)
+        for call in (lambda: plain.set_store(1), lambda: plain.reset(1), lambda: plain.set_keys([1])):
+            with self.assertRaises(errors.PluralisError):
+                call()
+
+    def test_basis(self):
+        basis = Tensor((COLS, 4))
+        for i in range(4):
+            basis.flat[i * 4 + i] = 1.0  # the first four coordinates
+        encoder = pluralis.Encoder(self.ctx, "int8+basis", ROWS, COLS)
+        with self.assertRaises(errors.PluralisError):
+            encoder.encode(self.x)
+        encoder.set_basis(basis, 3)
+        frame = encoder.encode(self.x)
+        self.assertLess(len(frame), ROWS * 4 + 120)
+        for generation in (None, 2):
+            if generation:
+                self.decoder.set_basis(basis, generation)
+            with self.assertRaises(errors.Mismatch) as caught:
+                self.decoder.decode(frame)
+            self.assertIn("generation 3", str(caught.exception))
+        self.decoder.set_basis(basis, 3)
+        back, rows = self.decoder.decode(frame).tolist(), self.x.tolist()
+        for row, want in zip(back, rows):
+            self.assertEqual(row[4:], [0.0] * (COLS - 4))
+            for a, b in zip(row, want[:4]):
+                self.assertAlmostEqual(a, b, delta=0.02)
+        with self.assertRaises(errors.ShapeError):
+            encoder.set_basis(Tensor((4, COLS)), 1)
+        with self.assertRaises(errors.PluralisError):
+            pluralis.Encoder(self.ctx, "int8", ROWS, COLS).set_basis(basis, 1)
+
     def test_rate(self):
         encoder = pluralis.Encoder(self.ctx, "uniform4", ROWS, COLS)
         least = encoder.bound

@@ -50,9 +50,18 @@ static plr_model *read_model(plr_context *ctx, const char *json) {
   return model;
 }
 
-static plr_model *make_model(plr_context *ctx, int subspace) {
-  char json[1024];
+void pipe_replace(char *text, const char *from, const char *to) {
+  char *at = strstr(text, from);
+  assert_non_null(at);
+  memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
+  memcpy(at, to, strlen(to));
+}
+
+static plr_model *make_model(plr_context *ctx, int subspace, uint32_t micro_batches) {
+  char json[1024], count[32];
   pipe_manifest(json, sizeof json, subspace);
+  snprintf(count, sizeof count, "\"micro_batches\": %u", micro_batches ? micro_batches : 4u);
+  pipe_replace(json, "\"micro_batches\": 4", count);
   return read_model(ctx, json);
 }
 
@@ -253,6 +262,8 @@ static void make_stage(pipeline *p, uint32_t node) {
   assert_int_equal(plr_codec_from_name(c->codec, &o.forward_codec), PLR_OK);
   o.backward_codec = o.forward_codec;
   o.auto_budget = node == p->feeder ? 0 : c->auto_budget;
+  o.schedule = c->schedule, o.window = c->window;
+  o.max_in_flight = node == p->feeder ? 0 : c->max_in_flight;
   if (plr_stage_create(p->ctx, &o, &p->stage[node], &err) != PLR_OK)
     fail_msg("%s: %s", err.where, err.message);
 }
@@ -264,7 +275,11 @@ static void make_shard(pipeline *p, uint32_t node) {
   plr_shard_options_init(&o, sizeof o);
   o.first_block = node * each;
   o.end_block = (node + 1) * each;
-  o.slots = p->config.stages - node;
+  o.slots = p->config.max_in_flight ? p->config.max_in_flight : p->config.stages - node;
+  if (p->config.schedule == PLR_PIPELINE_ASYNC) {
+    o.delayed = p->config.newest ? PLR_DELAYED_NEWEST : PLR_DELAYED_STASH;
+    if (!p->config.newest) o.versions = o.slots + 1;
+  }
   if (plr_shard_create(p->ctx, p->model, &o, &p->shard[node], &err) != PLR_OK)
     fail_msg("%s: %s", err.where, err.message);
   if (p->config.snapshots) load(p, node);
@@ -294,7 +309,7 @@ void pipe_open(pipeline *p, const pipe_config *config) {
   p->feeder = config->stages;
   assert_int_equal(plr_context_create(config->context, &p->ctx, NULL), PLR_OK);
   p->model = config->manifest ? read_model(p->ctx, config->manifest)
-                              : make_model(p->ctx, config->subspace);
+                              : make_model(p->ctx, config->subspace, config->micro_batches);
   p->info.struct_size = sizeof p->info;
   assert_int_equal(plr_model_get_info(p->model, &p->info), PLR_OK);
   p->text = config->text ? NULL : pipe_text(TEXT_BYTES);
@@ -452,7 +467,7 @@ void pipe_reference_run(int subspace, uint64_t steps, uint32_t eval_batches, uin
   plr_hash leaves[4];
   char *text = pipe_text(TEXT_BYTES);
   assert_int_equal(plr_context_create(NULL, &ctx, NULL), PLR_OK);
-  plr_model *model = make_model(ctx, subspace);
+  plr_model *model = make_model(ctx, subspace, 0);
   assert_int_equal(plr_model_get_info(model, &m), PLR_OK);
   assert_int_equal(plr_corpus_create(ctx, text, TEXT_BYTES, &corpus, NULL), PLR_OK);
   plr_shard_options_init(&o, sizeof o);

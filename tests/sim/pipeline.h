@@ -16,7 +16,7 @@
 
 #include "base/base.h"
 
-#define PIPE_MAX_STAGES 4u
+#define PIPE_MAX_STAGES 8u
 #define PIPE_MAX_EVENTS 4096u
 #define PIPE_ORIGIN     "example.org/sim"
 #define SECOND          UINT64_C(1000000000)
@@ -26,6 +26,10 @@ typedef struct pipe_config {
   int subspace;         /* 0: dense */
   const char *codec;    /* both directions; "raw" */
   uint32_t auto_budget; /* bits follow bandwidth */
+  uint32_t schedule;    /* PLR_PIPELINE_* */
+  uint32_t newest;      /* async: backward with the newest weights, not those of the forward */
+  uint32_t max_in_flight, window;
+  uint32_t micro_batches; /* of the little model's step; 0: 4 */
   sim_wire wire;        /* all of them; seeds differ */
   uint64_t link_window; /* 0: default */
   uint64_t link_timeout_ns;
@@ -100,6 +104,8 @@ void pipe_close(pipeline *p);
 
 /* The manifest of the little model these tests train. */
 void pipe_manifest(char *out, size_t cap, int subspace);
+/* Changes a part of a text that has room behind it. */
+void pipe_replace(char *text, const char *from, const char *to);
 /* A text with some structure, len bytes, to be freed. */
 char *pipe_text(size_t len);
 

@@ -82,7 +82,7 @@ static void test_bits_follow_bandwidth(void **state) {
   set_rates(&p, rate / 3);
   const double slow = phase(&p, 36, &slow_s);
   set_rates(&p, rate);
-  const double again = phase(&p, 60, &again_s);
+  const double again = phase(&p, 48, &again_s);
   assert_true(slow < 0.6 * fast);
   assert_true(again > 0.8 * fast);
   assert_true(slow_s < 1.6 * fast_s); /* a third of the rate, and most of the pace */

@@ -250,10 +250,8 @@ static void test_steady_state(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_refused),
-      cmocka_unit_test(test_shard_of_another_model),
-      cmocka_unit_test(test_text_too_short),
-      cmocka_unit_test(test_frame_limit),
+      cmocka_unit_test(test_refused),         cmocka_unit_test(test_shard_of_another_model),
+      cmocka_unit_test(test_text_too_short),  cmocka_unit_test(test_frame_limit),
       cmocka_unit_test(test_attach),          cmocka_unit_test(test_no_memory_at_create),
       cmocka_unit_test(test_no_memory_later), cmocka_unit_test(test_steady_state),
   };

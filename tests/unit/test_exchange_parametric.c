@@ -304,6 +304,42 @@ static void run_trace(plr_context *ctx, const char *name, uint32_t rows, uint32_
   plr_encoder_destroy(e);
 }
 
+/* A frame has the bytes that a fresh encoder gives it, whatever was encoded before. */
+static void test_budget_alone(void **state) {
+  (void)state;
+  enum { ROWS = 200, COLS = 384 }; /* two chunks */
+  static float x[ROWS * COLS];
+  plr_context *ctx = context(PLR_ISA_BEST);
+  static const char *const names[] = {"uniform4", "uniform4+token", "dither4", "trellis4"};
+  for (size_t i = 0; i < PLR_COUNT_OF(names); i++) {
+    plr_codec c = test_codec(names[i], 0);
+    plr_encoder *used, *fresh;
+    uint64_t seed = 5;
+    assert_int_equal(plr_encoder_create(ctx, &c, ROWS, COLS, &used, NULL), PLR_OK);
+    const size_t cap = plr_encoder_bound(used);
+    uint8_t *a = malloc(cap), *b = malloc(cap);
+    for (uint32_t k = 0; k < 6; k++) {
+      size_t len_a, len_b;
+      plr_tensor t;
+      plr_frame_info info = test_info(PLR_ROLE_ACTIVATION);
+      fill(x, ROWS, COLS, k % 4, &seed);
+      plr_tensor_matrix(&t, x, PLR_DTYPE_F32, ROWS, COLS);
+      assert_int_equal(plr_encoder_create(ctx, &c, ROWS, COLS, &fresh, NULL), PLR_OK);
+      const uint64_t budget = k == 4 ? 0 : (uint64_t)ROWS * COLS / (1 + k);
+      assert_int_equal(plr_encoder_set_budget(used, budget), PLR_OK);
+      assert_int_equal(plr_encoder_set_budget(fresh, budget), PLR_OK);
+      assert_int_equal(plr_encoder_encode(used, &info, &t, a, cap, &len_a), PLR_OK);
+      assert_int_equal(plr_encoder_encode(fresh, &info, &t, b, cap, &len_b), PLR_OK);
+      assert_int_equal(len_a, len_b);
+      assert_memory_equal(a, b, len_a);
+      plr_encoder_destroy(fresh);
+    }
+    plr_encoder_destroy(used);
+    free(a), free(b);
+  }
+  plr_context_destroy(ctx);
+}
+
 static void test_budget(void **state) {
   (void)state;
   plr_context *ctx = context(PLR_ISA_BEST);
@@ -480,6 +516,6 @@ int main(void) {
       cmocka_unit_test(test_isa_equal),      cmocka_unit_test(test_views),
       cmocka_unit_test(test_budget),         cmocka_unit_test(test_snr_and_stats),
       cmocka_unit_test(test_hostile_chunks), cmocka_unit_test(test_split),
-      cmocka_unit_test(test_hadamard)};
+      cmocka_unit_test(test_hadamard),       cmocka_unit_test(test_budget_alone)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -282,12 +282,49 @@ static void test_steady_state(void **state) {
   plr_context_destroy(ctx);
 }
 
+/* Packets of 1000 bytes, `count` in a round of 50 ms that delivers `rate` bytes a second; limited: for want of more. */
+static void pace_round(plr__pace *pace, uint64_t *now, uint32_t count, uint64_t rate,
+                       uint32_t limited) {
+  plr__packet packet[64];
+  plr__rtt rtt = {.latest_ns = 50 * MS};
+  assert_true(count <= PLR_COUNT_OF(packet));
+  for (uint32_t i = 0; i < count; i++) {
+    packet[i] = (plr__packet){.bytes = 1000};
+    plr__pace_sent(pace, &packet[i], *now, 1200);
+    packet[i].limited = limited;
+  }
+  *now += 50 * MS;
+  for (uint32_t i = 0; i < count; i++) {
+    *now += 1000 * UINT64_C(1000000000) / rate;
+    plr__pace_acked(pace, &packet[i], &rtt, *now);
+  }
+}
+
+static uint64_t pace_rate(const plr__pace *pace) {
+  return PLR_MAX(pace->max_rate[0], pace->max_rate[1]);
+}
+
+/* What was measured stays while there is little to send, and is forgotten when the path gets slower. */
+static void test_pace_keeps(void **state) {
+  (void)state;
+  plr__pace pace;
+  uint64_t now = 1000 * MS;
+  plr__pace_restart(&pace);
+  for (int i = 0; i < 20; i++) pace_round(&pace, &now, 50, 1000000, 0);
+  const uint64_t full = pace_rate(&pace);
+  assert_true(full > 450000 && full < 1050000);
+  for (int i = 0; i < 200; i++) pace_round(&pace, &now, 1, 1000000, 1);
+  assert_int_equal(pace_rate(&pace), full);
+  for (int i = 0; i < 20; i++) pace_round(&pace, &now, 50, 100000, 0);
+  assert_true(pace_rate(&pace) < 110000);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_lost_handshake), cmocka_unit_test(test_mismatch),
       cmocka_unit_test(test_injected),       cmocka_unit_test(test_late_from_before),
       cmocka_unit_test(test_replay_window),  cmocka_unit_test(test_bye),
-      cmocka_unit_test(test_steady_state),
+      cmocka_unit_test(test_steady_state),   cmocka_unit_test(test_pace_keeps),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

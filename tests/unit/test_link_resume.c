@@ -220,107 +220,11 @@ static void test_calls(void **state) {
   plr_context_destroy(ctx);
 }
 
-/* ---- the rate ---------------------------------------------------------------------------------- */
-
-/* A wire of `rate` bytes a second that takes bytes when it has room, in pieces of a millisecond. Sends a burst of len
- * bytes, then is silent until `until`. */
-static void burst(test_pair *p, size_t len, uint64_t rate, uint64_t until) {
-  static uint8_t buf[65536];
-  const size_t piece = (size_t)(rate / 1000);
-  plr_link_event e;
-  uint8_t *frame = calloc(1, len);
-  size_t n;
-  assert_int_equal(plr_link_send(p->side[0].link, frame, len, 2), PLR_OK);
-  free(frame);
-  for (; p->now < until; p->now += MS) {
-    assert_int_equal(plr_link_transmit(p->side[0].link, p->now, buf, piece, &n), PLR_OK);
-    assert_int_equal(plr_link_receive(p->side[1].link, p->now + MS, buf, n), PLR_OK);
-    while (plr_link_next_event(p->side[1].link, &e) == PLR_OK) {
-    }
-    plr_link_advance(p->side[1].link, p->now + MS);
-    assert_int_equal(plr_link_transmit(p->side[1].link, p->now + MS, buf, sizeof buf, &n), PLR_OK);
-    assert_int_equal(plr_link_receive(p->side[0].link, p->now + 2 * MS, buf, n), PLR_OK);
-    plr_link_advance(p->side[0].link, p->now + 2 * MS);
-  }
-}
-
-/* Bursts with pauses between them, as training sends them: the rate is that of the wire and not of the host, follows
- * when the wire gets slower, and comes back. */
-static void test_rate_follows(void **state) {
-  (void)state;
-  plr_context *ctx = context();
-  test_pair p;
-  uint64_t bytes = 7;
-  static const uint64_t rates[] = {25000000, 2500000, 25000000};
-  test_pair_init(&p, ctx);
-  test_pair_ready(&p);
-  plr_link *a = p.side[0].link;
-  assert_int_equal(plr_link_budget(a, 100 * MS, &bytes), PLR_ERR_AGAIN);
-  assert_int_equal(bytes, 0);
-  for (size_t k = 0; k < PLR_COUNT_OF(rates); k++) {
-    for (int i = 0; i < 30; i++) {
-      const uint64_t start = p.now, time = 120 * MS; /* a third of it is silence */
-      burst(&p, (size_t)(rates[k] / 12), rates[k], start + time);
-    }
-    const double got = (double)stats(a).bytes_per_s / (double)rates[k];
-    print_message("  wire %.1f MB/s: %.2f of it\n", (double)rates[k] * 1e-6, got);
-    assert_true(got > 0.75 && got < 1.2);
-    assert_int_equal(plr_link_budget(a, 100 * MS, &bytes), PLR_OK);
-    assert_true((double)bytes > 0.9 * 0.99 * (double)stats(a).bytes_per_s * 0.1);
-    assert_true((double)bytes < 0.9 * 1.01 * (double)stats(a).bytes_per_s * 0.1);
-  }
-  assert_true(stats(a).rtt_ns >= 1 * MS && stats(a).rtt_ns < 10 * MS);
-  assert_int_equal(plr_link_budget(a, 0, &bytes), PLR_OK);
-  assert_int_equal(bytes, 1);
-  assert_int_equal(plr_link_budget(NULL, 1, &bytes), PLR_ERR_INVALID_ARGUMENT);
-  assert_int_equal(plr_link_budget(a, 1, NULL), PLR_ERR_INVALID_ARGUMENT);
-  test_pair_end(&p);
-  plr_context_destroy(ctx);
-}
-
-/* n reports, each of so many bytes and 10 ms after the one before. */
-static void reports(plr__rate *r, uint64_t *pos, uint64_t *t, int n, uint64_t bytes) {
-  for (int i = 0; i < n; i++) {
-    *pos += bytes;
-    *t += 10 * MS;
-    plr__rate_report(r, *pos, *pos, *t);
-  }
-}
-
-/* The quartile and its hysteresis. */
-static void test_rate_rule(void **state) {
-  (void)state;
-  plr__rate r;
-  memset(&r, 0, sizeof r);
-  uint64_t t = 1, pos = 0;
-  plr__rate_report(&r, pos, pos, t);
-  reports(&r, &pos, &t, 16, 10000);
-  assert_int_equal(r.rate, 1000000);
-  reports(&r, &pos, &t, 16, 10900); /* less than a tenth more: it stays */
-  assert_int_equal(r.rate, 1000000);
-  reports(&r, &pos, &t, 16, 11500);
-  assert_int_equal(r.rate, 1150000);
-  reports(&r, &pos, &t, 4, 1000); /* four slow samples of 16 do not move it, the fifth does */
-  assert_int_equal(r.rate, 1150000);
-  reports(&r, &pos, &t, 1, 1000);
-  assert_int_equal(r.rate, 100000);
-  memset(&r, 0, sizeof r);
-  plr__rate_report(&r, pos, pos, t);
-  plr__rate_idle(&r, pos);
-  t += 1000 * MS;
-  reports(&r, &pos, &t, 1, 1000); /* a pause is no sample */
-  assert_int_equal(r.samples, 0);
-  reports(&r, &pos, &t, 1, 10000);
-  assert_int_equal(r.samples, 1);
-  assert_int_equal(r.rate, 1000000);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_stage), cmocka_unit_test(test_cut_in_the_handshake),
       cmocka_unit_test(test_impostors),   cmocka_unit_test(test_replay),
-      cmocka_unit_test(test_calls),       cmocka_unit_test(test_rate_follows),
-      cmocka_unit_test(test_rate_rule),
+      cmocka_unit_test(test_calls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

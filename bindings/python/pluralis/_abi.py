@@ -86,8 +86,12 @@ PLR_ROLE_DELTA = 4
 PLR_ROLE_STATE = 5
 PLR_ROLE_CONTROL = 6
 PLR_PREDICT_NONE = 0
+PLR_PREDICT_SAMPLE = 1
+PLR_PREDICT_ANCHOR = 2
 PLR_TRANSFORM_IDENTITY = 0
 PLR_TRANSFORM_HADAMARD = 1
+PLR_TRANSFORM_BASIS = 2
+PLR_TRANSFORM_DCT = 3
 PLR_QUANT_RAW = 0
 PLR_QUANT_BLOCK_INT = 1
 PLR_QUANT_UNIFORM = 2
@@ -95,10 +99,13 @@ PLR_QUANT_DITHER = 3
 PLR_QUANT_TRELLIS = 4
 PLR_ENTROPY_PACK = 0
 PLR_ENTROPY_PARAMETRIC = 1
+PLR_ENTROPY_HISTOGRAM = 2
 PLR_ENTROPY_SPLIT = 4
 PLR_ENTROPY_ZSTD = 5
 PLR_STEP_GLOBAL = 0
 PLR_STEP_TOKEN = 1
+PLR_FRAME_KEY = 1
+PLR_FRAME_PLAIN = 2
 PLR_BOUNDARY_DENSE = 0
 PLR_BOUNDARY_SUBSPACE = 1
 PLR_BOUNDARY_PROJECTOR = 2
@@ -142,6 +149,9 @@ PLR_MAX_BLOCKS = 1024
 PLR_SPLIT_TRAIN = 0
 PLR_SPLIT_VALIDATION = 1
 PLR_WEIGHTS_DIMS = 8
+PLR_DELAYED_REFUSED = 0
+PLR_DELAYED_STASH = 1
+PLR_DELAYED_NEWEST = 2
 PLR_WEIGHTS_F32 = 0
 PLR_WEIGHTS_BF16 = 1
 PLR_WEIGHTS_Q8 = 2
@@ -160,6 +170,8 @@ PLR_LINK_RESUMED = 5
 PLR_LOG_PATH_MAX = 64
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
+PLR_PIPELINE_SYNC = 0
+PLR_PIPELINE_ASYNC = 1
 PLR_SIDE_UPSTREAM = 0
 PLR_SIDE_DOWNSTREAM = 1
 PLR_JOB_FORWARD = 1
@@ -281,7 +293,7 @@ class plr_frame_info(Structure):
         ('chunks', c_uint32),
         ('payload_len', c_uint32),
         ('codec', plr_codec),
-        ('reserved', c_uint32),
+        ('flags', c_uint32),
     ]
 
 
@@ -459,6 +471,8 @@ class plr_shard_options(Structure):
         ('device', c_char_p),
         ('weights', c_void_p),
         ('weight_format', c_uint32),
+        ('delayed', c_uint32),
+        ('versions', c_uint32),
         ('reserved2', c_uint32),
     ]
 
@@ -824,7 +838,10 @@ class plr_stage_options(Structure):
         ('forward_codec', plr_codec),
         ('backward_codec', plr_codec),
         ('auto_budget', c_uint32),
-        ('reserved', c_uint32),
+        ('schedule', c_uint32),
+        ('max_in_flight', c_uint32),
+        ('window', c_uint32),
+        ('delay_horizon', c_uint64),
     ]
 
 
@@ -869,6 +886,8 @@ class plr_stage_stats(Structure):
         ('journal_dropped', c_uint64),
         ('forward_budget', c_uint64),
         ('backward_budget', c_uint64),
+        ('delays', c_uint64),
+        ('max_delay', c_uint64),
     ]
 
 
@@ -897,6 +916,12 @@ FUNCTIONS = {
     'plr_encoder_bound': (c_size_t, [c_void_p]),
     'plr_encoder_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_encoder_begin': (c_int32, [c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor)]),
+    'plr_encoder_next': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_void_p]),
+    'plr_encoder_set_store': (c_int32, [c_void_p, c_uint32, c_uint32]),
+    'plr_encoder_set_keys': (c_int32, [c_void_p, c_void_p, c_uint32]),
+    'plr_encoder_reset': (c_int32, [c_void_p, c_uint32]),
+    'plr_encoder_set_basis': (c_int32, [c_void_p, POINTER(plr_tensor), c_uint32, POINTER(plr_error)]),
     'plr_encoder_set_budget': (c_int32, [c_void_p, c_uint64]),
     'plr_encoder_set_snr': (c_int32, [c_void_p, c_double, c_double]),
     'plr_encoder_get_stats': (c_int32, [c_void_p, POINTER(plr_encoder_stats)]),
@@ -904,6 +929,11 @@ FUNCTIONS = {
     'plr_decoder_destroy': (None, [c_void_p]),
     'plr_decoder_decode': (c_int32, [
         c_void_p, c_void_p, c_size_t, POINTER(plr_tensor), POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_decoder_begin': (c_int32, [c_void_p, POINTER(plr_tensor), POINTER(plr_error)]),
+    'plr_decoder_feed': (c_int32, [
+        c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
+    'plr_decoder_set_store': (c_int32, [c_void_p, c_uint32, c_uint32]),
+    'plr_decoder_set_basis': (c_int32, [c_void_p, POINTER(plr_tensor), c_uint32, POINTER(plr_error)]),
     'plr_tokens_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), c_void_p, c_uint32, c_uint32, c_uint32, c_void_p, c_void_p]),
     'plr_tokens_decode': (c_int32, [
@@ -1182,8 +1212,12 @@ CONSTANTS = [
     'PLR_ROLE_STATE',
     'PLR_ROLE_CONTROL',
     'PLR_PREDICT_NONE',
+    'PLR_PREDICT_SAMPLE',
+    'PLR_PREDICT_ANCHOR',
     'PLR_TRANSFORM_IDENTITY',
     'PLR_TRANSFORM_HADAMARD',
+    'PLR_TRANSFORM_BASIS',
+    'PLR_TRANSFORM_DCT',
     'PLR_QUANT_RAW',
     'PLR_QUANT_BLOCK_INT',
     'PLR_QUANT_UNIFORM',
@@ -1191,10 +1225,13 @@ CONSTANTS = [
     'PLR_QUANT_TRELLIS',
     'PLR_ENTROPY_PACK',
     'PLR_ENTROPY_PARAMETRIC',
+    'PLR_ENTROPY_HISTOGRAM',
     'PLR_ENTROPY_SPLIT',
     'PLR_ENTROPY_ZSTD',
     'PLR_STEP_GLOBAL',
     'PLR_STEP_TOKEN',
+    'PLR_FRAME_KEY',
+    'PLR_FRAME_PLAIN',
     'PLR_BOUNDARY_DENSE',
     'PLR_BOUNDARY_SUBSPACE',
     'PLR_BOUNDARY_PROJECTOR',
@@ -1238,6 +1275,9 @@ CONSTANTS = [
     'PLR_SPLIT_TRAIN',
     'PLR_SPLIT_VALIDATION',
     'PLR_WEIGHTS_DIMS',
+    'PLR_DELAYED_REFUSED',
+    'PLR_DELAYED_STASH',
+    'PLR_DELAYED_NEWEST',
     'PLR_WEIGHTS_F32',
     'PLR_WEIGHTS_BF16',
     'PLR_WEIGHTS_Q8',
@@ -1256,6 +1296,8 @@ CONSTANTS = [
     'PLR_LOG_PATH_MAX',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
+    'PLR_PIPELINE_SYNC',
+    'PLR_PIPELINE_ASYNC',
     'PLR_SIDE_UPSTREAM',
     'PLR_SIDE_DOWNSTREAM',
     'PLR_JOB_FORWARD',

@@ -138,6 +138,7 @@ class FrameInfo(NamedTuple):
     chunks: int
     payload_len: int
     codec: Codec
+    flags: int
 
     @classmethod
     def of(cls, c):
@@ -154,6 +155,7 @@ class FrameInfo(NamedTuple):
             c.chunks,
             c.payload_len,
             Codec.of(c.codec),
+            c.flags,
         )
 
 
@@ -241,6 +243,8 @@ class StageStats(NamedTuple):
     journal_dropped: int
     forward_budget: int
     backward_budget: int
+    delays: int
+    max_delay: int
 
     @classmethod
     def of(cls, c):
@@ -256,6 +260,8 @@ class StageStats(NamedTuple):
             c.journal_dropped,
             c.forward_budget,
             c.backward_budget,
+            c.delays,
+            c.max_delay,
         )
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import byref, c_size_t
-from typing import Any, Union
+from typing import Any, Sequence, Tuple, Union
 
 from . import _abi
 from ._buffer import reading, writing
@@ -49,10 +49,29 @@ def _check(stream, step, micro_batch, seed):
     u64(seed, "seed")
 
 
-def _info(role, stream, step, micro_batch, seed):
+def _info(role, stream, step, micro_batch, seed, key=False):
     """What the caller says of a frame."""
     _check(stream, step, micro_batch, seed)
-    return _abi.plr_frame_info(INFO_SIZE, role, stream, step, micro_batch, 0, seed)
+    info = _abi.plr_frame_info(INFO_SIZE, role, stream, step, micro_batch, 0, seed)
+    info.flags = _abi.PLR_FRAME_KEY if key else 0
+    return info
+
+
+def _floats(x, what, writable=False):
+    """A matrix of floats, as a Tensor."""
+    if x.__class__ is not Tensor:
+        x = Tensor.of(x, what)
+    if x.dtype not in FLOATS or len(x.shape) != 2 or (writable and x.readonly):
+        raise ShapeError("%srows x cols of float32, bfloat16 or float16 are needed, not %r"
+                         % ("writable " if writable else "", x), what)
+    return x
+
+
+def _role(role):
+    number = ROLES.get(role)
+    if number is None:
+        raise ValueError("role %r is not one of %s" % (role, ", ".join(ROLES)))
+    return number
 
 
 def frame_info(context: Context, frame: Any) -> FrameInfo:
@@ -69,7 +88,7 @@ def frame_info(context: Context, frame: Any) -> FrameInfo:
 class Encoder(Handle):
     """Makes frames of tensors up to max_rows x max_cols by one codec (a Codec or its name)."""
 
-    __slots__ = ("bound", "codec", "_info", "_info_ref", "_length", "_length_ref")
+    __slots__ = ("bound", "codec", "_info", "_info_ref", "_length", "_length_ref", "_x")
 
     def __init__(self, context: Context, codec_: Union[Codec, str], max_rows: int, max_cols: int):
         need(context, Context, "context")
@@ -83,15 +102,16 @@ class Encoder(Handle):
         self.bound = self._read(C.plr_encoder_bound)  # bytes of the largest frame
 
     def encode(self, x: Any, role: str = "activation", *, stream: int = 0, step: int = 0, micro_batch: int = 0,
-               seed: int = 0) -> bytes:
+               seed: int = 0, key: bool = False) -> bytes:
         """The frame of x: rows x cols float32, bfloat16 or float16, of any strides. role: "activation", "gradient",
-        "delta" or "state"."""
+        "delta" or "state". key, of codecs with a predictor: a frame that builds on no earlier one."""
         buffer = ctypes.create_string_buffer(self.bound)
-        length = self.encode_into(buffer, x, role, stream=stream, step=step, micro_batch=micro_batch, seed=seed)
+        length = self.encode_into(buffer, x, role, stream=stream, step=step, micro_batch=micro_batch, seed=seed,
+                                  key=key)
         return buffer.raw[:length]
 
     def encode_into(self, out: Any, x: Any, role: str = "activation", *, stream: int = 0, step: int = 0,
-                    micro_batch: int = 0, seed: int = 0) -> int:
+                    micro_batch: int = 0, seed: int = 0, key: bool = False) -> int:
         """The same into a writable buffer (a Tensor of uint8 is fastest; `bound` bytes are always enough). Returns the
         frame's length."""
         if out.__class__ is Tensor and out.dtype == "uint8" and out.contiguous and not out.readonly:
@@ -99,13 +119,7 @@ class Encoder(Handle):
         else:
             address, capacity, _keep = writing(out, "out")
             address = ctypes.c_void_p(address)
-        if x.__class__ is not Tensor:
-            x = Tensor.of(x, "x")
-        if x.dtype not in FLOATS or len(x.shape) != 2:
-            raise ShapeError("rows x cols of float32, bfloat16 or float16 are needed, not %r" % x, "x")
-        number = ROLES.get(role)
-        if number is None:
-            raise ValueError("role %r is not one of %s" % (role, ", ".join(ROLES)))
+        x, number = _floats(x, "x"), _role(role)
         if not (0 <= stream <= U32 and 0 <= step <= U32 and 0 <= micro_batch <= U32 and 0 <= seed <= U64):
             _check(stream, step, micro_batch, seed)
         lock, info, length = self._lock, self._info, self._length
@@ -115,6 +129,7 @@ class Encoder(Handle):
             if self._readers:
                 raise self._in_use()
             info.role, info.stream, info.step, info.micro_batch, info.seed = number, stream, step, micro_batch, seed
+            info.flags = _abi.PLR_FRAME_KEY if key else 0
             status = C.plr_encoder_encode(self._owner.pointer, self._info_ref, x._ref, address, c_size_t(capacity),
                                           self._length_ref)
             written = length.value
@@ -126,6 +141,51 @@ class Encoder(Handle):
             raise failure(status, "Encoder.encode")
         return written
 
+    def begin(self, x: Any, role: str = "activation", *, stream: int = 0, step: int = 0, micro_batch: int = 0,
+              seed: int = 0, key: bool = False) -> None:
+        """Begins the frame of x, whose pieces next() gives; x has to stay as it is until the last."""
+        x, info = _floats(x, "x"), _info(_role(role), stream, step, micro_batch, seed, key)
+        status = self._call(C.plr_encoder_begin, info, x._ref)
+        if status:
+            raise failure(status, "Encoder.begin")
+        self._x = x
+
+    def next(self) -> Tuple[bytes, int]:
+        """The next piece of the frame begun, and how many rows are left: with 0 the frame is complete."""
+        buffer, length, left = ctypes.create_string_buffer(self.bound), c_size_t(), ctypes.c_uint32()
+        status = self._call(C.plr_encoder_next, buffer, c_size_t(self.bound), byref(length), byref(left))
+        if status:
+            raise failure(status, "Encoder.next")
+        if not left.value:
+            self._x = None
+        return buffer.raw[:length.value], left.value
+
+    def set_store(self, entries: int, rows: int = 1) -> None:
+        """Memory of a codec with a predictor: what the last `entries` samples or tokens, each of at most `rows` rows,
+        decoded to. The decoder needs the same."""
+        status = self._call(C.plr_encoder_set_store, u32(entries, "entries"), u32(rows, "rows"))
+        if status:
+            raise failure(status, "Encoder.set_store")
+
+    def set_keys(self, keys: Sequence[int]) -> None:
+        """What the rows of the next frame belong to: samples, or for "anchor" the token of each row."""
+        keys = [u64(key, "keys") for key in keys]
+        status = self._call(C.plr_encoder_set_keys, (ctypes.c_uint64 * len(keys))(*keys), u32(len(keys), "keys"))
+        if status:
+            raise failure(status, "Encoder.set_keys")
+
+    def reset(self, generation: int) -> None:
+        """Forgets all predictions, here and with the next frame at the decoder."""
+        status = self._call(C.plr_encoder_reset, u32(generation, "generation"))
+        if status:
+            raise failure(status, "Encoder.reset")
+
+    def set_basis(self, basis: Any, generation: int) -> None:
+        """The orthonormal basis (cols x rank) of a "basis" codec. The decoder needs the same."""
+        basis, error = _floats(basis, "basis"), new_error()
+        status = self._call(C.plr_encoder_set_basis, basis._ref, u32(generation, "generation"), error)
+        if status:
+            raise failure(status, "Encoder.set_basis", error)
 
     def set_budget(self, frame_bytes: int) -> None:
         """Most bytes of a frame from now on; 0: no budget. For the codecs uniform, dither and trellis."""
@@ -151,7 +211,7 @@ class Encoder(Handle):
 class Decoder(Handle):
     """Turns tensor frames of any codec up to max_rows x max_cols back into tensors."""
 
-    __slots__ = ("_context", "_most")
+    __slots__ = ("_context", "_most", "_out")
 
     def __init__(self, context: Context, max_rows: int, max_cols: int):
         need(context, Context, "context")
@@ -168,10 +228,7 @@ class Decoder(Handle):
             info = frame_info(self._context, frame)
             fits = info.rows <= self._most[0] and info.cols <= self._most[1]
             out = Tensor((info.rows, info.cols) if fits else (1, 1))  # else the decoder says what does not fit
-        elif out.__class__ is not Tensor:
-            out = Tensor.of(out, "out")
-        if out.dtype not in FLOATS or len(out.shape) != 2 or out.readonly:
-            raise ShapeError("writable rows x cols of floats are needed, not %r" % out, "out")
+        out = _floats(out, "out", writable=True)
         argument, length, _keep = reading(frame, "frame")
         error = _abi.plr_error(ERROR_SIZE)
         status = self._call(C.plr_decoder_decode, argument if _keep is None else ctypes.c_void_p(argument),
@@ -179,6 +236,39 @@ class Decoder(Handle):
         if status:
             raise failure(status, "Decoder.decode", error)
         return out
+
+    def begin(self, out: Any) -> None:
+        """The next frame comes in pieces, to feed(), and goes to `out`, which is of its shape."""
+        out, error = _floats(out, "out", writable=True), new_error()
+        status = self._call(C.plr_decoder_begin, out._ref, error)
+        if status:
+            raise failure(status, "Decoder.begin", error)
+        self._out = out
+
+    def feed(self, data: Any) -> Tuple[int, int]:
+        """Takes bytes of the frame begun; returns how many of them (all, unless the frame is complete) and how many
+        rows of `out` are finished."""
+        argument, length, _keep = reading(data, "data")
+        used, rows, error = c_size_t(), ctypes.c_uint32(), new_error()
+        status = self._call(C.plr_decoder_feed, argument if _keep is None else ctypes.c_void_p(argument),
+                            c_size_t(length), byref(used), byref(rows), None, error)
+        if status:
+            raise failure(status, "Decoder.feed", error)
+        return used.value, rows.value
+
+    def set_store(self, entries: int, rows: int = 1) -> None:
+        """Memory for frames with a predictor, as Encoder.set_store. decode and feed then raise OutOfSequence when a
+        frame was lost: the sender has to send a key frame."""
+        status = self._call(C.plr_decoder_set_store, u32(entries, "entries"), u32(rows, "rows"))
+        if status:
+            raise failure(status, "Decoder.set_store")
+
+    def set_basis(self, basis: Any, generation: int) -> None:
+        """The basis of frames with one, as Encoder.set_basis."""
+        basis, error = _floats(basis, "basis"), new_error()
+        status = self._call(C.plr_decoder_set_basis, basis._ref, u32(generation, "generation"), error)
+        if status:
+            raise failure(status, "Decoder.set_basis", error)
 
 
 def _write_frame(where, first, call):

@@ -34,7 +34,7 @@ class Appended(NamedTuple):
 class Ledger(Handle):
     """Opens or creates a ledger.
 
-    path        SQLite file, created when absent; it has one writer (UNAVAILABLE) and any number of readers; None: in memory
+    path        SQLite file, created when absent, with one writer and any number of readers; None: in memory
     store       a LedgerStore instead of a path
     origin      name of the log ("example.org/job"); None: any, when the file exists
     sequencer   Identity that orders entries and signs checkpoints; None: the file must exist, and is only read

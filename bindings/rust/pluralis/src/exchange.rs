@@ -2,6 +2,7 @@
 //!
 //! A codec is four choices: predict, transform, quantise, entropy-code. A frame says which in its
 //! header, so a decoder needs no options. Frames are byte-identical on every machine.
+use std::marker::PhantomData;
 use std::ptr::{null, NonNull};
 use std::str::FromStr;
 
@@ -106,10 +107,16 @@ pub struct FrameInfo {
     pub payload_len: u32,
     /// How it is coded.
     pub codec: Codec,
-    reserved: u32,
+    /// Of predictors: [`FrameInfo::KEY`] or [`FrameInfo::PLAIN`], else 0.
+    pub flags: u32,
 }
 
 impl FrameInfo {
+    /// Nothing is predicted, and what either side holds for the frame's keys is forgotten first.
+    pub const KEY: u32 = sys::PLR_FRAME_KEY;
+    /// Nothing is predicted, as it would not pay.
+    pub const PLAIN: u32 = sys::PLR_FRAME_PLAIN;
+
     /// Of a frame to be encoded.
     pub fn new(role: Role) -> FrameInfo {
         FrameInfo {
@@ -126,7 +133,7 @@ impl FrameInfo {
             chunks: 0,
             payload_len: 0,
             codec: Codec::ZERO,
-            reserved: 0,
+            flags: 0,
         }
     }
 
@@ -252,12 +259,69 @@ impl Encoder {
         check(unsafe { sys::plr_encoder_set_snr(self.ptr.as_ptr(), target_db, floor_db) })
     }
 
+    /// The same frame in pieces, the first of which can leave before the last is coded. Errors of
+    /// [`Encoder::encode`].
+    pub fn pieces<'a>(&'a mut self, info: &FrameInfo, x: &'a Matrix<'_>) -> Result<Pieces<'a>> {
+        // Safety: a live encoder; the result borrows it and the matrix.
+        check(unsafe { sys::plr_encoder_begin(self.ptr.as_ptr(), info.as_ptr(), x.as_ptr()) })?;
+        Ok(Pieces { encoder: self, _matrix: PhantomData })
+    }
+
+    /// Memory of a codec with a predictor: what the last `entries` samples or tokens, each of at most
+    /// `rows` rows, decoded to. The decoder needs the same. `UNSUPPORTED`, `INVALID_ARGUMENT`, `LIMIT`.
+    pub fn set_store(&mut self, entries: u32, rows: u32) -> Result<()> {
+        // Safety: a live encoder.
+        check(unsafe { sys::plr_encoder_set_store(self.ptr.as_ptr(), entries, rows) })
+    }
+
+    /// What the rows of the next frame belong to: samples, or of an anchor the token of each row.
+    /// `UNSUPPORTED`, `INVALID_ARGUMENT`, `INVALID_STATE`.
+    pub fn set_keys(&mut self, keys: &[u64]) -> Result<()> {
+        let count = u32_len("keys", keys.len())?;
+        // Safety: a live encoder; the keys are read.
+        check(unsafe { sys::plr_encoder_set_keys(self.ptr.as_ptr(), keys.as_ptr(), count) })
+    }
+
+    /// Forgets all predictions, here and with the next frame at the decoder. `UNSUPPORTED`,
+    /// `INVALID_ARGUMENT` (the generation is that of before).
+    pub fn reset(&mut self, generation: u32) -> Result<()> {
+        // Safety: a live encoder.
+        check(unsafe { sys::plr_encoder_reset(self.ptr.as_ptr(), generation) })
+    }
+
+    /// The orthonormal basis (cols x rank) of a codec with one. The decoder needs the same.
+    /// `UNSUPPORTED`, `SHAPE`, `NON_FINITE`.
+    pub fn set_basis(&mut self, basis: &Matrix<'_>, generation: u32) -> Result<()> {
+        // Safety: a live encoder; the matrix is read.
+        call(|err| unsafe { sys::plr_encoder_set_basis(self.ptr.as_ptr(), basis.as_ptr(), generation, err) })
+    }
+
     /// What it has done.
     pub fn stats(&self) -> EncoderStats {
         // Safety: a live encoder; the struct has its size.
         let mut stats: sys::plr_encoder_stats = unsafe { sized() };
         unsafe { sys::plr_encoder_get_stats(self.ptr.as_ptr(), &mut stats) };
         EncoderStats::from_c(stats)
+    }
+}
+
+/// A frame on its way out, from [`Encoder::pieces`].
+pub struct Pieces<'a> {
+    encoder: &'a mut Encoder,
+    _matrix: PhantomData<&'a [f32]>,
+}
+
+impl Pieces<'_> {
+    /// Puts the next piece into `out`, in place of what was there, and says how many rows are left: with
+    /// 0 the frame is complete. `INVALID_STATE` after that, `LIMIT`, `NON_FINITE`.
+    pub fn next_piece(&mut self, out: &mut Vec<u8>) -> Result<u32> {
+        let mut left = 0;
+        // Safety: a live encoder; `*len` is the room at `to`.
+        write_frame(out, |to, len| unsafe {
+            let (encoder, cap) = (self.encoder.ptr.as_ptr(), *len);
+            sys::plr_encoder_next(encoder, to.cast(), cap, len, &mut left)
+        })?;
+        Ok(left)
     }
 }
 
@@ -312,6 +376,47 @@ impl Decoder {
             let (data, len) = (frame.as_ptr().cast(), frame.len());
             sys::plr_decoder_decode(self.ptr.as_ptr(), data, len, x.as_mut_ptr(), info, err)
         })
+    }
+
+    /// The next frame comes in pieces, and goes to `x`, which has its shape. `SHAPE`.
+    pub fn incoming<'a>(&'a mut self, x: &'a mut MatrixMut<'_>) -> Result<Incoming<'a>> {
+        // Safety: a live decoder; the result borrows it and the matrix.
+        call(|err| unsafe { sys::plr_decoder_begin(self.ptr.as_ptr(), x.as_mut_ptr(), err) })?;
+        Ok(Incoming { decoder: self, _matrix: PhantomData })
+    }
+
+    /// Memory for frames of a codec with a predictor, as [`Encoder::set_store`]. `SEQUENCE` then answers
+    /// frames that build on one that was lost: the sender has to send a key frame.
+    pub fn set_store(&mut self, entries: u32, rows: u32) -> Result<()> {
+        // Safety: a live decoder.
+        check(unsafe { sys::plr_decoder_set_store(self.ptr.as_ptr(), entries, rows) })
+    }
+
+    /// The basis of frames with one, as [`Encoder::set_basis`]; `MISMATCH` answers those of another.
+    pub fn set_basis(&mut self, basis: &Matrix<'_>, generation: u32) -> Result<()> {
+        // Safety: a live decoder; the matrix is read.
+        call(|err| unsafe { sys::plr_decoder_set_basis(self.ptr.as_ptr(), basis.as_ptr(), generation, err) })
+    }
+}
+
+/// A frame on its way in, from [`Decoder::incoming`].
+pub struct Incoming<'a> {
+    decoder: &'a mut Decoder,
+    _matrix: PhantomData<&'a mut [f32]>,
+}
+
+impl Incoming<'_> {
+    /// Takes bytes, as many as there are; returns how many of them (all, unless the frame is complete),
+    /// and how many rows are finished. Errors of [`Decoder::decode`], after which the frame is given up.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(usize, u32)> {
+        let (mut used, mut rows) = (0, 0);
+        // Safety: a live decoder, whose matrix this borrows; the bytes are read.
+        call(|err| unsafe {
+            let (data, len) = (bytes.as_ptr().cast(), bytes.len());
+            let info = std::ptr::null_mut();
+            sys::plr_decoder_feed(self.decoder.ptr.as_ptr(), data, len, &mut used, &mut rows, info, err)
+        })?;
+        Ok((used, rows))
     }
 }
 
@@ -402,7 +507,7 @@ mod tests {
     #[test]
     fn what_is_passed_as_it_is_has_the_layout_of_c() {
         same_layout!(FrameInfo plr_frame_info: struct_size role stream step micro_batch generation seed rows
-            cols vocab chunks payload_len codec reserved);
+            cols vocab chunks payload_len codec flags);
         same_layout!(Codec plr_codec: predict transform quant entropy dtype bits group);
         assert_eq!(size_of::<crate::Hash>(), size_of::<sys::plr_hash>());
         // Safety: a pointer to a value of the same layout.

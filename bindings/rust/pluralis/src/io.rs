@@ -54,7 +54,7 @@ impl Outcome {
     }
 }
 
-fn status_of(error: &io::Error) -> sys::plr_status {
+pub(crate) fn status_of(error: &io::Error) -> sys::plr_status {
     const ENOSPC: i32 = 28;
     const EDQUOT: i32 = 122;
     match (error.kind(), error.raw_os_error()) {

@@ -104,6 +104,26 @@ impl<'a> VerifyOptions<'a> {
         self.progress = Some(Box::new(progress));
         self
     }
+
+    /// Runs `function` with the options as C reads them, during the call only.
+    pub(super) fn lend(
+        self,
+        function: impl FnOnce(*const sys::plr_verify_options) -> Result<()>,
+    ) -> Result<()> {
+        let VerifyOptions { mut raw, origin, public_key, progress: mut report } = self;
+        let origin = c_text("verify.origin", &origin)?;
+        raw.origin = origin.as_ptr();
+        raw.public_key = public_key.as_ptr();
+        let report = match report.as_deref_mut() {
+            Some(report) => report,
+            None => return function(&raw),
+        };
+        let mut watched = Progress { report, outcome: Outcome::default() };
+        raw.progress = Some(progress);
+        raw.user = (&mut watched as *mut Progress<'_, '_>).cast();
+        let result = function(&raw);
+        watched.outcome.settle(result)
+    }
 }
 
 struct Progress<'a, 'b> {
@@ -124,24 +144,13 @@ unsafe extern "C" fn progress(user: *mut c_void, done: u64, total: u64) {
 /// nothing and compares every root. `MALFORMED`, `TRUNCATED`, `VERSION`, `MISMATCH`, `SIGNATURE`,
 /// `CHECKSUM`, `CONSERVATION`, with the byte in `offset`.
 pub fn verify(context: &Context, source: &mut Source<'_>, options: VerifyOptions<'_>) -> Result<Summary> {
-    let VerifyOptions { mut raw, origin, public_key, progress: mut report } = options;
-    let origin = c_text("verify.origin", &origin)?;
-    raw.origin = origin.as_ptr();
-    raw.public_key = public_key.as_ptr();
-    let mut watched = report.as_deref_mut().map(|report| Progress { report, outcome: Outcome::default() });
-    if let Some(watched) = &mut watched {
-        raw.progress = Some(progress);
-        raw.user = (watched as *mut Progress<'_, '_>).cast();
-    }
     // Safety: a struct with a struct_size.
     let mut summary: sys::plr_ledger_summary = unsafe { sized() };
-    let result = source.lend(|source| {
-        // Safety: a live context; all that the options point to lives during the call.
-        call(|err| unsafe { sys::plr_ledger_verify(context.as_ptr(), source, &raw, &mut summary, err) })
-    });
-    let result = match watched {
-        Some(mut watched) => watched.outcome.settle(result),
-        None => result,
-    };
-    result.map(|()| Summary::from_c(summary))
+    options.lend(|raw| {
+        source.lend(|source| {
+            // Safety: a live context; all that the options point to lives during the call.
+            call(|err| unsafe { sys::plr_ledger_verify(context.as_ptr(), source, raw, &mut summary, err) })
+        })
+    })?;
+    Ok(Summary::from_c(summary))
 }

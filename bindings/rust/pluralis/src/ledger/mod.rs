@@ -5,6 +5,7 @@ pub mod entry;
 pub mod log;
 pub mod mirror;
 pub mod publish;
+pub mod store;
 
 use std::ffi::CStr;
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ use crate::identity::PublicKey;
 use crate::io::Sink;
 use crate::{sys, Context, Hash, Identity};
 
+use store::{Bridge, SharedStore};
+
 /// How a [`Ledger`] is opened.
 #[derive(Clone)]
 pub struct LedgerOptions {
@@ -24,6 +27,7 @@ pub struct LedgerOptions {
     origin: Option<String>,
     currency: Option<String>,
     sequencer: Option<Identity>,
+    store: Option<SharedStore>,
 }
 
 // Safety: the one pointer in `raw` is the default currency, a static text.
@@ -46,6 +50,7 @@ impl LedgerOptions {
             origin: None,
             currency: None,
             sequencer: None,
+            store: None,
         }
     }
 
@@ -60,6 +65,13 @@ impl LedgerOptions {
     #[must_use]
     pub fn path(mut self, path: impl Into<PathBuf>) -> Self {
         self.path = Some(path.into());
+        self
+    }
+
+    /// A store of your own instead of a path.
+    #[must_use]
+    pub fn store(mut self, store: SharedStore) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -99,6 +111,32 @@ impl LedgerOptions {
     pub fn log_invalid(mut self) -> Self {
         self.raw.log_invalid = 1;
         self
+    }
+
+    /// Runs `function` with the options as C reads them, during the call only; gives what C keeps using.
+    fn lend(
+        &self,
+        function: impl FnOnce(*const sys::plr_ledger_options) -> Result<()>,
+    ) -> Result<Option<Box<Bridge>>> {
+        let text = |where_, text: &Option<String>| match text {
+            Some(text) => c_text(where_, text).map(Some),
+            None => Ok(None),
+        };
+        let path = self.path.as_deref().map(c_path).transpose()?;
+        let origin = text("ledger.origin", &self.origin)?;
+        let currency = text("ledger.currency", &self.currency)?;
+        let mut bridge = self.store.as_ref().map(Bridge::new);
+        let store = bridge.as_mut().map(|bridge| bridge.raw());
+        let mut raw = self.raw;
+        raw.path = path.as_deref().map_or(null(), CStr::as_ptr);
+        raw.origin = origin.as_deref().map_or(null(), CStr::as_ptr);
+        if let Some(currency) = &currency {
+            raw.currency = currency.as_ptr();
+        }
+        raw.sequencer = self.sequencer.as_ref().map_or(null(), Identity::as_ptr);
+        raw.store = store.as_ref().map_or(null(), |store| store);
+        function(&raw)?;
+        Ok(bridge)
     }
 }
 
@@ -191,6 +229,7 @@ pub struct Appended {
 pub struct Ledger {
     ptr: NonNull<sys::plr_ledger>,
     _sequencer: Option<Identity>,
+    _store: Option<Box<Bridge>>,
     _context: Context,
 }
 
@@ -205,28 +244,27 @@ impl Drop for Ledger {
 }
 
 impl Ledger {
-    /// Opens or creates a ledger. A file is locked for this handle alone and is always left consistent.
+    /// Opens or creates a ledger. A store is always left consistent. A file has one writer, and any number
+    /// of ledgers without a sequencer may have it open at the same time.
     /// `INVALID_ARGUMENT`, `NOT_FOUND` (read-only and absent), `UNAVAILABLE` (open elsewhere), `MISMATCH`
     /// (other origin or sequencer), `VERSION`, `CORRUPT`, `IO`, `NO_SPACE`.
     pub fn open(context: &Context, options: &LedgerOptions) -> Result<Ledger> {
-        let text = |where_, text: &Option<String>| match text {
-            Some(text) => c_text(where_, text).map(Some),
-            None => Ok(None),
-        };
-        let path = options.path.as_deref().map(c_path).transpose()?;
-        let origin = text("ledger.origin", &options.origin)?;
-        let currency = text("ledger.currency", &options.currency)?;
-        let mut raw = options.raw;
-        raw.path = path.as_deref().map_or(null(), CStr::as_ptr);
-        raw.origin = origin.as_deref().map_or(null(), CStr::as_ptr);
-        if let Some(currency) = &currency {
-            raw.currency = currency.as_ptr();
-        }
-        let sequencer = options.sequencer.as_ref();
-        raw.sequencer = sequencer.map_or(null(), Identity::as_ptr);
-        // Safety: live handles; the texts live during the call, the sequencer in the `Ledger`.
-        let ptr = create(|out, err| unsafe { sys::plr_ledger_open(context.as_ptr(), &raw, out, err) })?;
-        Ok(Ledger { ptr, _sequencer: options.sequencer.clone(), _context: context.clone() })
+        let mut ptr = None;
+        let bridge = options.lend(|raw| {
+            // Safety: live handles; the sequencer and the store live in the `Ledger`.
+            ptr = Some(create(|out, err| unsafe { sys::plr_ledger_open(context.as_ptr(), raw, out, err) })?);
+            Ok(())
+        })?;
+        let ptr = ptr.ok_or(Status::INTERNAL)?;
+        let _sequencer = options.sequencer.clone();
+        Ok(Ledger { ptr, _sequencer, _store: bridge, _context: context.clone() })
+    }
+
+    /// Stores the state anew, so that the next opening replays nothing, and gives back space that is not
+    /// used. `INVALID_STATE` (read-only), `IO`, `NO_SPACE`.
+    pub fn compact(&mut self) -> Result<()> {
+        // Safety: a live ledger.
+        call(|err| unsafe { sys::plr_ledger_compact(self.ptr(), err) })
     }
 
     fn ptr(&self) -> *mut sys::plr_ledger {

@@ -4,6 +4,7 @@ mod exchange;
 mod identity;
 mod io;
 mod ledger;
+mod ledger_store;
 mod link;
 mod mirror;
 mod model;
