@@ -191,7 +191,7 @@ plr_status plr_ledger_close_epoch(plr_ledger *l, uint64_t *index, plr_error *err
 plr_status plr_ledger_settle(plr_ledger *l, const uint8_t reward[20], uint32_t scale, plr_hash *root,
                              uint64_t *index, plr_error *err) {
   PLR_GUARD(l, err);
-  PLR_TRY(writable(l, err));
+  PLR_TRY(plr__ledger_writable(l, err));
   plr_settlement_root x = {.struct_size = sizeof x, .scale = scale};
   if (!reward || scale > PLR__MAX_SCALE)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "settle", "reward is NULL, or scale over 18");
