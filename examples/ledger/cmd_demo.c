@@ -67,7 +67,7 @@ static int register_model(struct demo *d, int which, int designer, const char *n
   t.model = d->model[which];
   plr_profile_hash(&t.profile);
   t.designer_bps = 1000, t.microbatch_tokens = TOKENS, t.block_count = BLOCKS, t.costs = costs;
-  t.halving_units.lo = 40000000, t.rate = 3, t.rate_divisor = 1000;
+  t.halving_units.lo = 100000000, t.rate = 3, t.rate_divisor = 1000;
   if (which) {
     parent.model = d->model[0];
     t.parents = &parent, t.parent_count = 1;
