@@ -120,6 +120,12 @@ def suite_host(log, result):
         unittests("tests/host", log, result)
 
 
+def suite_net(log, result):
+    """Hosts between network namespaces, with an emulated wide-area network in between."""
+    if build("release", log, result):
+        unittests("tests/net", log, result)
+
+
 def built_script(*paths):
     """Scripts that need the release build."""
     def suite(log, result):
@@ -196,6 +202,7 @@ SUITES = {
     "rust": (True, built_script("tests/rust/check.py")),
     "interop": (True, built_script("tests/interop/check.py", "tests/interop/check_vectors.py")),
     "host": (True, suite_host),
+    "net": (True, suite_net),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
     "asan": (True, lambda log, r: ctest("asan", log, r)),
     # The bits of another machine: operations, golden vectors and frames, a pinned training run, a ledger's story.

@@ -135,10 +135,11 @@ void uv_link_init(struct uv_link *l, uv_loop_t *loop, plr_link *link,
   l->open_handles = 3;
 }
 
-int uv_link_connect(struct uv_link *l, uint16_t port) {
+int uv_link_connect(struct uv_link *l, const char *address, uint16_t port) {
   l->connects = 1;
-  uv_ip4_addr("127.0.0.1", port, &l->peer);
-  int error = l->options.udp ? uv_link_udp_start(l, -1) : uv_link_tcp_start(l, -1);
+  int error = uv_ip4_addr(address, port, &l->peer);
+  if (error) return error;
+  error = l->options.udp ? uv_link_udp_start(l, -1) : uv_link_tcp_start(l, -1);
   uv_link_flush(l); /* the time of the handshake begins */
   return error;
 }
@@ -174,9 +175,10 @@ void uv_link_close(struct uv_link *l) {
   close_handle((uv_handle_t *)&l->udp);
 }
 
-int uv_link_listen_loopback(int udp, uint16_t *port) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+static int listen_here(const char *ip, int udp, uint16_t *port) {
+  struct sockaddr_in address;
   socklen_t len = sizeof address;
+  uv_ip4_addr(ip, 0, &address);
   int fd = socket(AF_INET, udp ? SOCK_DGRAM : SOCK_STREAM, 0);
   if (fd < 0) return -errno;
   if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || bind(fd, (struct sockaddr *)&address, len) != 0 ||
@@ -186,5 +188,13 @@ int uv_link_listen_loopback(int udp, uint16_t *port) {
     return error;
   }
   *port = ntohs(address.sin_port);
+  return fd;
+}
+
+int uv_link_listen(const struct place *place, int udp, uint16_t *port) {
+  int back, error = place_enter(place, &back);
+  if (error) return error;
+  int fd = listen_here(place->address, udp, port);
+  place_leave(back);
   return fd;
 }

@@ -13,6 +13,7 @@
 #include <pluralis/link.h>
 #include <uv.h>
 
+#include "place.h"
 #include "shaper.h"
 
 /* The `datagram` of plr_link_options for a link over UDP: what an Ethernet path carries in one piece. */
@@ -55,10 +56,10 @@ struct uv_link {
 void uv_link_init(struct uv_link *l, uv_loop_t *loop, plr_link *link,
                   const struct uv_link_options *options, void (*on_change)(void *user), void *user);
 
-/* Talks to 127.0.0.1:port. Returns a libuv error. */
-int uv_link_connect(struct uv_link *l, uint16_t port);
+/* Talks to address:port, an IPv4 address in digits. Returns a libuv error. */
+int uv_link_connect(struct uv_link *l, const char *address, uint16_t port);
 
-/* Is talked to at a socket of uv_link_listen_loopback, which it owns from now on. Returns a libuv error. */
+/* Is talked to at a socket of uv_link_listen, which it owns from now on. Returns a libuv error. */
 int uv_link_accept(struct uv_link *l, int listening_fd);
 
 /* Moves all that can move now, from the link to the wire, and sets the timer. */
@@ -67,8 +68,8 @@ void uv_link_flush(struct uv_link *l);
 /* Closes sockets and timers. The memory may go once the loop has run their close callbacks. */
 void uv_link_close(struct uv_link *l);
 
-/* A socket that listens (udp: is bound) at a free port of 127.0.0.1: its descriptor (close-on-exec), or a negative
+/* A socket that listens (udp: is bound) at a free port of that place: its descriptor (close-on-exec), or a negative
  * libuv error. */
-int uv_link_listen_loopback(int udp, uint16_t *port);
+int uv_link_listen(const struct place *place, int udp, uint16_t *port);
 
 #endif

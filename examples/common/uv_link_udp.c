@@ -34,7 +34,7 @@ int uv_link_udp_start(struct uv_link *l, int bound_fd) {
   l->udp.data = l;
   l->open_handles++;
   l->has_peer = l->connects;
-  uv_ip4_addr("127.0.0.1", 0, &any);
+  uv_ip4_addr(l->peer.sin_addr.s_addr == htonl(INADDR_LOOPBACK) ? "127.0.0.1" : "0.0.0.0", 0, &any);
   error = bound_fd < 0 ? uv_udp_bind(&l->udp, (const struct sockaddr *)&any, 0)
                        : uv_udp_open(&l->udp, bound_fd);
   if (error) return error;

@@ -42,9 +42,10 @@ void finish_settings(struct report *r, const struct options *o, const struct pla
   report_setting(r, "stages", "%llu processes with %llu thread%s each, %s instructions",
                  (unsigned long long)o->stages, (unsigned long long)o->threads,
                  o->threads == 1 ? "" : "s", isa_name(plr_context_isa(ctx)));
-  report_setting(r, "links",
-                 "%s on the loopback device; %s and %s in each direction, shaped in user space",
-                 options_datagram(o) ? "UDP" : "TCP", format_rate(rate, o->rate),
+  report_setting(r, "links", "%s %s; %s and %s in each direction, shaped in user space",
+                 options_datagram(o) ? "UDP" : "TCP",
+                 o->netns ? "between network namespaces" : "on the loopback device",
+                 format_rate(rate, o->rate),
                  o->delay ? format_duration(delay, (double)o->delay * 1e-9) : "no delay");
   report_setting(r, "mint", "designer %u%%, data %u%%, the rest to the stages by verified work",
                  BOOKS_DESIGNER_BPS / 100, BOOKS_DATA_BPS / 100);

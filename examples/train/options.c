@@ -31,6 +31,8 @@ static const struct arg_spec specs[] = {
     {"loss", "X", ARG_NUMBER, AT(loss), 0, 0.5, "part of the datagrams to drop, with udp (0)"},
     {"cut", "TIME", ARG_DURATION, AT(cut), 0, 0,
      "reset every connection that often, with tcp, as bad networks do; 0 = never (0)"},
+    {"netns", "PREFIX", ARG_TEXT, AT(netns), 0, 0,
+     "processes in the network namespaces PREFIX0 (parent), PREFIX1, ...; see tests/net"},
     {"schedule", "KIND", ARG_TEXT, AT(schedule), 0, 0,
      "sync, async or newest: no flush, with old weights kept or not (sync)"},
     {"window", "N", ARG_COUNT, AT(window), 1, 4096,
@@ -182,6 +184,8 @@ static int check(struct options *o, char *message, size_t cap) {
   if (o->trace && options_rate(o, 0) == 0)
     return say(message, cap, "--trace: rates in Mbit/s from 0.01 to 1000000 with ':' between them");
   if (check_transport(o, message, cap) != 0) return -1;
+  if (o->netns && strlen(o->netns) > PLACE_MAX_PREFIX)
+    return say(message, cap, "--netns: at most 32 characters");
   if (strcmp(o->schedule, "sync") != 0 && strcmp(o->schedule, "async") != 0 &&
       strcmp(o->schedule, "newest") != 0)
     return say(message, cap, "--schedule: must be sync, async or newest");

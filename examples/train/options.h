@@ -18,6 +18,7 @@ struct options {
   const char *compress_text, *trace; /* R or "auto"; Mbit/s, one part of the steps each */
   int32_t compress_auto;
   const char *transport; /* tcp, udp */
+  const char *netns;     /* prefix of network namespaces (place.h), or NULL */
   double loss;
   uint64_t cut; /* nanoseconds */
   const char *schedule; /* sync, async (weights stashed) or newest (async without stash) */

@@ -137,7 +137,8 @@ static void on_keys(void *user) {
     return;
   }
   r->listening_fd = -1; /* the loop closes it */
-  if (uv_link_connect(&r->node.side[PLR_SIDE_DOWNSTREAM], r->first_port) != 0)
+  if (uv_link_connect(&r->node.side[PLR_SIDE_DOWNSTREAM], place_of(r->job->o->netns, 1).address,
+                      r->first_port) != 0)
     run_fail(r, "feeder: the link to the first stage could not be made");
 }
 
@@ -211,9 +212,12 @@ static int start(struct run *r, char *message, size_t cap) {
       make_stage(r, message, cap) != 0)
     return -1;
   node_init(&r->node, &r->loop, r->stage, &node);
-  r->listening_fd = uv_link_listen_loopback(options_datagram(r->job->o) != 0, &port);
+  const struct place place = place_of(r->job->o->netns, 0);
+  int error = place_enter(&place, NULL);
+  r->listening_fd = error ? error : uv_link_listen(&place, options_datagram(r->job->o) != 0, &port);
   if (r->listening_fd < 0) {
-    snprintf(message, cap, "cannot listen on 127.0.0.1: %s", uv_strerror(r->listening_fd));
+    snprintf(message, cap, "cannot listen on %s%s%s: %s", place.address,
+             place.netns[0] ? " of " : "", place.netns, uv_strerror(r->listening_fd));
     return -1;
   }
   return workers_start(&r->workers, &r->loop, r->job->o, r->job->plan, r->job->books->origin,

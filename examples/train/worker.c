@@ -197,15 +197,18 @@ static int make_link(struct worker *w, uint32_t side, const char *key_hex) {
 static void on_peers(struct worker *w, const char *line) {
   char up[65], down[65];
   int open;
+  const uint64_t process = w->o->worker + 1;
+  const struct place here = place_of(w->o->netns, process),
+                     next = place_of(w->o->netns, process == w->o->stages ? 0 : process + 1);
   if (w->node.attached || sscanf(line, "peers %64s %64s %d", up, down, &open) != 3) {
     fail(w, "the parent's message about neighbours is not understood");
     return;
   }
   w->open_account = open;
-  if (make_link(w, PLR_SIDE_UPSTREAM, up) != 0 || make_link(w, PLR_SIDE_DOWNSTREAM, down) != 0 ||
-      node_attach(&w->node) != PLR_OK ||
+  if (place_enter(&here, NULL) != 0 || make_link(w, PLR_SIDE_UPSTREAM, up) != 0 ||
+      make_link(w, PLR_SIDE_DOWNSTREAM, down) != 0 || node_attach(&w->node) != PLR_OK ||
       uv_link_accept(&w->node.side[PLR_SIDE_UPSTREAM], WORKER_LISTEN_FD) != 0 ||
-      uv_link_connect(&w->node.side[PLR_SIDE_DOWNSTREAM], (uint16_t)w->o->port) != 0)
+      uv_link_connect(&w->node.side[PLR_SIDE_DOWNSTREAM], next.address, (uint16_t)w->o->port) != 0)
     fail(w, "the links could not be made");
 }
 

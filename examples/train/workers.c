@@ -137,6 +137,7 @@ static void build_arguments(struct arguments *a, const char *program, const stru
   }
   argument(a, "delay", "%" PRIu64 "ns", o->delay);
   argument(a, "transport", "%s", o->transport);
+  if (o->netns) argument(a, "netns", "%s", o->netns);
   argument(a, "loss", "%.17g", o->loss);
   argument(a, "cut", "%" PRIu64 "ns", o->cut);
 }
@@ -202,7 +203,8 @@ int workers_start(struct workers *w, uv_loop_t *loop, const struct options *o,
   /* From the last to the first: each is told the port its downstream neighbour listens on. */
   for (uint32_t i = w->count; i-- > 0 && !error;) {
     uint16_t port = 0;
-    int fd = uv_link_listen_loopback(options_datagram(o) != 0, &port);
+    const struct place place = place_of(o->netns, i + 1);
+    int fd = uv_link_listen(&place, options_datagram(o) != 0, &port);
     error = fd < 0 ? fd : start_one(w, i, o, plan, origin, start_step, next, fd);
     if (fd >= 0) close(fd);
     next = port;

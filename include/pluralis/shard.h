@@ -38,8 +38,8 @@ typedef struct plr_shard_options {
   plr_weights *weights; /* where the initial weights are read from, at step 0; NULL (default): made from the seed */
   uint32_t weight_format; /* PLR_WEIGHTS_*: how weights are held; other than F32 with inference_only. Default: F32 */
   uint32_t delayed;  /* PLR_DELAYED_*: whether a step may come between a forward and its backward; default REFUSED */
-  uint32_t versions; /* PLR_DELAYED_STASH: weights of so many versions may be held at once, the newest included: for each
-                        one more than 1 another copy of the shard's weights, taken at create; default 1 */
+  uint32_t versions; /* PLR_DELAYED_STASH: weights of so many versions may be held at once, the newest included: for
+                        each one more than 1 another copy of the shard's weights, taken at create; default 1 */
   uint32_t reserved2; /* 0 */
 } plr_shard_options;
 
@@ -92,8 +92,8 @@ PLR_API plr_status plr_shard_backward(plr_shard *shard, uint32_t slot, const plr
 /* Applies the optimizer to the accumulated gradients, clears them and counts the step. A non-finite gradient
  * refuses the step: NON_FINITE, weights unchanged, gradients cleared. INVALID_STATE when a slot is still busy, unless
  * the options allow delays (then: when more versions would be needed than they say), when there was no backward, or
- * when the model limits its norm globally (clip_scope) and the shard is not all of it. With delays allowed, gradients of
- * fewer micro-batches than the model's step has are scaled up to their mean. Since 0.1. */
+ * when the model limits its norm globally (clip_scope) and the shard is not all of it. With delays allowed, gradients
+ * of fewer micro-batches than the model's step has are scaled up to their mean. Since 0.1. */
 PLR_API plr_status plr_shard_step(plr_shard *shard);
 
 /* For a model whose clip_scope is "global": the sum of squares of the accumulated gradient of each of the shard's

@@ -63,12 +63,16 @@ typedef struct plr_stage_options {
                                 this stage computes one micro-batch (plr_link_budget): bits follow bandwidth. PARAMETRIC
                                 codecs only. The budgets are written into the journal; default 0 */
   uint32_t schedule;         /* PLR_PIPELINE_*, the same on all stages and the feeder; default SYNC */
-  uint32_t max_in_flight;    /* worker: forwards it may be ahead of its backwards, and so the bound of its delay; default
-                                0: count - index. The last stage has 1, a sync stage at most micro_batches */
+  uint32_t max_in_flight;    /* worker: forwards it may be ahead of its backwards, and so the bound of its delay;
+                                default 0: count - index. The last stage has 1, a sync stage at most micro_batches */
   uint32_t window;           /* ASYNC: micro-batches under way in the whole pipeline, the same everywhere; default 0:
                                 2 * count. More are needed where links are slow. At most 4096 */
   uint64_t delay_horizon;    /* ASYNC, worker whose shard has PLR_DELAYED_NEWEST: the learning rate is divided by
                                 delay^(1 - step/delay_horizon) before that step; default 0: it is not */
+  uint64_t patience_ns;      /* ASYNC: how long to go on without any neighbour on one side, for which the host may
+                                attach another one; then the stage fails. Default 0: it fails at once. PLR_NEVER: it waits */
+  uint64_t reply_timeout_ns; /* ASYNC: a neighbour that has been given micro-batches and answers none for so long is
+                                given up; default 0: never (its link may still time out) */
 } plr_stage_options;
 
 /* Schedules. SYNC: 1F1B with a flush at each step; the same bits as the model in one piece. ASYNC: no flush: a stage
@@ -96,10 +100,20 @@ PLR_API void plr_stage_destroy(plr_stage *stage);
 #define PLR_SIDE_UPSTREAM 0u
 #define PLR_SIDE_DOWNSTREAM 1u
 
-/* Gives the stage a link, borrowed until destroy; from now on the host pumps only its bytes (receive, transmit,
- * deadlines) and leaves send and next_event to the stage. Both sides must be attached before anything moves. The
- * feeder's downstream is stage 0, its upstream the last stage. Since 0.1. */
+/* Gives the stage a link, borrowed until detach, destroy, or a PLR_STAGE_PEER event that says it was given up; from now
+ * on the host pumps only its bytes (receive, transmit, deadlines) and leaves send and next_event to the stage. Both
+ * sides must be attached before anything moves. The feeder's downstream is stage 0, its upstream the last stage.
+ * In an asynchronous pipeline a stage may have several replicas: one link to each on that side, at any time, up to
+ * PLR_STAGE_MAX_PEERS. A micro-batch is sent to one of them, the least loaded by their measured times; its gradient
+ * comes back the same way. What was with a neighbour that fails is sent to another, and counted once by all stages.
+ * Errors: INVALID_STATE (sync: there is one on that side; the link is attached), LIMIT, NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_stage_attach(plr_stage *stage, uint32_t side, plr_link *link);
+
+/* Links a stage may have, both sides together. */
+#define PLR_STAGE_MAX_PEERS 64u
+
+/* Takes a link back, as if its neighbour had failed. NOT_FOUND: it is not attached (any more). Since 0.1. */
+PLR_API plr_status plr_stage_detach(plr_stage *stage, plr_link *link);
 
 /* Takes in what the links have received and moves everything that can move. To be called after bytes were received
  * or transmitted, after plr_link_advance and after plr_link_close. Nothing is taken from the links while events are
@@ -107,8 +121,8 @@ PLR_API plr_status plr_stage_attach(plr_stage *stage, uint32_t side, plr_link *l
  * PLR_STAGE_FAILED. Since 0.1. */
 PLR_API plr_status plr_stage_advance(plr_stage *stage, uint64_t now_ns);
 
-/* Time of the next call to advance that needs no other reason, or PLR_NEVER: 0.1 has no timers besides the links'.
- * Since 0.1. */
+/* Time of the next call to advance that needs no other reason (patience, reply_timeout, a neighbour that was busy), or
+ * PLR_NEVER. Since 0.1. */
 PLR_API uint64_t plr_stage_next_deadline_ns(const plr_stage *stage);
 
 /* ---- jobs ------------------------------------------------------------------------------------- */
@@ -160,6 +174,12 @@ PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t n
                                   more: they carry word of it to the other stages */
 #define PLR_STAGE_REFUSED 11u  /* message: a receipt was refused by a neighbour, or by us; training goes on */
 #define PLR_STAGE_IDLE 12u     /* feeder: the command is finished, the pipeline empty: the next may be given */
+#define PLR_STAGE_PEER 13u     /* ASYNC: a neighbour: status PLR_OK: it is up; else it was given up, and why: CLOSED
+                                  (its link ended), UNAVAILABLE (it answered nothing), MISMATCH (another place or schedule),
+                                  SHAPE, MALFORMED, SEQUENCE, VERSION, CHECKSUM, NON_FINITE (what it sent), LIMIT (it
+                                  takes nothing). index: counts links in the order of attach, from 1; token: its side;
+                                  hash: its account; message. A link given up is not touched by the stage any more */
+#define PLR_STAGE_DROPPED 14u  /* feeder: a micro-batch that no stage could compute is left out; step, index, message */
 
 /* What happened: each type says which fields it sets, the others are 0. Its pointers are valid until the next call on
  * the stage that is not const. */
@@ -222,6 +242,8 @@ typedef struct plr_stage_stats {
   uint64_t journal_records, journal_dropped;     /* written, and of these lost before they were read */
   uint64_t forward_budget, backward_budget;      /* auto_budget: bytes, of the newest tensor frame each way; 0: none */
   uint64_t delays, max_delay;                    /* steps between forward and backward: sum over backwards, largest */
+  uint64_t resent, duplicates;                   /* micro-batches sent again; that came again and were counted once */
+  uint64_t peers_lost;                           /* neighbours given up */
 } plr_stage_stats;
 
 /* Fills *stats. Errors: INVALID_ARGUMENT. Threads: const. Since 0.1. */

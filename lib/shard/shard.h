@@ -16,6 +16,12 @@ uint32_t plr__shard_delayed(const plr_shard *shard, uint32_t *versions);
 /* Steps between the newest backward and its forward. */
 uint64_t plr__shard_last_delay(const plr_shard *shard);
 
+/* 1: the slot still waits for its backward. */
+int plr__shard_waits(const plr_shard *shard, uint32_t slot);
+
+/* Gives up the micro-batch in a slot, if there is one. */
+void plr__shard_forget(plr_shard *shard, uint32_t slot);
+
 /* Optimizers correct for delays when backward uses the newest weights (optimizer.c): in a pipeline of so many stages,
  * with a learning rate that is lower during the first `horizon` steps. */
 void plr__shard_correct_delays(plr_shard *shard, uint32_t stages, uint64_t horizon);

@@ -82,6 +82,17 @@ uint64_t plr__shard_last_delay(const plr_shard *shard) {
   return shard->delays.last;
 }
 
+int plr__shard_waits(const plr_shard *shard, uint32_t slot) {
+  return shard->slots[slot].busy != 0;
+}
+
+void plr__shard_forget(plr_shard *shard, uint32_t slot) {
+  plr_slot *s = &shard->slots[slot];
+  if (!s->busy) return;
+  if (s->version) shard->stash[s->version - 1].users--;
+  s->busy = s->version = 0;
+}
+
 void plr__shard_correct_delays(plr_shard *shard, uint32_t stages, uint64_t horizon) {
   shard->delays.stages = stages;
   shard->delays.horizon = horizon;

@@ -10,6 +10,20 @@ static uint64_t clamp_budget(const plr_stage *s, uint64_t bytes) {
   return PLR_MIN(PLR_MAX(bytes, values / 8 + extra), values + extra);
 }
 
+/* Whichever link it will be. */
+static int smallest_budget(const plr_stage *s, uint32_t side, uint64_t interval, uint64_t *out) {
+  int known = 0;
+  for (uint32_t i = 0; i < s->peer_count; i++) {
+    const plr__peer *p = s->peers[i];
+    uint64_t bytes;
+    if (p->side != side || p->state != PLR__PEER_UP) continue;
+    if (plr_link_budget(p->link, interval, &bytes) != PLR_OK) continue;
+    if (!known || bytes < *out) *out = bytes;
+    known = 1;
+  }
+  return known;
+}
+
 /* While this stage computes one micro-batch, each of its links carries one tensor frame each way. */
 void plr__budget_give(plr_stage *s, plr_job *job) {
   const int forward = job->kind == PLR_JOB_FORWARD;
@@ -19,7 +33,7 @@ void plr__budget_give(plr_stage *s, plr_job *job) {
   if (!s->auto_budget || (!forward && job->kind != PLR_JOB_BACKWARD)) return;
   if (forward ? s->tail : s->index == 0) return; /* it makes no tensor frame */
   if (!s->busy_ns[0] || !s->busy_ns[1]) return;
-  if (plr_link_budget(s->peer[side].link, s->busy_ns[0] + s->busy_ns[1], &bytes) != PLR_OK) return;
+  if (!smallest_budget(s, side, s->busy_ns[0] + s->busy_ns[1], &bytes)) return;
   job->budget = clamp_budget(s, bytes);
   if (forward)
     s->stats.forward_budget = job->budget;

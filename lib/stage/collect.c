@@ -6,12 +6,22 @@
 
 typedef unsigned long long ull;
 
-static void unexpected(plr_stage *s, const plr__control *c, const char *why) {
-  plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: %s message of step %llu, micro-batch %u: %s",
+static void unexpected(plr_stage *s, plr__peer *p, const plr__control *c, const char *why) {
+  plr__peer_fault(s, p, PLR_ERR_SEQUENCE, "%s message of step %llu, micro-batch %u: %s",
                   plr__control_name(c->type), (ull)c->step, c->micro_batch, why);
 }
 
 /* ---- losses and tokens ------------------------------------------------------------------------ */
+
+/* Counts each receipt once. */
+static void count_settled(plr_stage *s, const plr__record *r, uint32_t stage) {
+  plr__feeder *f = &s->feeder;
+  uint32_t slot = (uint32_t)(r->step % s->steps_kept);
+  uint8_t *seen =
+      &f->settled[((size_t)slot * s->info.micro_batches + r->micro_batch) * s->count + stage];
+  if (!*seen) f->settled_count[slot]++, f->outstanding--;
+  *seen = 1;
+}
 
 /* They are counted in order. */
 static void count_finished(plr_stage *s) {
@@ -27,67 +37,82 @@ static void count_finished(plr_stage *s) {
 static void report_step(plr_stage *s) {
   plr__feeder *f = &s->feeder;
   double sum = 0;
-  for (uint32_t mb = 0; mb < s->info.micro_batches; mb++)
-    sum += plr__record_of(s, f->steps_done, mb)->loss;
+  uint32_t left_out = 0;
+  for (uint32_t mb = 0; mb < s->info.micro_batches; mb++) {
+    const plr__record *r = plr__record_of(s, f->steps_done, mb);
+    sum += r->loss;
+    left_out += r->finished == PLR__FINISHED_VOID;
+  }
   f->steps_done++;
   s->stats.steps++;
   plr_stage_event e = {.type = PLR_STAGE_STEP, .step = f->steps_done};
-  e.value = sum / ((double)s->info.micro_batches * s->rows);
+  if (left_out < s->info.micro_batches)
+    e.value = sum / ((double)(s->info.micro_batches - left_out) * s->rows);
   plr__event(s, &e, NULL);
 }
 
-static void take_training_loss(plr_stage *s, const plr__control *c, const plr_hash *hash) {
+static void count_losses(plr_stage *s) {
+  plr__feeder *f = &s->feeder;
+  while (f->steps_done < f->step &&
+         f->losses[f->steps_done % s->steps_kept] == s->info.micro_batches)
+    report_step(s);
+}
+
+static void take_training_loss(plr_stage *s, plr__peer *p, const plr__control *c,
+                               const plr_hash *hash) {
   plr__feeder *f = &s->feeder;
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
   uint32_t in_order =
       c->step == f->steps_done && c->micro_batch == f->losses[f->steps_done % s->steps_kept];
   if (f->command != PLR__COMMAND_TRAIN || (!s->async && !in_order) || !r ||
       r->state != PLR__RECORD_FORWARD) {
-    unexpected(s, c, "not the one that is due");
+    unexpected(s, p, c, "not the one that is due");
     return;
   }
   r->frames[PLR__FRAME_OUT] = *hash;
   r->loss = c->loss;
+  r->peer[PLR__UP] = p->id;
   plr__record_done(s, r);
   f->losses[c->step % s->steps_kept]++;
   count_finished(s);
-  while (f->steps_done < f->step &&
-         f->losses[f->steps_done % s->steps_kept] == s->info.micro_batches)
-    report_step(s);
+  count_losses(s);
 }
 
 /* Stage 0 has done its backward, and so have all behind it. The loss comes another way, and may come later. */
-static void take_finished(plr_stage *s, const plr__control *c) {
+static void take_finished(plr_stage *s, plr__peer *p, const plr__control *c) {
+  plr__feeder *f = &s->feeder;
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
-  if (!s->async || !r || r->finished) {
-    unexpected(s, c, "not the one that is due");
+  if (!s->async || c->step >= f->step) {
+    unexpected(s, p, c, "not the one that is due");
     return;
   }
+  if (!r || r->finished || r->peer[PLR__DOWN] != p->id) return; /* late */
+  plr__route_answered(s, r);
   r->finished = 1;
   count_finished(s);
 }
 
-static void take_loss(plr_stage *s, const plr__control *c, const plr_hash *hash) {
+static void take_loss(plr_stage *s, plr__peer *p, const plr__control *c, const plr_hash *hash) {
   plr__feeder *f = &s->feeder;
   if (c->kind == PLR__KIND_TRAIN) {
-    take_training_loss(s, c, hash);
+    take_training_loss(s, p, c, hash);
   } else if (f->command != PLR__COMMAND_EVALUATE || c->step != 0 || f->returned >= f->fed ||
              c->micro_batch != f->returned) {
-    unexpected(s, c, "not the one that is due");
+    unexpected(s, p, c, "not the one that is due");
   } else {
     f->loss_sum += c->loss;
     f->returned++;
   }
 }
 
-static void take_token(plr_stage *s, const plr__control *c) {
+static void take_token(plr_stage *s, plr__peer *p, const plr__control *c) {
   plr__feeder *f = &s->feeder;
   if (f->command != PLR__COMMAND_GENERATE || f->returned >= f->fed || c->index != f->returned) {
-    unexpected(s, c, "not the one that is due");
+    unexpected(s, p, c, "not the one that is due");
     return;
   }
   if (c->token < 0 || (uint32_t)c->token >= s->info.vocab) {
-    unexpected(s, c, "a token outside the vocabulary");
+    unexpected(s, p, c, "a token outside the vocabulary");
     return;
   }
   if (f->context_len == s->info.seq_len)
@@ -97,6 +122,23 @@ static void take_token(plr_stage *s, const plr__control *c) {
   plr_stage_event e = {.type = PLR_STAGE_TOKEN, .token = c->token, .index = c->index};
   e.step = f->steps_done;
   plr__event(s, &e, NULL);
+}
+
+/* It is left out of its step, and none of its receipts will come. */
+void plr__feeder_void(plr_stage *s, plr__record *r, plr_status why) {
+  plr_stage_event e = {.type = PLR_STAGE_DROPPED, .status = why, .step = r->step};
+  char text[128];
+  e.index = r->micro_batch;
+  snprintf(text, sizeof text, "step %llu, micro-batch %u could not be computed by anyone: %s",
+           (ull)r->step, r->micro_batch, plr_status_message(why));
+  plr__event(s, &e, text);
+  if (r->state != PLR__RECORD_DONE) s->feeder.losses[r->step % s->steps_kept]++;
+  r->state = PLR__RECORD_DONE;
+  r->finished = PLR__FINISHED_VOID;
+  r->loss = 0;
+  for (uint32_t stage = 0; stage < s->count; stage++) count_settled(s, r, stage);
+  count_finished(s);
+  count_losses(s);
 }
 
 /* ---- weight roots ----------------------------------------------------------------------------- */
@@ -125,16 +167,17 @@ static plr__roots *collection(plr_stage *s, uint64_t step) {
   return oldest;
 }
 
-static void take_leaves(plr_stage *s, const plr__control *c) {
+static void take_leaves(plr_stage *s, plr__peer *p, const plr__control *c) {
   uint32_t n = c->data_len / (uint32_t)sizeof(plr_hash);
   plr__roots *r = leaves_due(s, c->step) ? collection(s, c->step) : NULL;
   if (!r || c->first_block > s->info.blocks || n > s->info.blocks - c->first_block) {
-    unexpected(s, c, "no snapshot of these blocks is due");
+    unexpected(s, p, c, "no snapshot of these blocks is due");
     return;
   }
   for (uint32_t i = 0; i < n; i++) {
+    if (r->have[c->first_block + i] && s->async) return; /* another replica's */
     if (r->have[c->first_block + i]) {
-      unexpected(s, c, "the leaf of a block came twice");
+      unexpected(s, p, c, "the leaf of a block came twice");
       return;
     }
     r->have[c->first_block + i] = 1;
@@ -156,22 +199,17 @@ static void take_leaves(plr_stage *s, const plr__control *c) {
 /* ---- receipts and entries --------------------------------------------------------------------- */
 
 /* 1 unless the message speaks of a receipt that nobody can owe. Counts each receipt once. */
-static int settle(plr_stage *s, const plr__control *c) {
-  plr__feeder *f = &s->feeder;
+static int settle(plr_stage *s, plr__peer *p, const plr__control *c) {
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
   if (!r || c->stage >= s->count) {
-    unexpected(s, c, "no such receipt is due");
+    unexpected(s, p, c, "no such receipt is due");
     return 0;
   }
-  uint32_t slot = (uint32_t)(c->step % s->steps_kept);
-  uint8_t *seen =
-      &f->settled[((size_t)slot * s->info.micro_batches + c->micro_batch) * s->count + c->stage];
-  if (!*seen) f->settled_count[slot]++, f->outstanding--;
-  *seen = 1;
+  count_settled(s, r, c->stage);
   return 1;
 }
 
-static void take_receipt(plr_stage *s, const plr__control *c) {
+static void take_receipt(plr_stage *s, plr__peer *p, const plr__control *c) {
   plr_entry entry;
   plr_error err = {.struct_size = sizeof err};
   plr_status st = plr__entry_decode(c->data, c->data_len, &entry, &err);
@@ -179,21 +217,21 @@ static void take_receipt(plr_stage *s, const plr__control *c) {
                        entry.as.receipt.mb_first != c->micro_batch))
     st = plr__fail(&err, PLR_ERR_MISMATCH, "receipt", "another one than announced");
   if (st != PLR_OK) {
-    plr__stage_fail(s, st, "upstream: receipt of stage %u, step %llu, micro-batch %u: %s", c->stage,
+    plr__peer_fault(s, p, st, "receipt of stage %u, step %llu, micro-batch %u: %s", c->stage,
                     (ull)c->step, c->micro_batch, err.message);
     return;
   }
-  if (!settle(s, c)) return;
+  if (!settle(s, p, c)) return;
   s->stats.receipts++;
   plr_stage_event e = {.type = PLR_STAGE_RECEIPT, .step = c->step, .index = c->micro_batch};
   e.data = c->data, e.len = c->data_len;
   plr__event(s, &e, NULL);
 }
 
-static void take_missing(plr_stage *s, const plr__control *c) {
+static void take_missing(plr_stage *s, plr__peer *p, const plr__control *c) {
   char text[PLR__CONTROL_MAX_TEXT + 80];
   plr_stage_event e = {.type = PLR_STAGE_REFUSED, .status = PLR_ERR_MISMATCH, .step = c->step};
-  if (!settle(s, c)) return;
+  if (!settle(s, p, c)) return;
   int at = snprintf(text, sizeof text,
                     "receipt of stage %u, step %llu, micro-batch %u will not come: ", c->stage,
                     (ull)c->step, c->micro_batch);
@@ -204,11 +242,11 @@ static void take_missing(plr_stage *s, const plr__control *c) {
   plr__event(s, &e, text);
 }
 
-static void take_done(plr_stage *s, const plr__control *c) {
+static void take_done(plr_stage *s, plr__peer *p, const plr__control *c) {
   const plr__roots *root = plr__feeder_root(s, s->feeder.step);
   plr_stage_event e = {.type = PLR_STAGE_STOPPED, .step = s->feeder.steps_done};
   if (!s->feeder.done_sent) {
-    unexpected(s, c, "nobody said so");
+    unexpected(s, p, c, "nobody said so");
     return;
   }
   if (root) e.hash = root->root;
@@ -216,42 +254,41 @@ static void take_done(plr_stage *s, const plr__control *c) {
   s->stopped = s->failed == PLR_OK;
 }
 
-void plr__feeder_control(plr_stage *s, uint32_t side, const plr__control *c, const plr_hash *hash) {
+void plr__feeder_control(plr_stage *s, plr__peer *p, const plr__control *c, const plr_hash *hash) {
   plr_stage_event e = {.type = PLR_STAGE_ENTRY, .step = s->feeder.steps_done};
-  if (c->type == PLR__CONTROL_FINISHED && side == PLR__DOWN) {
-    take_finished(s, c);
+  if (c->type == PLR__CONTROL_FINISHED && p->side == PLR__DOWN) {
+    take_finished(s, p, c);
     return;
   }
-  if (side == PLR__DOWN) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE, "downstream: unexpected %s message",
-                    plr__control_name(c->type));
+  if (p->side == PLR__DOWN) {
+    plr__peer_fault(s, p, PLR_ERR_SEQUENCE, "unexpected %s message", plr__control_name(c->type));
     return;
   }
   switch (c->type) {
   case PLR__CONTROL_LOSS:
-    take_loss(s, c, hash);
+    take_loss(s, p, c, hash);
     break;
   case PLR__CONTROL_TOKEN:
-    take_token(s, c);
+    take_token(s, p, c);
     break;
   case PLR__CONTROL_LEAVES:
-    take_leaves(s, c);
+    take_leaves(s, p, c);
     break;
   case PLR__CONTROL_RECEIPT:
-    take_receipt(s, c);
+    take_receipt(s, p, c);
     break;
   case PLR__CONTROL_MISSING:
-    take_missing(s, c);
+    take_missing(s, p, c);
     break;
   case PLR__CONTROL_DONE:
-    take_done(s, c);
+    take_done(s, p, c);
     break;
   case PLR__CONTROL_ENTRY:
     e.data = c->data, e.len = c->data_len;
     plr__event(s, &e, NULL);
     break;
   default:
-    unexpected(s, c, "not for a feeder");
+    unexpected(s, p, c, "not for a feeder");
     break;
   }
 }

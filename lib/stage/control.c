@@ -27,6 +27,11 @@ static const layout layouts[PLR__CONTROL_TYPES] = {
     [PLR__CONTROL_ENTRY] = {"entry", "D"},
     [PLR__CONTROL_FAIL] = {"fail", "wcD"},
     [PLR__CONTROL_FINISHED] = {"finished", "Sm"},
+    [PLR__CONTROL_HELLO] = {"hello", "wtikS"},
+    [PLR__CONTROL_DROP] = {"drop", "Smc"},
+    [PLR__CONTROL_AGAIN] = {"again", "Sm"},
+    [PLR__CONTROL_ASK] = {"ask", "Sm"},
+    [PLR__CONTROL_HAVE] = {"have", "Smk"},
 };
 
 const char *plr__control_name(uint32_t type) {
@@ -202,6 +207,14 @@ static plr_status check(const plr__control *c, plr_error *err) {
     if (c->kind > PLR__KIND_EVALUATE)
       return plr__fail(err, PLR_ERR_MALFORMED, where, "unknown kind %u", (unsigned)c->kind);
     if (!isfinite(c->loss)) return plr__fail(err, PLR_ERR_NON_FINITE, where, "loss is not finite");
+    break;
+  case PLR__CONTROL_DROP:
+    if (c->status >= 0)
+      return plr__fail(err, PLR_ERR_MALFORMED, where, "status %d is no reason", (int)c->status);
+    break;
+  case PLR__CONTROL_HAVE:
+    if (c->kind > 1)
+      return plr__fail(err, PLR_ERR_MALFORMED, where, "answer %u", (unsigned)c->kind);
     break;
   case PLR__CONTROL_LEAVES:
     if (c->data_len == 0 || c->data_len % 32 != 0)

@@ -23,7 +23,12 @@
 #define PLR__CONTROL_ENTRY     14u /* worker -> feeder: a ledger entry */
 #define PLR__CONTROL_FAIL      15u /* anyone -> everyone: the pipeline has failed */
 #define PLR__CONTROL_FINISHED  16u /* stage 0 -> feeder, async: no stage has work left with it */
-#define PLR__CONTROL_TYPES     17u
+#define PLR__CONTROL_HELLO     17u /* async, both ways: who is at this end */
+#define PLR__CONTROL_DROP      18u /* downstream -> upstream: not done here; status AGAIN: busy */
+#define PLR__CONTROL_AGAIN     19u /* before tokens: the micro-batch may have been further down before */
+#define PLR__CONTROL_ASK       20u /* upstream -> downstream: do you have it? */
+#define PLR__CONTROL_HAVE      21u /* the answer */
+#define PLR__CONTROL_TYPES     22u
 
 /* Flags of OPEN and STOP. */
 #define PLR__CONTROL_FLAG_SNAPSHOT 1u

@@ -135,10 +135,12 @@ static plr_status alloc_rings(plr_stage *s) {
   s->slot_used = plr__calloc(s->ctx, s->in_flight, 1);
   if (!s->slot_used) return PLR_ERR_NO_MEMORY;
   s->arrivals = plr__calloc(s->ctx, s->arrival_cap, sizeof *s->arrivals);
+  s->queue = plr__calloc(s->ctx, s->arrival_cap, sizeof(plr__arrival *));
   s->gradient_cap = s->in_flight;
   s->gradients = plr__calloc(s->ctx, s->gradient_cap, sizeof *s->gradients);
-  if (!s->arrivals || !s->gradients) return PLR_ERR_NO_MEMORY;
+  if (!s->arrivals || !s->queue || !s->gradients) return PLR_ERR_NO_MEMORY;
   for (uint32_t i = 0; i < s->arrival_cap; i++) {
+    s->queue[i] = &s->arrivals[i];
     PLR_TRY(frame_alloc(s, &s->arrivals[i].tokens, s->tokens_cap));
     if (s->index > 0) PLR_TRY(frame_alloc(s, &s->arrivals[i].activation, s->frame_cap));
   }
@@ -147,15 +149,13 @@ static plr_status alloc_rings(plr_stage *s) {
   return PLR_OK;
 }
 
-/* Queues hold what the schedule can put into them while a link takes nothing: the messages about every receipt that
- * is kept, and twice what one job or message adds. */
+/* The events hold what the schedule can put into them, as an outbox does (peer.c). */
 static plr_status alloc_queues(plr_stage *s) {
   size_t receipts = (size_t)s->record_count * (s->count + 2u) * 1024u;
   size_t feed = s->role == PLR_STAGE_FEEDER ? s->info.micro_batches * (s->tokens_cap + 64) : 0;
   s->job_room = s->tokens_cap + s->job_out_cap + feed + PLR__ROOM;
-  for (uint32_t side = 0; side < PLR__SIDES; side++)
-    PLR_TRY(plr__fifo_init(&s->peer[side].outbox, s->ctx, 4096, receipts + 2 * s->job_room));
   PLR_TRY(plr__fifo_init(&s->events, s->ctx, 4096, receipts + 2 * s->job_room));
+  PLR_TRY(plr__fifo_init(&s->held, s->ctx, 4096, receipts + 2 * s->job_room));
   s->journal_cap = PLR_MAX(1024u, 16 * s->record_count);
   s->journal = plr__calloc(s->ctx, s->journal_cap, PLR__JOURNAL_RECORD);
   return s->journal ? PLR_OK : PLR_ERR_NO_MEMORY;
@@ -183,6 +183,8 @@ static void describe(plr_stage *s, const plr_stage_options *o) {
   s->count = o->count, s->lane = o->lane, s->snapshot_every = o->snapshot_every;
   s->auto_budget = o->auto_budget;
   s->async = o->schedule == PLR_PIPELINE_ASYNC;
+  s->patience_ns = o->patience_ns, s->reply_timeout_ns = o->reply_timeout_ns;
+  s->alone_ns[PLR__UP] = s->alone_ns[PLR__DOWN] = PLR_NEVER;
   s->window = o->window ? o->window : 2 * o->count;
   s->identity = o->identity;
   plr_identity_public_key(o->identity, key);
@@ -269,11 +271,17 @@ void plr_stage_destroy(plr_stage *s) {
   plr__free(ctx, s->slot_used);
   plr__free(ctx, s->opens);
   plr__free(ctx, s->arrivals);
+  plr__free(ctx, s->queue);
   plr__free(ctx, s->gradients);
   plr__compute_release(s);
   plr__feeder_release(s);
-  for (uint32_t side = 0; side < PLR__SIDES; side++) plr__fifo_release(&s->peer[side].outbox);
+  plr__peers_release(s);
+  for (uint32_t i = 0; s->records && i < s->record_count; i++) {
+    plr__free(ctx, s->records[i].tokens.data);
+    plr__free(ctx, s->records[i].out.data);
+  }
   plr__fifo_release(&s->events);
+  plr__fifo_release(&s->held);
   if (s->payload.ctx) plr__buffer_release(&s->payload);
   if (s->entry.ctx) plr__buffer_release(&s->entry);
   plr__free(ctx, s->journal);
@@ -287,40 +295,29 @@ void plr_stage_destroy(plr_stage *s) {
 
 /* ---- the loop --------------------------------------------------------------------------------- */
 
-plr_status plr_stage_attach(plr_stage *s, uint32_t side, plr_link *link) {
-  PLR_GUARD(s, NULL);
-  if (!s || !link || side >= PLR__SIDES) return PLR_ERR_INVALID_ARGUMENT;
-  if (s->failed != PLR_OK) return s->failed;
-  if (s->peer[side].link || s->peer[1 - side].link == link) return PLR_ERR_INVALID_STATE;
-  s->peer[side].link = link;
-  return PLR_OK;
-}
-
 plr_status plr_stage_advance(plr_stage *s, uint64_t now_ns) {
   PLR_GUARD(s, NULL);
   if (!s) return PLR_ERR_INVALID_ARGUMENT;
   s->now = now_ns;
   if (s->failed != PLR_OK) return s->failed;
-  if (!s->peer[PLR__UP].link || !s->peer[PLR__DOWN].link) return PLR_OK;
+  if (!s->async && s->peer_count < PLR__SIDES) return PLR_OK;
   plr__stage_flush(s);
   plr__stage_poll(s);
+  if (s->failed == PLR_OK && !s->stopped) plr__peers_advance(s);
   plr__feeder_pump(s);
   plr__stage_flush(s);
   return s->failed;
 }
 
-/* Everything a stage does follows from a frame, a job or a command: it has no timers of its own. */
 uint64_t plr_stage_next_deadline_ns(const plr_stage *s) {
-  (void)s;
-  return PLR_NEVER;
+  return s ? plr__peers_deadline(s) : PLR_NEVER;
 }
 
 plr_status plr_stage_submit(plr_stage *s, const void *entry, size_t len) {
   PLR_GUARD(s, NULL);
   if (!s || !entry || len == 0 || len > PLR__CONTROL_MAX_ENTRY) return PLR_ERR_INVALID_ARGUMENT;
   if (s->failed != PLR_OK) return s->failed;
-  if (s->role != PLR_STAGE_WORKER || s->stopped || !s->peer[PLR__DOWN].link)
-    return PLR_ERR_INVALID_STATE;
+  if (s->role != PLR_STAGE_WORKER || s->stopped || !s->peer_count) return PLR_ERR_INVALID_STATE;
   if (!plr__stage_has_room(s)) return PLR_ERR_AGAIN;
   plr__control c = {.type = PLR__CONTROL_ENTRY, .data = entry, .data_len = (uint32_t)len};
   plr__stage_relay(s, &c, PLR__PRIORITY_CONTROL);

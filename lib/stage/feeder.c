@@ -86,7 +86,7 @@ static int snapshot_waits(const plr_stage *s, uint64_t step) {
 static void ask_snapshot(plr_stage *s, uint64_t step) {
   plr__control c = {.type = PLR__CONTROL_SNAPSHOT, .step = step};
   s->feeder.snapshot = step;
-  plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+  plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
 }
 
 static int may_open(const plr_stage *s, uint64_t step) {
@@ -98,8 +98,9 @@ static int may_open(const plr_stage *s, uint64_t step) {
 
 /* ---- feeding ---------------------------------------------------------------------------------- */
 
-static void send_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
-                        const int32_t *tokens, uint32_t rows, uint32_t cols, plr_hash *hash) {
+/* Makes a token frame in s->frame; 0: it could not be made, and the stage has failed. */
+static size_t make_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
+                          const int32_t *tokens, uint32_t rows, uint32_t cols, plr_hash *hash) {
   plr_frame_info info = {.struct_size = sizeof info, .role = PLR_ROLE_TOKENS};
   size_t len = s->scratch_cap;
   info.stream = PLR__STREAM(kind, 0);
@@ -109,11 +110,18 @@ static void send_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
   if (st != PLR_OK) {
     plr__stage_fail(s, st, "the token frame of step %llu, micro-batch %u could not be made: %s",
                     (unsigned long long)step, mb, plr_status_message(st));
-    return;
+    return 0;
   }
   plr_sha256(s->frame, len, hash);
+  return len;
+}
+
+static void send_tokens(plr_stage *s, uint32_t kind, uint64_t step, uint32_t mb,
+                        const int32_t *tokens, uint32_t rows, uint32_t cols, plr_hash *hash) {
+  size_t len = make_tokens(s, kind, step, mb, tokens, rows, cols, hash);
+  if (!len) return;
   plr__journal(s, PLR__JOURNAL_SENT, PLR__DOWN, PLR_ROLE_TOKENS, step, mb, s->now, len, hash);
-  plr__stage_send(s, PLR__DOWN, s->frame, len, PLR__PRIORITY_FLOW);
+  plr__stage_send(s, plr__peer_first(s, PLR__DOWN), s->frame, len, PLR__PRIORITY_FLOW);
 }
 
 /* Draws a micro-batch of the corpus into f->tokens. */
@@ -135,7 +143,9 @@ static void open_step(plr_stage *s, uint64_t step, plr__open *open) {
   memset(open, 0, sizeof *open);
   open->step = step, open->epoch = c.epoch, open->root_step = c.root_step, open->root = c.root;
   open->flags = c.flags, open->valid = 1;
-  plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+  s->opens[step % s->steps_kept] = *open;
+  s->open_next = step + 1;
+  plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
 }
 
 static void begin_step(plr_stage *s) {
@@ -162,8 +172,17 @@ static void feed_one(plr_stage *s) {
   plr__record *r = plr__record_of(s, step, mb);
   if (draw(s, PLR_SPLIT_TRAIN, step * mbs + mb) != PLR_OK) return;
   f->left--;
-  send_tokens(s, PLR__KIND_TRAIN, step, mb, f->tokens, s->info.micro_batch, s->info.seq_len + 1u,
-              &r->frames[PLR__FRAME_TOKENS]);
+  plr_hash *hash = &r->frames[PLR__FRAME_TOKENS];
+  uint32_t rows = s->info.micro_batch, cols = s->info.seq_len + 1u;
+  if (!s->async) {
+    const plr__peer *to = plr__peer_first(s, PLR__DOWN), *from = plr__peer_first(s, PLR__UP);
+    if (to) r->peer[PLR__DOWN] = to->id;
+    if (from) r->peer[PLR__UP] = from->id;
+    send_tokens(s, PLR__KIND_TRAIN, step, mb, f->tokens, rows, cols, hash);
+    return;
+  }
+  size_t len = make_tokens(s, PLR__KIND_TRAIN, step, mb, f->tokens, rows, cols, hash);
+  if (len && plr__frame_keep(s, &r->tokens, s->frame, len)) plr__route(s, r);
 }
 
 /* Begins the next step when it may; 1 when there is something to feed. */
@@ -223,7 +242,7 @@ static void pump_generate(plr_stage *s) {
   if (f->returned < f->fed) return;
   if (f->fed < f->batches && plr__stage_has_room(s)) {
     f->sample.index = f->fed, f->sample.position = f->fed;
-    plr__stage_send_control(s, PLR__DOWN, &f->sample, PLR__PRIORITY_FLOW, NULL);
+    plr__stage_relay(s, &f->sample, PLR__PRIORITY_FLOW);
     send_tokens(s, PLR__KIND_GENERATE, 0, f->fed, f->context, 1, f->context_len, &hash);
     f->fed++;
   }
@@ -240,12 +259,12 @@ static void pump_stop(plr_stage *s) {
     if (f->started) c.flags = PLR__CONTROL_FLAG_SNAPSHOT;
     f->stop_sent = 1;
     f->snapshot = f->step;
-    plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+    plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
   }
   if (!f->done_sent && (!f->started || plr__feeder_root(s, f->step))) {
     plr__control c = {.type = PLR__CONTROL_DONE};
     f->done_sent = 1;
-    plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_FLOW, NULL);
+    plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
   }
 }
 

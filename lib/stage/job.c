@@ -78,6 +78,7 @@ void plr__compute_release(plr_stage *s) {
 /* Keeps the words of a lower layer, and says whose frame it was. */
 static plr_status decode_fault(plr_job *job, plr_status st, const char *frame) {
   plr_error cause = job->error;
+  job->blame = 1;
   return plr__fail(&job->error, st, frame, "%s: %s", cause.where[0] ? cause.where : "decode",
                    cause.message[0] ? cause.message : plr_status_message(st));
 }
@@ -171,6 +172,7 @@ static plr_status run_backward(plr_job *job) {
   plr_status st = plr_shard_backward(s->shard, job->slot, job->gradient ? &out : NULL,
                                      s->index > 0 ? &in : NULL);
   job->delay = plr__shard_last_delay(s->shard);
+  job->blame = st == PLR_ERR_NON_FINITE && job->gradient && plr__shard_waits(s->shard, job->slot);
   if (st != PLR_OK) return shard_fault(job, st);
   if (s->index == 0) return PLR_OK;
   return encode_tensor(job, c->backward, PLR_ROLE_GRADIENT, s->index, &in, PLR__FRAME_GRAD);

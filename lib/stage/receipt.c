@@ -39,13 +39,16 @@ static void report_missing(plr_stage *s, plr__record *r, const char *why) {
   c.data = (const uint8_t *)why;
   c.data_len = (uint32_t)PLR_MIN(strlen(why), PLR__CONTROL_MAX_TEXT);
   r->own.present = 0;
-  plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_CONTROL, NULL);
+  plr__stage_relay(s, &c, PLR__PRIORITY_CONTROL);
 }
 
 plr__record *plr__record_begin(plr_stage *s, uint64_t step, uint32_t mb) {
   plr__record *r = slot_of(s, step, mb);
   if (r->own.present) report_missing(s, r, "a neighbour never signed");
+  plr__frame tokens = r->tokens, out = r->out; /* their memory stays */
   memset(r, 0, sizeof *r);
+  r->tokens = tokens, r->out = out;
+  r->tokens.len = r->out.len = 0;
   r->step = step, r->micro_batch = mb;
   r->state = PLR__RECORD_QUEUED;
   return r;
@@ -64,14 +67,14 @@ static void fill_receipt(const plr_stage *s, const plr__record *r, plr_receipt *
   x->weight_root = r->open.root, x->weight_step = r->open.root_step;
   plr__frames_root(r->frames, &x->frames_root);
   memcpy(x->worker, s->account.bytes, 32);
-  memcpy(x->upstream, s->peer[PLR__UP].account.bytes, 32);
-  memcpy(x->downstream, s->peer[PLR__DOWN].account.bytes, 32);
+  memcpy(x->upstream, r->account[PLR__UP].bytes, 32);
+  memcpy(x->downstream, r->account[PLR__DOWN].bytes, 32);
 }
 
 /* Signature of this stage over a receipt's header ‖ body; the bytes signed do not depend on the role. */
 static void sign(plr_stage *s, const plr__proposal *p, uint8_t out[64]) {
   plr_entry_signature signature;
-  plr__entry_sign(s->identity, PLR_SIGN_AUTHOR, s->origin, p->bytes, p->len, &signature);
+  plr__entry_sign(s->identity, PLR__ROLE_AUTHOR, s->origin, p->bytes, p->len, &signature);
   memcpy(out, signature.signature, 64);
 }
 
@@ -105,8 +108,11 @@ void plr__receipt_propose(plr_stage *s, plr__record *r) {
   memcpy(c.frames, p->frames, sizeof c.frames);
   memcpy(c.signature, p->signature, sizeof c.signature);
   c.data = p->bytes, c.data_len = p->len;
-  for (uint32_t side = 0; side < PLR__SIDES; side++)
-    plr__stage_send_control(s, side, &c, PLR__PRIORITY_CONTROL, NULL);
+  for (uint32_t side = 0; side < PLR__SIDES; side++) {
+    plr__peer *to = plr__peer_of(s, r->peer[side]);
+    if (p->present && !to) report_missing(s, r, "a neighbour has gone");
+    if (p->present) plr__stage_send_control(s, to, &c, PLR__PRIORITY_CONTROL, NULL);
+  }
 }
 
 /* ---- checking a neighbour's ------------------------------------------------------------------- */
@@ -117,8 +123,9 @@ static uint32_t peer_index(const plr_stage *s, uint32_t side) {
   return side == PLR__UP ? s->index - 1 : s->index + 1;
 }
 
-static const char *wrong_body(const plr_stage *s, uint32_t side, const plr__record *r,
+static const char *wrong_body(const plr_stage *s, const plr__peer *p, const plr__record *r,
                               const plr_receipt *x) {
+  uint32_t side = p->side;
   uint32_t feeder = s->role == PLR_STAGE_FEEDER, at_end = side == PLR__UP;
   uint32_t border =
       feeder ? (at_end ? s->info.blocks : 0) : (at_end ? s->first_block : s->end_block);
@@ -126,14 +133,14 @@ static const char *wrong_body(const plr_stage *s, uint32_t side, const plr__reco
   uint64_t units = 0;
   if (!plr__hash_equal(&x->model, &s->model_hash)) return "another model";
   if (!plr__hash_equal(&x->profile, &s->profile)) return "another profile";
-  if (memcmp(x->worker, s->peer[side].account.bytes, 32) != 0) return "not the worker's own";
+  if (memcmp(x->worker, p->account.bytes, 32) != 0) return "not the worker's own";
   if (memcmp(me, s->account.bytes, 32) != 0) return "another neighbour is named";
   if (x->step != r->step || x->mb_first != r->micro_batch || x->mb_count != 1)
     return "another micro-batch";
   if ((at_end ? x->block_end : x->block_first) != border || x->block_end > s->info.blocks)
     return "other blocks";
   if (x->epoch != r->open.epoch) return "another epoch";
-  if (x->lane != s->lane) return "another lane";
+  if (x->lane != (s->async ? p->lane : s->lane)) return "another lane";
   if (x->weight_step != r->open.root_step || !plr__hash_equal(&x->weight_root, &r->open.root))
     return "another weight root";
   for (uint32_t b = x->block_first; b < x->block_end; b++)
@@ -173,14 +180,13 @@ static const char *wrong_frames(const plr_stage *s, uint32_t side, const plr__re
   return NULL;
 }
 
-static const char *wrong(const plr_stage *s, uint32_t side, const plr__record *r,
+static const char *wrong(const plr_stage *s, const plr__peer *by, const plr__record *r,
                          const plr__proposal *p) {
   plr_receipt x;
   if (plr__receipt_decode(p->bytes, p->len, &x, NULL) != PLR_OK) return "bytes that are no receipt";
-  const char *why = wrong_body(s, side, r, &x);
-  if (!why) why = wrong_frames(s, side, r, p, &x);
-  if (!why && !verified(s, p, s->peer[side].key, p->signature))
-    why = "no valid signature of the worker";
+  const char *why = wrong_body(s, by, r, &x);
+  if (!why) why = wrong_frames(s, by->side, r, p, &x);
+  if (!why && !verified(s, p, by->key, p->signature)) why = "no valid signature of the worker";
   return why;
 }
 
@@ -195,25 +201,26 @@ static void report_refusal(plr_stage *s, uint32_t stage, uint64_t step, uint32_t
   plr__event(s, &e, text);
 }
 
-static void refuse(plr_stage *s, uint32_t side, uint64_t step, uint32_t mb, const char *why) {
-  plr__control c = {.type = PLR__CONTROL_REFUSAL, .stage = peer_index(s, side), .step = step};
+static void refuse(plr_stage *s, plr__peer *by, uint64_t step, uint32_t mb, const char *why) {
+  plr__control c = {.type = PLR__CONTROL_REFUSAL, .stage = peer_index(s, by->side), .step = step};
   c.micro_batch = mb;
   c.data = (const uint8_t *)why, c.data_len = (uint32_t)strlen(why);
   s->stats.receipts_refused++;
   report_refusal(s, c.stage, step, mb, "us", why);
-  plr__stage_send_control(s, side, &c, PLR__PRIORITY_CONTROL, NULL);
+  plr__stage_send_control(s, by, &c, PLR__PRIORITY_CONTROL, NULL);
 }
 
-static void answer(plr_stage *s, uint32_t side, const plr__record *r, const plr__proposal *p) {
-  const char *why = wrong(s, side, r, p);
+static void answer(plr_stage *s, plr__peer *by, const plr__record *r, const plr__proposal *p) {
+  const char *why = wrong(s, by, r, p);
   if (why) {
-    refuse(s, side, r->step, r->micro_batch, why);
+    refuse(s, by, r->step, r->micro_batch, why);
     return;
   }
-  plr__control c = {.type = PLR__CONTROL_SIGNATURE, .stage = peer_index(s, side), .step = r->step};
+  plr__control c = {.type = PLR__CONTROL_SIGNATURE, .step = r->step};
+  c.stage = peer_index(s, by->side);
   c.micro_batch = r->micro_batch;
   sign(s, p, c.signature);
-  plr__stage_send_control(s, side, &c, PLR__PRIORITY_CONTROL, NULL);
+  plr__stage_send_control(s, by, &c, PLR__PRIORITY_CONTROL, NULL);
 }
 
 void plr__record_done(plr_stage *s, plr__record *r) {
@@ -221,19 +228,22 @@ void plr__record_done(plr_stage *s, plr__record *r) {
   for (uint32_t side = 0; side < PLR__SIDES; side++) {
     if (!r->pending[side].present) continue;
     r->pending[side].present = 0;
-    answer(s, side, r, &r->pending[side]);
+    plr__peer *by = plr__peer_of(s, r->peer[side]);
+    if (by) answer(s, by, r, &r->pending[side]);
   }
 }
 
-void plr__receipt_proposal(plr_stage *s, uint32_t side, const plr__control *c) {
+void plr__receipt_proposal(plr_stage *s, plr__peer *by, const plr__control *c) {
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
-  plr__proposal *p = r ? &r->pending[side] : NULL;
+  plr__proposal *p = r ? &r->pending[by->side] : NULL;
   if (!r || r->state == PLR__RECORD_QUEUED) {
-    refuse(s, side, c->step, c->micro_batch, "a micro-batch we know nothing of");
+    refuse(s, by, c->step, c->micro_batch, "a micro-batch we know nothing of");
+  } else if (r->peer[by->side] != by->id) {
+    refuse(s, by, c->step, c->micro_batch, "a micro-batch that went another way");
   } else if (p->len) {
-    refuse(s, side, c->step, c->micro_batch, "proposed before");
+    refuse(s, by, c->step, c->micro_batch, "proposed before");
   } else if (c->data_len == 0 || c->data_len > sizeof p->bytes) {
-    refuse(s, side, c->step, c->micro_batch, "bytes that are no receipt");
+    refuse(s, by, c->step, c->micro_batch, "bytes that are no receipt");
   } else {
     p->present = 1, p->len = c->data_len;
     memcpy(p->frames, c->frames, sizeof p->frames);
@@ -249,10 +259,10 @@ static void finish_receipt(plr_stage *s, plr__record *r) {
   plr_entry_signature all[3];
   const plr__proposal *p = &r->own;
   for (uint32_t i = 0; i < 3; i++) {
-    const plr_hash *who = i == 0 ? &s->account : &s->peer[i == 1 ? PLR__UP : PLR__DOWN].account;
-    all[i].role = (uint8_t)(i == 0   ? PLR_SIGN_AUTHOR
-                            : i == 1 ? PLR_SIGN_UPSTREAM
-                                     : PLR_SIGN_DOWNSTREAM);
+    const plr_hash *who = i == 0 ? &s->account : &r->account[i == 1 ? PLR__UP : PLR__DOWN];
+    all[i].role = (uint8_t)(i == 0   ? PLR__ROLE_AUTHOR
+                            : i == 1 ? PLR__ROLE_UPSTREAM
+                                     : PLR__ROLE_DOWNSTREAM);
     memcpy(all[i].account, who->bytes, 32);
     memcpy(all[i].signature, i == 0 ? p->signature : r->signatures[i == 1 ? PLR__UP : PLR__DOWN],
            64);
@@ -271,15 +281,25 @@ static void finish_receipt(plr_stage *s, plr__record *r) {
   c.micro_batch = r->micro_batch, c.data = s->entry.data, c.data_len = (uint32_t)s->entry.len;
   plr_stage_event e = {.type = PLR_STAGE_RECEIPT, .step = r->step, .index = r->micro_batch};
   e.data = s->entry.data, e.len = s->entry.len;
-  plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_CONTROL, NULL);
+  plr__stage_relay(s, &c, PLR__PRIORITY_CONTROL);
   plr__event(s, &e, NULL);
 }
 
-void plr__receipt_signature(plr_stage *s, uint32_t side, const plr__control *c) {
+void plr__receipts_lost(plr_stage *s, const plr__peer *p) {
+  for (uint32_t i = 0; i < s->record_count; i++) {
+    plr__record *r = &s->records[i];
+    if (r->own.present && r->peer[p->side] == p->id && !r->signed_by[p->side])
+      report_missing(s, r, "a neighbour has gone");
+  }
+}
+
+void plr__receipt_signature(plr_stage *s, plr__peer *by, const plr__control *c) {
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
-  if (c->stage != s->index || !r || !r->own.present || r->signed_by[side])
+  uint32_t side = by->side;
+  if (c->stage != s->index || !r || !r->own.present || r->signed_by[side] ||
+      r->peer[side] != by->id)
     return; /* late: nothing waits */
-  if (!verified(s, &r->own, s->peer[side].key, c->signature)) {
+  if (!verified(s, &r->own, by->key, c->signature)) {
     report_refusal(s, s->index, c->step, c->micro_batch, plr__side_name(side),
                    "its signature is not valid");
     report_missing(s, r, "a neighbour's signature is not valid");
@@ -290,14 +310,11 @@ void plr__receipt_signature(plr_stage *s, uint32_t side, const plr__control *c) 
   if (r->signed_by[PLR__UP] && r->signed_by[PLR__DOWN]) finish_receipt(s, r);
 }
 
-void plr__receipt_refusal(plr_stage *s, uint32_t side, const plr__control *c) {
+void plr__receipt_refusal(plr_stage *s, plr__peer *by, const plr__control *c) {
   char why[PLR__CONTROL_MAX_TEXT + 1];
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
-  if (c->stage != s->index || !r || !r->own.present) return;
-  uint32_t n = 0;
-  for (; n < c->data_len; n++)
-    why[n] = c->data[n] < 0x20 || c->data[n] > 0x7e ? '?' : (char)c->data[n];
-  why[n] = 0;
-  report_refusal(s, s->index, c->step, c->micro_batch, plr__side_name(side), why);
+  if (c->stage != s->index || !r || !r->own.present || r->peer[by->side] != by->id) return;
+  plr__show_text(c, why);
+  report_refusal(s, s->index, c->step, c->micro_batch, plr__side_name(by->side), why);
   report_missing(s, r, why);
 }

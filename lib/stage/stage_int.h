@@ -1,4 +1,5 @@
-/* Inside of a stage. Files: create.c (memory), io.c (links in and out), worker.c (order of the work), job.c (the work),
+/* Inside of a stage. Files: create.c (memory), io.c (links in and out), peer.c (who is at the other ends), route.c
+ * (which of them gets a micro-batch), intake.c (what comes), worker.c (order of the work), job.c (the work),
  * receipt.c (proposals and signatures), feeder.c (commands), collect.c (what comes back to the feeder), event.c,
  * journal.c, control.c (messages), fifo.c, budget.c (bits that follow bandwidth). */
 #ifndef PLR_STAGE_INT_H
@@ -55,6 +56,7 @@ typedef struct plr__frame {
 
 /* A micro-batch on its way in: tokens and, behind stage 0, the activation. */
 typedef struct plr__arrival {
+  uint64_t from; /* peer */
   uint32_t kind, micro_batch;
   uint64_t step;
   uint32_t rows, cols; /* of the token frame */
@@ -71,6 +73,12 @@ typedef struct plr__proposal {
   uint8_t bytes[PLR__RECEIPT_BYTES]; /* header ‖ body */
 } plr__proposal;
 
+#define PLR__SLOT_FREE   0u
+#define PLR__SLOT_USED   1u
+#define PLR__SLOT_FORGET 2u /* free once the shard has been told to forget it */
+
+#define PLR__FINISHED_VOID 2u
+
 #define PLR__RECORD_EMPTY   0u
 #define PLR__RECORD_QUEUED  1u /* has arrived; feeder: never */
 #define PLR__RECORD_FORWARD 2u /* forward frames known */
@@ -81,7 +89,13 @@ typedef struct plr__record {
   uint64_t step;
   uint32_t micro_batch, state;
   uint32_t slot;     /* of the shard, from forward to backward */
-  uint32_t finished; /* feeder: no stage has work left with it */
+  uint64_t peer[PLR__SIDES]; /* its way: who sent it, who has it next; 0: nobody */
+  plr_hash account[PLR__SIDES]; /* of these, as the receipt names them */
+  uint64_t sent_ns, refused_by;
+  uint32_t again, drops; /* it may have been further down before; how often it came back undone */
+  uint64_t asking;       /* peers that were asked whether they have it: bits by place */
+  plr__frame tokens, out; /* async: kept to be sent again; out: activation or loss, after backward the gradient */
+  uint32_t finished; /* feeder: no stage has work left with it, or nobody can do it */
   double loss;       /* feeder */
   plr_hash frames[PLR__FRAMES];
   plr__open open;
@@ -104,6 +118,7 @@ struct plr_job {
   plr__arrival *arrival;
   plr__frame *gradient;
   uint64_t delay; /* backward: steps since its forward */
+  uint32_t blame; /* 1: it failed because of what a neighbour sent */
   plr_hash frames[PLR__FRAMES];
   uint8_t *out; /* frame made by the job, job_out_cap bytes */
   size_t out_len;
@@ -122,12 +137,32 @@ typedef struct plr__compute {
   plr_buffer scratch; /* control payload of the last stage */
 } plr__compute;
 
+#define PLR__PEER_ATTACHED 0u
+#define PLR__PEER_READY    1u /* async: its hello has not come */
+#define PLR__PEER_UP       2u
+#define PLR__PEER_GONE     3u /* its link is not ours any more; freed at the next poll */
+
+/* A neighbour. */
 typedef struct plr__peer {
   plr_link *link;
-  uint32_t ready;
+  uint64_t id; /* from 1, in the order of attach */
+  uint32_t side, state;
+  uint32_t place; /* in asking */
+  uint32_t lane, under_way; /* micro-batches it was sent and has not answered */
   uint8_t key[32];
   plr_hash account;
   plr__fifo outbox;
+  plr__arrival *partial; /* tokens whose activation has not come */
+  plr__control sample;   /* of the next token frame, type 0 when there is none */
+  uint32_t skipping; /* an activation that came before follows: which */
+  uint32_t skip_micro_batch;
+  uint64_t skip_step;
+  uint32_t again_next;   /* the next training tokens may have been further down before */
+  uint64_t due_ns;       /* cumulative expected time of what it was sent */
+  uint64_t mean_ns;      /* smoothed time of one; 0: not known */
+  uint64_t done_ns;      /* of its newest answer */
+  uint64_t since_ns;     /* since when it owes one */
+  uint64_t busy_until_ns;
 } plr__peer;
 
 /* Leaf hashes of one snapshot step, as they come in. */
@@ -185,7 +220,11 @@ struct plr_stage {
   plr_hash model_hash, profile;
   uint32_t rows; /* token rows of a micro-batch, N */
   uint64_t now;
-  plr__peer peer[PLR__SIDES];
+  plr__peer *peers[PLR_STAGE_MAX_PEERS];
+  uint32_t peer_count;
+  uint64_t peer_ids, places;
+  uint64_t patience_ns, reply_timeout_ns;
+  uint64_t alone_ns[PLR__SIDES]; /* since when there is nobody on that side, PLR_NEVER: there is */
 
   /* failure */
   plr_status failed;
@@ -207,11 +246,10 @@ struct plr_stage {
   uint32_t snapshot_due, stop_wanted, stop_flags;
   uint64_t last_snapshot; /* step, PLR_NEVER before the first */
   uint64_t snapshot_step; /* of the snapshot that is due */
-  plr__arrival *arrivals; /* ring */
-  uint32_t arrival_cap, arrival_head, arrival_count;
+  plr__arrival *arrivals, **queue; /* queue: those in use, in order, then the free ones */
+  uint32_t arrival_cap, arrival_count;
   plr__frame *gradients; /* ring */
   uint32_t gradient_cap, gradient_head, gradient_count;
-  plr__control sample; /* of the next token frame, type 0 when there is none */
   plr__open *opens; /* ring of steps_kept */
   plr__compute compute;
   plr_job job;
@@ -229,6 +267,7 @@ struct plr_stage {
   uint8_t *frame;            /* scratch for a control or token frame */
   size_t scratch_cap;
 
+  plr__fifo held; /* for the feeder, while nobody is downstream */
   plr__fifo events;
   uint32_t event_shown;
   uint32_t ready_reported;
@@ -242,24 +281,75 @@ struct plr_stage {
 plr_status plr__stage_fail(plr_stage *s, plr_status st, const char *fmt, ...) PLR_PRINTF(3, 4);
 const char *plr__side_name(uint32_t side);
 const char *plr__role_name(uint32_t role);
-void plr__stage_send(plr_stage *s, uint32_t side, const void *frame, size_t len, uint32_t priority);
+/* To a peer; to nobody when it is NULL or gone. */
+void plr__stage_send(plr_stage *s, plr__peer *p, const void *frame, size_t len, uint32_t priority);
 /* Sends a control message; *hash (may be NULL) gets the frame's SHA-256. */
-void plr__stage_send_control(plr_stage *s, uint32_t side, const plr__control *c, uint32_t priority,
+void plr__stage_send_control(plr_stage *s, plr__peer *p, const plr__control *c, uint32_t priority,
                              plr_hash *hash);
-/* Passes a message on as it came. */
+/* Sends a message to one neighbour downstream, on its way to the feeder; or to all of them. */
+void plr__stage_release_held(plr_stage *s, plr__peer *p);
 void plr__stage_relay(plr_stage *s, const plr__control *c, uint32_t priority);
+void plr__stage_flood(plr_stage *s, const plr__control *c, uint32_t priority);
+/* Writes at most PLR__CONTROL_MAX_TEXT bytes and a NUL: a peer's text, with what cannot be shown replaced. */
+void plr__show_text(const plr__control *c, char out[PLR__CONTROL_MAX_TEXT + 1]);
 int plr__stage_has_room(const plr_stage *s);
 void plr__stage_poll(plr_stage *s);
 void plr__stage_flush(plr_stage *s);
+
+/* ---- peer.c ----------------------------------------------------------------------------------- */
+
+/* The neighbour of that number that is up, or NULL; the first one on a side; how many there are. */
+plr__peer *plr__peer_of(const plr_stage *s, uint64_t id);
+plr__peer *plr__peer_first(const plr_stage *s, uint32_t side);
+uint32_t plr__peers_up(const plr_stage *s, uint32_t side);
+void plr__peer_ready(plr_stage *s, plr__peer *p);
+void plr__peer_hello(plr_stage *s, plr__peer *p, const plr__control *c);
+/* A neighbour did something wrong, or is lost. It is given up; where nobody else can take its place, the stage fails
+ * with that message. */
+void plr__peer_fault(plr_stage *s, plr__peer *p, plr_status st, const char *fmt, ...)
+    PLR_PRINTF(4, 5);
+void plr__peers_reap(plr_stage *s);
+/* Timers. */
+void plr__peers_advance(plr_stage *s);
+uint64_t plr__peers_deadline(const plr_stage *s);
+void plr__peers_release(plr_stage *s);
+
+/* ---- route.c ---------------------------------------------------------------------------------- */
+
+/* Sends a micro-batch whose frames are kept to somebody downstream, now or when there is somebody. */
+void plr__route(plr_stage *s, plr__record *r);
+/* All that wait for somebody. */
+void plr__route_waiting(plr_stage *s);
+/* Its answer has come from that peer: a gradient, or that it is finished. */
+void plr__route_answered(plr_stage *s, plr__record *r);
+/* A peer is gone: what it had goes elsewhere. */
+void plr__route_lost(plr_stage *s, const plr__peer *p);
+void plr__route_drop(plr_stage *s, plr__peer *p, const plr__control *c);
+void plr__route_ask(plr_stage *s, plr__peer *p, const plr__control *c);
+void plr__route_have(plr_stage *s, plr__peer *p, const plr__control *c);
+/* Tells the one upstream that this micro-batch will not be done here. */
+void plr__route_refuse(plr_stage *s, plr__peer *to, uint64_t step, uint32_t micro_batch,
+                       plr_status why);
+/* A frame with the memory it needs. 0: no memory, the stage has failed. */
+int plr__frame_keep(plr_stage *s, plr__frame *to, const void *frame, size_t len);
 
 /* ---- create.c ---- */
 /* Forward-only micro-batches a feeder may have under way; activations a worker behind stage 0 may have waiting. */
 uint32_t plr__pipeline_depth(const plr_stage *s);
 
-/* ---- worker.c ---- */
-void plr__worker_tensor_frame(plr_stage *s, uint32_t side, const plr_frame_info *info,
+/* ---- intake.c, worker.c ---- */
+void plr__worker_tensor_frame(plr_stage *s, plr__peer *p, const plr_frame_info *info,
                               const void *frame, size_t len);
-void plr__worker_control(plr_stage *s, uint32_t side, const plr__control *c);
+void plr__worker_control(plr_stage *s, plr__peer *p, const plr__control *c);
+void plr__arrival_remove(plr_stage *s, plr__arrival *a);
+/* Token rows that its activation has. */
+uint32_t plr__arrival_rows(const plr_stage *s, const plr__arrival *a);
+/* Gives up a micro-batch that is queued or waits for its gradient. */
+void plr__worker_cancel(plr_stage *s, plr__record *r);
+/* The answer to the one who sent it: its gradient, or that it is finished. */
+void plr__worker_answer(plr_stage *s, plr__record *r);
+/* A peer is gone: half of a micro-batch is of no use. */
+void plr__worker_lost(plr_stage *s, plr__peer *p);
 uint32_t plr__worker_pick(plr_stage *s);
 void plr__worker_complete(plr_stage *s, plr_job *job);
 
@@ -271,16 +361,20 @@ plr__record *plr__record_place(plr_stage *s, uint64_t step, uint32_t micro_batch
 plr__record *plr__record_begin(plr_stage *s, uint64_t step, uint32_t micro_batch);
 void plr__record_done(plr_stage *s, plr__record *r);
 void plr__receipt_propose(plr_stage *s, plr__record *r);
-void plr__receipt_proposal(plr_stage *s, uint32_t side, const plr__control *c);
-void plr__receipt_signature(plr_stage *s, uint32_t side, const plr__control *c);
-void plr__receipt_refusal(plr_stage *s, uint32_t side, const plr__control *c);
+void plr__receipt_proposal(plr_stage *s, plr__peer *p, const plr__control *c);
+void plr__receipt_signature(plr_stage *s, plr__peer *p, const plr__control *c);
+void plr__receipt_refusal(plr_stage *s, plr__peer *p, const plr__control *c);
+/* Receipts that wait for a peer's signature will not come. */
+void plr__receipts_lost(plr_stage *s, const plr__peer *p);
 void plr__frames_root(const plr_hash frames[PLR__FRAMES], plr_hash *out);
 
 /* ---- feeder.c, collect.c ---- */
 plr_status plr__feeder_init(plr_stage *s, const plr_stage_options *o);
 void plr__feeder_release(plr_stage *s);
 void plr__feeder_pump(plr_stage *s);
-void plr__feeder_control(plr_stage *s, uint32_t side, const plr__control *c, const plr_hash *hash);
+void plr__feeder_control(plr_stage *s, plr__peer *p, const plr__control *c, const plr_hash *hash);
+/* A micro-batch that nobody could compute. */
+void plr__feeder_void(plr_stage *s, plr__record *r, plr_status why);
 /* The root at a snapshot step, NULL while it is not known. */
 const plr__roots *plr__feeder_root(const plr_stage *s, uint64_t step);
 int plr__feeder_snapshot_due(const plr_stage *s, uint64_t step);
@@ -305,6 +399,8 @@ void plr__event(plr_stage *s, const plr_stage_event *e, const char *message);
 #define PLR__JOURNAL_SENT     2u
 #define PLR__JOURNAL_JOB      3u
 #define PLR__JOURNAL_BUDGET   4u
+#define PLR__JOURNAL_ROUTE    5u
+#define PLR__JOURNAL_PEER     6u
 void plr__journal(plr_stage *s, uint32_t kind, uint32_t side, uint32_t what, uint64_t step,
                   uint32_t micro_batch, uint64_t time_ns, uint64_t len, const plr_hash *hash);
 

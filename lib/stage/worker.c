@@ -4,292 +4,23 @@
  * fault. */
 #include "stage_int.h"
 
+#include "shard/shard.h"
+
 #include <string.h>
 
 typedef unsigned long long ull;
 
-/* ---- tensor frames in ------------------------------------------------------------------------- */
-
-static plr__arrival *arrival_at(plr_stage *s, uint32_t i) {
-  return &s->arrivals[(s->arrival_head + i) % s->arrival_cap];
-}
-
-static void out_of_order(plr_stage *s, uint32_t side, const plr_frame_info *f, const char *why) {
-  plr__stage_fail(s, PLR_ERR_SEQUENCE, "%s: %s frame of step %u, micro-batch %u (stream %#x): %s",
-                  plr__side_name(side), plr__role_name(f->role), f->step, f->micro_batch, f->stream,
-                  why);
-}
-
-static void keep(plr_stage *s, plr__frame *to, const plr_frame_info *f, const void *frame,
-                 size_t len) {
-  if (len > to->cap) {
-    size_t cap = len + len / 4; /* entropy-coded frames differ in length */
-    uint8_t *larger = plr__realloc(s->ctx, to->data, cap);
-    if (!larger) {
-      plr__stage_fail(s, PLR_ERR_NO_MEMORY, "no memory for a frame of %zu bytes", len);
-      return;
-    }
-    to->data = larger, to->cap = cap;
-  }
-  memcpy(to->data, frame, len);
-  to->len = len;
-  to->step = f->step, to->micro_batch = f->micro_batch;
-  to->received_ns = s->now;
-}
-
-/* Any micro-batch of the steps that are open, once, if it takes the place of none that is under way. */
-static int new_tokens(plr_stage *s, const plr_frame_info *f) {
-  const plr__record *r;
-  if (f->step >= s->open_next || s->open_next - f->step > s->steps_kept ||
-      f->micro_batch >= s->info.micro_batches || !s->opens[f->step % s->steps_kept].valid ||
-      s->opens[f->step % s->steps_kept].step != f->step)
-    return 0;
-  r = plr__record_place(s, f->step, f->micro_batch);
-  return r->state == PLR__RECORD_EMPTY || (r->state == PLR__RECORD_DONE && r->step < f->step);
-}
-
-/* 1 when the frame is the one that must come now; moves on if it is. */
-static int expected_tokens(plr_stage *s, const plr_frame_info *f, uint32_t kind) {
-  if (kind != PLR__KIND_TRAIN) return 1;
-  if (s->async) return new_tokens(s, f);
-  if (s->arrive_step >= s->open_next || f->step != s->arrive_step ||
-      f->micro_batch != s->arrive_next)
-    return 0;
-  if (++s->arrive_next == s->info.micro_batches) s->arrive_next = 0, s->arrive_step++;
-  return 1;
-}
-
-static int tokens_shape(const plr_stage *s, const plr_frame_info *f, uint32_t kind) {
-  if (f->vocab != s->info.vocab) return 0;
-  if (kind == PLR__KIND_GENERATE) return f->rows == 1 && f->cols >= 1 && f->cols <= s->info.seq_len;
-  return f->rows == s->info.micro_batch && f->cols == s->info.seq_len + 1;
-}
-
-static void take_tokens(plr_stage *s, const plr_frame_info *f, const void *frame, size_t len) {
-  uint32_t kind = f->stream >> 16;
-  if (kind > PLR__KIND_GENERATE || f->stream != PLR__STREAM(kind, 0) || !tokens_shape(s, f, kind) ||
-      len > s->tokens_cap) {
-    plr__stage_fail(s, PLR_ERR_MALFORMED,
-                    "upstream: token frame of step %u, micro-batch %u: %u x %u ids "
-                    "below %u, stream %#x do not fit the model",
-                    f->step, f->micro_batch, f->rows, f->cols, f->vocab, f->stream);
-    return;
-  }
-  if (s->arrival_count == s->arrival_cap) {
-    out_of_order(s, PLR__UP, f, "further ahead than the schedule allows");
-    return;
-  }
-  if (s->arrival_count && !arrival_at(s, s->arrival_count - 1)->complete) {
-    out_of_order(s, PLR__UP, f, "the activation of the one before has not come");
-    return;
-  }
-  if ((kind == PLR__KIND_GENERATE) != (s->sample.type != 0) || !expected_tokens(s, f, kind)) {
-    out_of_order(s, PLR__UP, f, "not the one that is due");
-    return;
-  }
-  plr__arrival *a = arrival_at(s, s->arrival_count++);
-  a->kind = kind, a->step = f->step, a->micro_batch = f->micro_batch;
-  a->rows = f->rows, a->cols = f->cols;
-  a->complete = s->index == 0;
-  a->activation.len = 0;
-  a->sample = s->sample;
-  s->sample.type = 0;
-  if (kind == PLR__KIND_TRAIN) {
-    plr__record *r = plr__record_begin(s, f->step, f->micro_batch);
-    r->open = s->opens[f->step % s->steps_kept];
-  }
-  keep(s, &a->tokens, f, frame, len);
-}
-
-/* Token rows that the activation of an arrival has. */
-static uint32_t activation_rows(const plr_stage *s, const plr__arrival *a) {
-  return a->kind == PLR__KIND_GENERATE ? a->cols : s->rows;
-}
-
-static void take_activation(plr_stage *s, const plr_frame_info *f, const void *frame, size_t len) {
-  plr__arrival *a = s->arrival_count ? arrival_at(s, s->arrival_count - 1) : NULL;
-  if (!a || a->complete || f->step != a->step || f->micro_batch != a->micro_batch ||
-      f->stream != PLR__STREAM(a->kind, s->index)) {
-    out_of_order(s, PLR__UP, f, "no token frame of that micro-batch came before it");
-    return;
-  }
-  if (f->rows != activation_rows(s, a) || f->cols != s->info.boundary_width || len > s->frame_cap) {
-    plr__stage_fail(s, PLR_ERR_SHAPE,
-                    "upstream: activation frame of step %u, micro-batch %u: %u x %u "
-                    "values in %zu bytes, %u x %u are due",
-                    f->step, f->micro_batch, f->rows, f->cols, len, activation_rows(s, a),
-                    s->info.boundary_width);
-    return;
-  }
-  keep(s, &a->activation, f, frame, len);
-  a->complete = 1;
-}
-
-static int waiting_gradient(const plr_stage *s, uint64_t step, uint32_t mb) {
-  for (uint32_t i = 0; i < s->gradient_count; i++) {
-    const plr__frame *g = &s->gradients[(s->gradient_head + i) % s->gradient_cap];
-    if (g->step == step && g->micro_batch == mb) return 1;
-  }
-  return 0;
-}
-
-static void take_gradient(plr_stage *s, const plr_frame_info *f, const void *frame, size_t len) {
-  const plr__record *r = plr__record_of(s, f->step, f->micro_batch);
-  int in_order = f->step == s->step && f->micro_batch == s->gradient_next;
-  if ((!s->async && !in_order) || !r || r->state != PLR__RECORD_FORWARD ||
-      waiting_gradient(s, f->step, f->micro_batch) ||
-      f->stream != PLR__STREAM(PLR__KIND_TRAIN, s->index + 1)) {
-    out_of_order(s, PLR__DOWN, f, "not the one that is due");
-    return;
-  }
-  if (f->rows != s->rows || f->cols != s->info.boundary_width || len > s->frame_cap) {
-    plr__stage_fail(s, PLR_ERR_SHAPE,
-                    "downstream: gradient frame of step %u, micro-batch %u: %u x %u "
-                    "values in %zu bytes, %u x %u are due",
-                    f->step, f->micro_batch, f->rows, f->cols, len, s->rows,
-                    s->info.boundary_width);
-    return;
-  }
-  /* No more than in_flight forwards are open, so there is room. */
-  keep(s, &s->gradients[(s->gradient_head + s->gradient_count) % s->gradient_cap], f, frame, len);
-  s->gradient_count++;
-  s->gradient_next++;
-}
-
-void plr__worker_tensor_frame(plr_stage *s, uint32_t side, const plr_frame_info *f,
-                              const void *frame, size_t len) {
-  if (side == PLR__UP && f->role == PLR_ROLE_TOKENS) {
-    take_tokens(s, f, frame, len);
-  } else if (side == PLR__UP && f->role == PLR_ROLE_ACTIVATION && s->index > 0) {
-    take_activation(s, f, frame, len);
-  } else if (side == PLR__DOWN && f->role == PLR_ROLE_GRADIENT && !s->tail) {
-    take_gradient(s, f, frame, len);
-  } else {
-    plr__stage_fail(s, PLR_ERR_MALFORMED, "%s: a %s frame has no business on this side",
-                    plr__side_name(side), plr__role_name(f->role));
-  }
-}
-
-/* ---- control in ------------------------------------------------------------------------------- */
-
-static void pass_on(plr_stage *s, const plr__control *c) {
-  if (!s->tail) plr__stage_relay(s, c, PLR__PRIORITY_FLOW);
-}
-
-static void take_open(plr_stage *s, const plr__control *c) {
-  if (c->step != s->open_next || (!s->async && c->step > s->step + 2)) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE,
-                    "upstream: step %llu is opened, this stage is at step %llu and "
-                    "expects step %llu",
-                    (ull)c->step, (ull)s->step, (ull)s->open_next);
-    return;
-  }
-  plr__open *o = &s->opens[c->step % s->steps_kept];
-  memset(o, 0, sizeof *o);
-  o->step = c->step, o->epoch = c->epoch, o->root_step = c->root_step, o->root = c->root;
-  o->flags = c->flags, o->valid = 1;
-  s->open_next++;
-  pass_on(s, c);
-}
-
-static int is_empty(const plr_stage *s) {
-  return !s->open && !s->arrival_count;
-}
-
-/* A snapshot before the first step shows the feeder that all stages stand at the same one; async: any snapshot, and
- * nothing is under way. */
-static void take_snapshot(plr_stage *s, const plr__control *c) {
-  int here = s->async && s->last_snapshot != PLR_NEVER ? c->step >= s->step : c->step == s->step;
-  if (!here || !is_empty(s) || s->forward_next || s->open_next != c->step) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE,
-                    "upstream: the feeder starts at step %llu, this stage's shard is "
-                    "at step %llu",
-                    (ull)c->step, (ull)s->step);
-    return;
-  }
-  s->snapshot_due = 1;
-  s->snapshot_step = c->step;
-  pass_on(s, c);
-}
-
-static void take_stop(plr_stage *s, const plr__control *c) {
-  int snapshot =
-      (c->flags & PLR__CONTROL_FLAG_SNAPSHOT) != 0; /* without, no step was ever opened */
-  if ((snapshot ? c->step != s->open_next : s->open_next != s->step) || s->stop_wanted) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE,
-                    "upstream: told to stop at step %llu, the next step is %llu", (ull)c->step,
-                    (ull)s->open_next);
-    return;
-  }
-  s->stop_wanted = 1, s->stop_flags = c->flags;
-  if (s->async && snapshot && s->last_snapshot != c->step)
-    s->snapshot_due = 1, s->snapshot_step = c->step;
-  pass_on(s, c);
-}
-
-static void take_done(plr_stage *s) {
-  plr_stage_event e = {.type = PLR_STAGE_STOPPED, .step = s->step};
-  if (!s->stop_wanted || s->step != s->open_next) {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: told that all is done, which it is not");
-    return;
-  }
-  plr__control done = {.type = PLR__CONTROL_DONE};
-  plr__stage_relay(s, &done, PLR__PRIORITY_FLOW);
-  if (s->failed != PLR_OK) return;
-  plr__event(s, &e, NULL);
-  s->stopped = s->failed == PLR_OK;
-}
-
-static void from_upstream(plr_stage *s, const plr__control *c) {
-  switch (c->type) {
-  case PLR__CONTROL_SNAPSHOT:
-    take_snapshot(s, c);
-    return;
-  case PLR__CONTROL_OPEN:
-    take_open(s, c);
-    return;
-  case PLR__CONTROL_STOP:
-    take_stop(s, c);
-    return;
-  case PLR__CONTROL_DONE:
-    take_done(s);
-    return;
-  case PLR__CONTROL_SAMPLE:
-    if (s->sample.type == 0) {
-      s->sample = *c;
-      return;
-    }
-    break;
-  case PLR__CONTROL_LEAVES:
-  case PLR__CONTROL_RECEIPT:
-  case PLR__CONTROL_MISSING:
-  case PLR__CONTROL_ENTRY:
-    plr__stage_relay(s, c, PLR__PRIORITY_CONTROL);
-    return;
-  default:
-    break;
-  }
-  plr__stage_fail(s, PLR_ERR_SEQUENCE, "upstream: unexpected %s message",
-                  plr__control_name(c->type));
-}
-
-void plr__worker_control(plr_stage *s, uint32_t side, const plr__control *c) {
-  if (c->type == PLR__CONTROL_SIGNATURE) {
-    plr__receipt_signature(s, side, c);
-  } else if (c->type == PLR__CONTROL_REFUSAL) {
-    plr__receipt_refusal(s, side, c);
-  } else if (side == PLR__UP) {
-    from_upstream(s, c);
-  } else {
-    plr__stage_fail(s, PLR_ERR_SEQUENCE, "downstream: unexpected %s message",
-                    plr__control_name(c->type));
-  }
-}
-
 /* ---- what to do next -------------------------------------------------------------------------- */
 
+/* With several upstream an activation may come before that of tokens that came first. */
+static plr__arrival *first_complete(const plr_stage *s) {
+  for (uint32_t i = 0; i < s->arrival_count; i++)
+    if (s->queue[i]->complete) return s->queue[i];
+  return NULL;
+}
+
 uint32_t plr__worker_pick(plr_stage *s) {
-  const plr__arrival *a = s->arrival_count ? arrival_at(s, 0) : NULL;
+  const plr__arrival *a = first_complete(s);
   uint32_t due =
       s->info.micro_batches; /* backwards of a step; what there are when the pipeline is empty */
   if (s->async && s->snapshot_due && s->backward_next) due = s->backward_next;
@@ -299,7 +30,7 @@ uint32_t plr__worker_pick(plr_stage *s) {
       s->last_snapshot != s->step)
     return PLR_JOB_SNAPSHOT;
   if (s->gradient_count) return PLR_JOB_BACKWARD;
-  if (!a || !a->complete) return 0;
+  if (!a) return 0;
   if (a->kind != PLR__KIND_TRAIN) return PLR_JOB_INFER;
   if (s->open == s->in_flight) return 0;
   return s->async || a->step == s->step ? PLR_JOB_FORWARD : 0;
@@ -307,20 +38,30 @@ uint32_t plr__worker_pick(plr_stage *s) {
 
 static uint32_t free_slot(const plr_stage *s) {
   uint32_t slot = 0;
-  while (s->slot_used[slot]) slot++;
+  while (s->slot_used[slot] == PLR__SLOT_USED) slot++;
   return slot;
+}
+
+/* No job is out: the shard is ours. */
+static void forget_slots(plr_stage *s) {
+  for (uint32_t i = 0; s->async && i < s->in_flight; i++) {
+    if (s->slot_used[i] != PLR__SLOT_FORGET) continue;
+    plr__shard_forget(s->shard, i);
+    s->slot_used[i] = PLR__SLOT_FREE;
+  }
 }
 
 static void fill_job(plr_stage *s, uint32_t kind) {
   plr_job *job = &s->job;
   uint8_t *out = job->out;
+  forget_slots(s);
   memset(job, 0, sizeof *job);
   job->stage = s, job->kind = kind, job->out = out;
   job->step = s->step;
   job->status = PLR_ERR_INVALID_STATE; /* until it has run */
   job->error.struct_size = sizeof job->error;
   if (kind == PLR_JOB_FORWARD || kind == PLR_JOB_INFER) {
-    job->arrival = arrival_at(s, 0);
+    job->arrival = first_complete(s);
     job->work = job->arrival->kind;
     job->step = job->arrival->step;
     job->micro_batch = job->arrival->micro_batch;
@@ -373,21 +114,34 @@ static void count_tensor(plr_stage *s, uint32_t rows) {
 /* Passes tokens and activation on, or from the last stage the loss or token. */
 static void send_forward(plr_stage *s, plr_job *job) {
   const plr__arrival *a = job->arrival;
+  plr__peer *to = plr__peer_first(s, PLR__DOWN);
   if (s->tail) {
     journal_frame(s, PLR__JOURNAL_SENT, PLR__DOWN, PLR_ROLE_CONTROL, job, s->now, job->out_len,
                   PLR__FRAME_OUT);
-    plr__stage_send(s, PLR__DOWN, job->out, job->out_len, PLR__PRIORITY_CONTROL);
+    plr__stage_send(s, to, job->out, job->out_len, PLR__PRIORITY_CONTROL);
     return;
   }
   if (a->kind == PLR__KIND_GENERATE)
-    plr__stage_send_control(s, PLR__DOWN, &a->sample, PLR__PRIORITY_FLOW, NULL);
+    plr__stage_send_control(s, to, &a->sample, PLR__PRIORITY_FLOW, NULL);
   journal_frame(s, PLR__JOURNAL_SENT, PLR__DOWN, PLR_ROLE_TOKENS, job, s->now, a->tokens.len,
                 PLR__FRAME_TOKENS);
-  plr__stage_send(s, PLR__DOWN, a->tokens.data, a->tokens.len, PLR__PRIORITY_FLOW);
+  plr__stage_send(s, to, a->tokens.data, a->tokens.len, PLR__PRIORITY_FLOW);
   journal_frame(s, PLR__JOURNAL_SENT, PLR__DOWN, PLR_ROLE_ACTIVATION, job, s->now, job->out_len,
                 PLR__FRAME_OUT);
-  plr__stage_send(s, PLR__DOWN, job->out, job->out_len, PLR__PRIORITY_FLOW);
-  count_tensor(s, activation_rows(s, a));
+  plr__stage_send(s, to, job->out, job->out_len, PLR__PRIORITY_FLOW);
+}
+
+/* A training micro-batch goes to one of those who may have it, and is kept until it is known that nobody needs it. */
+static void send_on(plr_stage *s, plr_job *job, plr__record *r) {
+  const plr__peer *to = plr__peer_first(s, PLR__DOWN);
+  if (!s->async) {
+    if (to) r->peer[PLR__DOWN] = to->id, r->account[PLR__DOWN] = to->account;
+    send_forward(s, job);
+    return;
+  }
+  if (plr__frame_keep(s, &r->tokens, job->arrival->tokens.data, job->arrival->tokens.len) &&
+      plr__frame_keep(s, &r->out, job->out, job->out_len))
+    plr__route(s, r);
 }
 
 /* The last stage has its gradient as soon as it has its loss. */
@@ -405,20 +159,30 @@ static void forward_done(plr_stage *s, plr_job *job) {
                   a->activation.received_ns, a->activation.len, PLR__FRAME_IN);
   plr__journal(s, PLR__JOURNAL_JOB, 0, job->kind, job->step, job->micro_batch, s->now, job->out_len,
                &job->frames[PLR__FRAME_OUT]);
-  if (job->kind == PLR_JOB_FORWARD) {
-    plr__record *r = plr__record_of(s, job->step, job->micro_batch);
+  plr__record *r =
+      job->kind == PLR_JOB_FORWARD ? plr__record_of(s, job->step, job->micro_batch) : NULL;
+  if (r && r->state == PLR__RECORD_QUEUED) {
     memcpy(r->frames, job->frames, sizeof r->frames);
     r->state = PLR__RECORD_FORWARD;
     r->slot = job->slot;
-    s->slot_used[job->slot] = 1;
+    s->slot_used[job->slot] = PLR__SLOT_USED;
     s->open++;
     if (!s->async) s->forward_next++;
     s->stats.forwards++;
     if (s->tail) own_gradient(s, job);
+    send_on(s, job, r);
+  } else if (job->kind == PLR_JOB_FORWARD) {
+    s->slot_used[job->slot] = PLR__SLOT_FORGET; /* given up in the meantime */
+  } else {
+    send_forward(s, job);
   }
-  send_forward(s, job);
-  s->arrival_head = (s->arrival_head + 1) % s->arrival_cap;
-  s->arrival_count--;
+  if (!s->tail) count_tensor(s, plr__arrival_rows(s, a));
+  plr__arrival_remove(s, job->arrival);
+}
+
+static void pop_gradient(plr_stage *s) {
+  s->gradient_head = (s->gradient_head + 1) % s->gradient_cap;
+  s->gradient_count--;
 }
 
 static void backward_done(plr_stage *s, plr_job *job) {
@@ -427,9 +191,8 @@ static void backward_done(plr_stage *s, plr_job *job) {
     journal_frame(s, PLR__JOURNAL_RECEIVED, PLR__DOWN, PLR_ROLE_GRADIENT, job,
                   job->gradient->received_ns, job->gradient->len, PLR__FRAME_GRADIN);
   }
-  s->gradient_head = (s->gradient_head + 1) % s->gradient_cap;
-  s->gradient_count--;
-  s->slot_used[job->slot] = 0;
+  pop_gradient(s);
+  s->slot_used[job->slot] = PLR__SLOT_FREE;
   s->open--;
   s->clock = PLR_MAX(s->clock, job->step + 1);
   s->stats.delays += job->delay;
@@ -438,19 +201,20 @@ static void backward_done(plr_stage *s, plr_job *job) {
                &job->frames[PLR__FRAME_GRAD]);
   s->backward_next++;
   s->stats.backwards++;
-  if (s->index > 0) {
+  if (s->index > 0 && !s->async) {
     journal_frame(s, PLR__JOURNAL_SENT, PLR__UP, PLR_ROLE_GRADIENT, job, s->now, job->out_len,
                   PLR__FRAME_GRAD);
-    plr__stage_send(s, PLR__UP, job->out, job->out_len, PLR__PRIORITY_GRADIENT);
+    plr__stage_send(s, plr__peer_first(s, PLR__UP), job->out, job->out_len, PLR__PRIORITY_GRADIENT);
     count_tensor(s, s->rows);
-  } else if (s->async) {
-    plr__control c = {.type = PLR__CONTROL_FINISHED, .step = job->step};
-    c.micro_batch = job->micro_batch;
-    plr__stage_send_control(s, PLR__UP, &c, PLR__PRIORITY_CONTROL, NULL);
   }
   if (!r) return; /* cannot be: a record outlives its step */
   r->frames[PLR__FRAME_GRADIN] = job->frames[PLR__FRAME_GRADIN];
   r->frames[PLR__FRAME_GRAD] = job->frames[PLR__FRAME_GRAD];
+  if (s->async) {
+    int answered = s->index == 0 || plr__frame_keep(s, &r->out, job->out, job->out_len);
+    r->state = PLR__RECORD_DONE;
+    if (answered) plr__worker_answer(s, r);
+  }
   plr__receipt_propose(s, r);
   plr__record_done(s, r);
 }
@@ -475,7 +239,7 @@ static void snapshot_done(plr_stage *s, const plr_job *job) {
                &job->frames[0]);
   s->snapshot_due = 0;
   s->last_snapshot = s->step;
-  plr__stage_send_control(s, PLR__DOWN, &c, PLR__PRIORITY_CONTROL, NULL);
+  plr__stage_relay(s, &c, PLR__PRIORITY_CONTROL);
   plr__event(s, &e, NULL);
 }
 
@@ -485,8 +249,28 @@ static const char *job_name(uint32_t kind) {
   return names[kind < PLR_COUNT_OF(names) ? kind : 0];
 }
 
+/* A micro-batch that cannot be computed is not the end of an asynchronous pipeline. 1: it has been dealt with. */
+static int micro_batch_failed(plr_stage *s, plr_job *job) {
+  plr__record *r = plr__record_of(s, job->step, job->micro_batch);
+  int forward = job->kind == PLR_JOB_FORWARD && job->work == PLR__KIND_TRAIN;
+  if (!s->async || !r || (!forward && (job->kind != PLR_JOB_BACKWARD || !job->blame))) return 0;
+  if (!job->blame && job->status != PLR_ERR_NON_FINITE) return 0;
+  plr__peer *p = plr__peer_of(s, r->peer[forward ? PLR__UP : PLR__DOWN]);
+  if (!forward) pop_gradient(s);
+  if (p && job->blame) {
+    plr__peer_fault(s, p, job->status, "%s of step %llu, micro-batch %u: %s: %s",
+                    job_name(job->kind), (ull)job->step, job->micro_batch, job->error.where,
+                    job->error.message);
+  } else if (forward) {
+    plr__worker_cancel(s, r);
+    if (p) plr__route_refuse(s, p, r->step, r->micro_batch, job->status);
+  }
+  return 1;
+}
+
 void plr__worker_complete(plr_stage *s, plr_job *job) {
   if (job->status != PLR_OK) {
+    if (micro_batch_failed(s, job)) return;
     plr__stage_fail(s, job->status, "%s of step %llu, micro-batch %u: %s: %s", job_name(job->kind),
                     (ull)job->step, job->micro_batch, job->error.where,
                     job->error.message[0] ? job->error.message : plr_status_message(job->status));

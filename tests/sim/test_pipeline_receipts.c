@@ -340,7 +340,7 @@ static void propose_again(pipeline *p, const forgery *f, plr_hash *changed_frame
   if (spoil_signature) c.signature[0] ^= 1;
   c.data = b.data, c.data_len = (uint32_t)b.len;
   theirs->pending[PLR__UP].len = 0; /* as if it had not come before */
-  plr__receipt_proposal(judge, PLR__UP, &c);
+  plr__receipt_proposal(judge, plr__peer_first(judge, PLR__UP), &c);
   plr__buffer_release(&b);
   plr_stage_event e = {.struct_size = sizeof e};
   p->refusal[2][0] = 0;
@@ -378,21 +378,21 @@ static void test_strange_proposals(void **state) {
   pipe_train(&p, 1);
   plr__control x = {.type = PLR__CONTROL_PROPOSAL, .stage = 0};
   x.data = junk, x.data_len = 100;
-  plr__receipt_proposal(p.stage[1], PLR__UP, &x);
+  plr__receipt_proposal(p.stage[1], plr__peer_first(p.stage[1], PLR__UP), &x);
   assert_int_equal(refused_by(&p, 1), 1);
   x.step = 9;
-  plr__receipt_proposal(p.stage[1], PLR__UP, &x);
+  plr__receipt_proposal(p.stage[1], plr__peer_first(p.stage[1], PLR__UP), &x);
   assert_int_equal(refused_by(&p, 1), 2);
   x.step = 0, x.micro_batch = 400;
-  plr__receipt_proposal(p.stage[1], PLR__UP, &x);
+  plr__receipt_proposal(p.stage[1], plr__peer_first(p.stage[1], PLR__UP), &x);
   assert_int_equal(refused_by(&p, 1), 3);
   x.micro_batch = 0;
   plr__record_of(p.stage[1], 0, 0)->pending[PLR__UP].len = 0;
-  plr__receipt_proposal(p.stage[1], PLR__UP, &x);
+  plr__receipt_proposal(p.stage[1], plr__peer_first(p.stage[1], PLR__UP), &x);
   assert_int_equal(refused_by(&p, 1), 4);
   x.data_len = sizeof junk;
   plr__record_of(p.stage[1], 0, 0)->pending[PLR__UP].len = 0;
-  plr__receipt_proposal(p.stage[1], PLR__UP, &x);
+  plr__receipt_proposal(p.stage[1], plr__peer_first(p.stage[1], PLR__UP), &x);
   assert_int_equal(refused_by(&p, 1), 5);
   pipe_run_for(&p, 5);
   assert_int_equal(p.failed, 0);

@@ -174,6 +174,7 @@ PLR_PIPELINE_SYNC = 0
 PLR_PIPELINE_ASYNC = 1
 PLR_SIDE_UPSTREAM = 0
 PLR_SIDE_DOWNSTREAM = 1
+PLR_STAGE_MAX_PEERS = 64
 PLR_JOB_FORWARD = 1
 PLR_JOB_BACKWARD = 2
 PLR_JOB_STEP = 3
@@ -191,6 +192,8 @@ PLR_STAGE_STOPPED = 9
 PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
+PLR_STAGE_PEER = 13
+PLR_STAGE_DROPPED = 14
 
 
 class plr_error(Structure):
@@ -842,6 +845,8 @@ class plr_stage_options(Structure):
         ('max_in_flight', c_uint32),
         ('window', c_uint32),
         ('delay_horizon', c_uint64),
+        ('patience_ns', c_uint64),
+        ('reply_timeout_ns', c_uint64),
     ]
 
 
@@ -888,6 +893,9 @@ class plr_stage_stats(Structure):
         ('backward_budget', c_uint64),
         ('delays', c_uint64),
         ('max_delay', c_uint64),
+        ('resent', c_uint64),
+        ('duplicates', c_uint64),
+        ('peers_lost', c_uint64),
     ]
 
 
@@ -1117,6 +1125,7 @@ FUNCTIONS = {
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_stage_destroy': (None, [c_void_p]),
     'plr_stage_attach': (c_int32, [c_void_p, c_uint32, c_void_p]),
+    'plr_stage_detach': (c_int32, [c_void_p, c_void_p]),
     'plr_stage_advance': (c_int32, [c_void_p, c_uint64]),
     'plr_stage_next_deadline_ns': (c_uint64, [c_void_p]),
     'plr_stage_next_job': (c_int32, [c_void_p, POINTER(c_void_p)]),
@@ -1300,6 +1309,7 @@ CONSTANTS = [
     'PLR_PIPELINE_ASYNC',
     'PLR_SIDE_UPSTREAM',
     'PLR_SIDE_DOWNSTREAM',
+    'PLR_STAGE_MAX_PEERS',
     'PLR_JOB_FORWARD',
     'PLR_JOB_BACKWARD',
     'PLR_JOB_STEP',
@@ -1317,4 +1327,6 @@ CONSTANTS = [
     'PLR_STAGE_FAILED',
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
+    'PLR_STAGE_PEER',
+    'PLR_STAGE_DROPPED',
 ]

@@ -245,6 +245,9 @@ class StageStats(NamedTuple):
     backward_budget: int
     delays: int
     max_delay: int
+    resent: int
+    duplicates: int
+    peers_lost: int
 
     @classmethod
     def of(cls, c):
@@ -262,6 +265,9 @@ class StageStats(NamedTuple):
             c.backward_budget,
             c.delays,
             c.max_delay,
+            c.resent,
+            c.duplicates,
+            c.peers_lost,
         )
 
 

@@ -109,6 +109,7 @@ pub const PLR_PIPELINE_SYNC: u32 = 0;
 pub const PLR_PIPELINE_ASYNC: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
 pub const PLR_SIDE_DOWNSTREAM: u32 = 1;
+pub const PLR_STAGE_MAX_PEERS: u32 = 64;
 pub const PLR_JOB_FORWARD: u32 = 1;
 pub const PLR_JOB_BACKWARD: u32 = 2;
 pub const PLR_JOB_STEP: u32 = 3;
@@ -126,6 +127,8 @@ pub const PLR_STAGE_STOPPED: u32 = 9;
 pub const PLR_STAGE_FAILED: u32 = 10;
 pub const PLR_STAGE_REFUSED: u32 = 11;
 pub const PLR_STAGE_IDLE: u32 = 12;
+pub const PLR_STAGE_PEER: u32 = 13;
+pub const PLR_STAGE_DROPPED: u32 = 14;
 pub const PLR_ENTRY_MAX: u32 = 65535;
 pub const PLR_PROOF_MAX: u32 = 64;
 pub const PLR_ENTRY_GENESIS: u32 = 1;
@@ -1366,6 +1369,8 @@ pub struct plr_stage_options {
     pub max_in_flight: u32,
     pub window: u32,
     pub delay_horizon: u64,
+    pub patience_ns: u64,
+    pub reply_timeout_ns: u64,
 }
 extern "C" {
     pub fn plr_stage_options_init(options: *mut plr_stage_options, struct_size: u32);
@@ -1383,6 +1388,9 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_stage_attach(stage: *mut plr_stage, side: u32, link: *mut plr_link) -> plr_status;
+}
+extern "C" {
+    pub fn plr_stage_detach(stage: *mut plr_stage, link: *mut plr_link) -> plr_status;
 }
 extern "C" {
     pub fn plr_stage_advance(stage: *mut plr_stage, now_ns: u64) -> plr_status;
@@ -1485,6 +1493,9 @@ pub struct plr_stage_stats {
     pub backward_budget: u64,
     pub delays: u64,
     pub max_delay: u64,
+    pub resent: u64,
+    pub duplicates: u64,
+    pub peers_lost: u64,
 }
 extern "C" {
     pub fn plr_stage_get_stats(stage: *const plr_stage, stats: *mut plr_stage_stats) -> plr_status;

@@ -110,6 +110,7 @@ constants! {
     PLR_PIPELINE_ASYNC: u32,
     PLR_SIDE_UPSTREAM: u32,
     PLR_SIDE_DOWNSTREAM: u32,
+    PLR_STAGE_MAX_PEERS: u32,
     PLR_JOB_FORWARD: u32,
     PLR_JOB_BACKWARD: u32,
     PLR_JOB_STEP: u32,
@@ -127,6 +128,8 @@ constants! {
     PLR_STAGE_FAILED: u32,
     PLR_STAGE_REFUSED: u32,
     PLR_STAGE_IDLE: u32,
+    PLR_STAGE_PEER: u32,
+    PLR_STAGE_DROPPED: u32,
     PLR_ENTRY_MAX: u32,
     PLR_PROOF_MAX: u32,
     PLR_ENTRY_GENESIS: u32,
@@ -496,6 +499,8 @@ structs! {
         max_in_flight = "max_in_flight",
         window = "window",
         delay_horizon = "delay_horizon",
+        patience_ns = "patience_ns",
+        reply_timeout_ns = "reply_timeout_ns",
     }
     plr_job_info {
         struct_size = "struct_size",
@@ -533,6 +538,9 @@ structs! {
         backward_budget = "backward_budget",
         delays = "delays",
         max_delay = "max_delay",
+        resent = "resent",
+        duplicates = "duplicates",
+        peers_lost = "peers_lost",
     }
     plr_units {
         lo = "lo",
