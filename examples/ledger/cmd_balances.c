@@ -62,8 +62,11 @@ static int holders(struct showing *s, const plr_hash *model, const plr_model_tot
 
 static int show_model(struct showing *s, const plr_hash *model) {
   plr_model_totals m = {.struct_size = sizeof m};
+  plr_parent parents[4];
+  uint32_t parent_count = 0;
   char hex[65], a[FORMAT_CAP], b[FORMAT_CAP], d[FORMAT_CAP];
   plr_status st = plr_ledger_model(s->c->ledger, model, &m);
+  if (st == PLR_OK) st = plr_ledger_parents(s->c->ledger, model, parents, &parent_count);
   if (st != PLR_OK) return cli_failed(s->c, "model", st);
   if (!s->c->o.json) {
     printf("model %s\n", format_hex(hex, sizeof hex, model->bytes, 32));
@@ -71,9 +74,9 @@ static int show_model(struct showing *s, const plr_hash *model) {
            (unsigned long long)m.holders, format_money(b, m.deposited, s->decimals), s->currency,
            format_money(d, m.royalty_in, s->decimals));
     printf(", out %s\n", format_money(a, m.royalty_out, s->decimals));
-    for (uint32_t i = 0; i < m.parent_count; i++)
+    for (uint32_t i = 0; i < parent_count; i++)
       printf("built on %s, which gets %.2f%%\n",
-             format_hex(hex, sizeof hex, m.parents[i].model.bytes, 32), m.parents[i].bps / 100.0);
+             format_hex(hex, sizeof hex, parents[i].model.bytes, 32), parents[i].bps / 100.0);
     CLI_TRY(holders(s, model, &m));
     puts("");
     return 0;
@@ -84,10 +87,10 @@ static int show_model(struct showing *s, const plr_hash *model) {
   json_number(&s->j, "paid", m.paid), json_number(&s->j, "held", m.held);
   json_number(&s->j, "royalty_in", m.royalty_in), json_number(&s->j, "royalty_out", m.royalty_out);
   json_open(&s->j, "parents", '[');
-  for (uint32_t i = 0; i < m.parent_count; i++) {
+  for (uint32_t i = 0; i < parent_count; i++) {
     json_open(&s->j, NULL, '{');
-    json_hex(&s->j, "model", m.parents[i].model.bytes, 32),
-        json_number(&s->j, "bps", m.parents[i].bps);
+    json_hex(&s->j, "model", parents[i].model.bytes, 32),
+        json_number(&s->j, "bps", parents[i].bps);
     json_close(&s->j, '}');
   }
   json_close(&s->j, ']');

@@ -43,7 +43,8 @@ static int same_work(const plr_receipt *a, const plr_receipt *b) {
 
 static int told_otherwise(const plr_receipt *a, const plr_receipt *b) {
   return !plr__hash_equal(&a->frames_root, &b->frames_root) &&
-         (memcmp(a->upstream, b->upstream, 32) != 0 || memcmp(a->downstream, b->downstream, 32) != 0);
+         (memcmp(a->upstream, b->upstream, 32) != 0 ||
+          memcmp(a->downstream, b->downstream, 32) != 0);
 }
 
 static plr_status check_double(const plr__state *s, const plr_evidence *x, plr_receipt *out,

@@ -19,7 +19,8 @@ static plr_status overlaps(const plr__cursor *c, const plr_inference_receipt *x,
   return PLR_OK;
 }
 
-static plr_status check_unique(const plr__state *s, const plr_inference_receipt *x, plr_error *err) {
+static plr_status check_unique(const plr__state *s, const plr_inference_receipt *x,
+                               plr_error *err) {
   plr__key key = served_key(x);
   plr__cursor at, before;
   int yes = 0;
@@ -39,7 +40,8 @@ static plr_status get_client(const plr__state *s, const plr_inference_receipt *x
   return plr__record_find(s, key, &plr__record_client, c, sizeof *c, NULL);
 }
 
-plr_status plr__check_inference(const plr__state *s, const plr_inference_receipt *x, plr_error *err) {
+plr_status plr__check_inference(const plr__state *s, const plr_inference_receipt *x,
+                                plr_error *err) {
   const char *where = "inference_receipt";
   plr__globals g;
   plr__model m;

@@ -188,8 +188,8 @@ plr_status plr_ledger_close_epoch(plr_ledger *l, uint64_t *index, plr_error *err
   return st;
 }
 
-plr_status plr_ledger_settle(plr_ledger *l, const uint8_t reward[20], uint32_t scale, plr_hash *root,
-                             uint64_t *index, plr_error *err) {
+plr_status plr_ledger_settle(plr_ledger *l, const uint8_t reward[20], uint32_t scale,
+                             plr_hash *root, uint64_t *index, plr_error *err) {
   PLR_GUARD(l, err);
   PLR_TRY(plr__ledger_writable(l, err));
   plr_settlement_root x = {.struct_size = sizeof x, .scale = scale};
@@ -205,7 +205,8 @@ plr_status plr_ledger_settle(plr_ledger *l, const uint8_t reward[20], uint32_t s
   o.nonce = plr_ledger_next_nonce(l, &id);
   uint8_t entry[512];
   size_t len;
-  PLR_TRY(plr_entry_write(l->ctx, &o, PLR_ENTRY_SETTLEMENT_ROOT, &x, entry, sizeof entry, &len, err));
+  PLR_TRY(
+      plr_entry_write(l->ctx, &o, PLR_ENTRY_SETTLEMENT_ROOT, &x, entry, sizeof entry, &len, err));
   if (root) *root = x.root;
   return plr_ledger_append(l, entry, len, index, err);
 }

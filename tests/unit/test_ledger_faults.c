@@ -213,7 +213,7 @@ static void no_memory(void **state) {
       plr_append_item items[40];
       void *copies[40];
       for (uint32_t i = 0; i < 40; i++) {
-        kit_work(&k, 0, 10 + i, (uint32_t)what, i % 4);
+        kit_work(&k, 0, 10 + i, 2 * (uint32_t)what, i % 4);
         copies[i] = malloc(k.len);
         items[i] = (plr_append_item){.entry = memcpy(copies[i], k.entry, k.len), .len = k.len};
       }

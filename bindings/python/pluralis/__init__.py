@@ -12,7 +12,7 @@ A ctypes package over libpluralis, without dependencies. Every object is a conte
 in any order, and is used by one thread at a time (Context, Identity, Model and Corpus by any number): InUse says when
 it was not. Failures are exceptions of pluralis.errors. The headers in include/pluralis are the manual.
 """
-from . import entries, errors, io, log, mirror
+from . import entries, errors, io, log, mirror, settlement
 from ._abi import PLR_VERSION_MAJOR, PLR_VERSION_MINOR, PLR_VERSION_PATCH
 from ._load import LibraryError, path as library_path
 from ._records import (Balance, Codec, EncoderStats, FrameInfo, JobInfo, LedgerSummary, LinkStats, MirrorStats,

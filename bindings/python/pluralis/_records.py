@@ -286,6 +286,7 @@ class LedgerSummary(NamedTuple):
     paid: int
     root: bytes
     state_root: bytes
+    burned: int
 
     @classmethod
     def of(cls, c):
@@ -302,6 +303,7 @@ class LedgerSummary(NamedTuple):
             c.paid,
             bytes(c.root),
             bytes(c.state_root),
+            c.burned.lo | c.burned.hi << 64,
         )
 
 
@@ -318,6 +320,19 @@ class ModelTotals(NamedTuple):
     deposited: int
     paid: int
     held: int
+    minted: int
+    burned: int
+    provisional: int
+    royalty_in: int
+    royalty_out: int
+    escrow: int
+    served_paid: int
+    served: int
+    data_tokens: int
+    parent_count: int
+    depth: int
+    milestones: int
+    datasets: int
 
     @classmethod
     def of(cls, c):
@@ -332,6 +347,19 @@ class ModelTotals(NamedTuple):
             c.deposited,
             c.paid,
             c.held,
+            c.minted,
+            c.burned,
+            c.provisional,
+            c.royalty_in,
+            c.royalty_out,
+            c.escrow,
+            c.served_paid,
+            c.served.lo | c.served.hi << 64,
+            c.data_tokens.lo | c.data_tokens.hi << 64,
+            c.parent_count,
+            c.depth,
+            c.milestones,
+            c.datasets,
         )
 
 
@@ -363,6 +391,7 @@ class Balance(NamedTuple):
     paid: int
     units: int
     receipts: int
+    data_tokens: int
 
     @classmethod
     def of(cls, c):
@@ -374,6 +403,7 @@ class Balance(NamedTuple):
             c.paid,
             c.units.lo | c.units.hi << 64,
             c.receipts,
+            c.data_tokens,
         )
 
 

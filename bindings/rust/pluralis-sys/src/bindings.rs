@@ -1784,7 +1784,6 @@ pub struct plr_model_totals {
     pub served_paid: u64,
     pub served: plr_units,
     pub data_tokens: plr_units,
-    pub parents: [plr_parent; 4usize],
     pub parent_count: u32,
     pub depth: u32,
     pub milestones: u32,
@@ -1795,6 +1794,14 @@ extern "C" {
         ledger: *const plr_ledger,
         model: *const plr_hash,
         out: *mut plr_model_totals,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_parents(
+        ledger: *const plr_ledger,
+        model: *const plr_hash,
+        out: *mut plr_parent,
+        count: *mut u32,
     ) -> plr_status;
 }
 #[repr(C)]

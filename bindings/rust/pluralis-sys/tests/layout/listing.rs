@@ -650,7 +650,6 @@ structs! {
         served_paid = "served_paid",
         served = "served",
         data_tokens = "data_tokens",
-        parents = "parents",
         parent_count = "parent_count",
         depth = "depth",
         milestones = "milestones",
