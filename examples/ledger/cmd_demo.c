@@ -239,7 +239,7 @@ static int tell(struct demo *d) {
   return export_all(d);
 }
 
-/* ---- output --------------------------------------------------------------------------------------------------------- */
+/* ---- output -------------------------------------------------------------------------------------- */
 
 static void print_json(const struct demo *d, const char *report) {
   struct json j = {0};

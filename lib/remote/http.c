@@ -154,8 +154,10 @@ static int make_headers(const plr__http *h, plr__transfer *t) {
   if (t->body) {
     plr__buffer_printf(&line, "Content-Type: %s", t->content_type);
     plr__buffer_u8(&line, 0);
-    good =
-        !line.failed && add_header(&list, (const char *)line.data) && add_header(&list, "Expect:");
+    good = !line.failed && add_header(&list, (const char *)line.data);
+    /* Nobody is asked whether a body may be sent. (A signature would name this header, which is
+     * not sent.) */
+    if (good && !h->o.sigv4) good = add_header(&list, "Expect:");
   }
   if (good && h->o.sigv4) {
     plr_hash hash;
