@@ -140,6 +140,8 @@ void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]);
 void plr__key_id(const char *name, uint8_t type, const uint8_t key[32], uint8_t out[4]);
 plr_status plr__vkey_make(const char *name, uint8_t type, const uint8_t key[32], char *buf, size_t cap,
                           size_t *len);
+/* Whether a signature line says that it is of the key with this id: its signature must then hold. */
+int plr__note_line_id(const char *base64, size_t len, const uint8_t id[4]);
 extern const char plr__note_dash[]; /* what a signature line begins with */
 /* Checks a note's form, and no signature. text_len: bytes of the signed text; an empty line follows. */
 plr_status plr__note_split(const char *note, size_t len, size_t *text_len, plr_error *err);

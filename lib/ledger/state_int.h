@@ -325,7 +325,8 @@ plr_status plr__apply_param_change(plr__state *s, const plr_entry *e, plr_error 
 plr_status plr__apply_close(plr__state *s, const plr_entry *e, plr_error *err);
 
 /* Of entries without a number: what can be refused before signatures are looked at, and what they do. */
-plr_status plr__check_receipt(const plr__state *s, const plr_receipt *x, plr_error *err);
+plr_status plr__check_receipt(const plr__state *s, const plr_receipt *x, int refused,
+                              plr_error *err); /* refused: for a Dispute, by neighbours */
 plr_status plr__apply_receipt(plr__state *s, const plr_entry *e, plr_error *err);
 plr_status plr__check_inference(const plr__state *s, const plr_inference_receipt *x, plr_error *err);
 plr_status plr__apply_inference(plr__state *s, const plr_entry *e, plr_error *err);

@@ -21,6 +21,7 @@ typedef struct history {
   plr_context *ctx;
   plr_ledger *ledger;
   uint64_t seed, state, made, keys;
+  int dense;
   person people[PERSONS]; /* 0 is the sequencer */
   plr_hash models[LINEAGE], profile;
   uint64_t step;
@@ -105,7 +106,7 @@ static inline void h_countersign(history *h, const person *p, uint32_t role) {
 /* ---- what people do ----------------------------------------------------------------------------- */
 
 static inline int h_account_open(history *h) {
-  person *p = h_person(h);
+  person *p = h->dense && h->made < PERSONS - 1 ? &h->people[h->made + 1] : h_person(h);
   plr_entry_options o = h_options(h, p);
   o.account = NULL;
   if (!h_once(h, 4)) o.nonce = 1;
@@ -149,7 +150,8 @@ static inline int h_key_rotate(history *h) {
 
 static inline int h_model_register(history *h) {
   static const uint64_t costs[H_BLOCKS] = {1000, 600, 600, 900};
-  uint32_t i = (uint32_t)h_draw(h, LINEAGE);
+  uint32_t i = (uint32_t)(h->dense && h->made < PERSONS + LINEAGE - 1 ? h->made - (PERSONS - 1)
+                                                                      : h_draw(h, LINEAGE));
   plr_parent parents[4] = {{.bps = 2500}, {.bps = 333}};
   plr_model_terms t;
   plr_model_terms_init(&t, sizeof t);
@@ -540,15 +542,18 @@ static inline void h_remember(history *h) {
   memcpy(h->old[i], h->entry, h->old_len[i] = h->len);
 }
 
-/* The next entry of this life is in h->entry. Everybody comes first, then whatever chance brings. */
+/* The next entry of this life is in h->entry. Everybody comes first, then whatever chance brings. dense: a short life
+ * in which every type has its chance. */
 static inline void history_make(history *h) {
-  uint32_t total = 0;
-  for (size_t i = 0; i < PLR_COUNT_OF(h_deeds); i++) total += h_deeds[i].weight;
+  uint64_t total = 0;
+  for (size_t i = 0; i < PLR_COUNT_OF(h_deeds); i++) total += h->dense ? 1 : h_deeds[i].weight;
   for (;;) {
     uint64_t at = h_draw(h, total);
     size_t i = 0;
-    while (at >= h_deeds[i].weight) at -= h_deeds[i++].weight;
-    if (h->made < 60) i = h->made % 6 ? 0 : 2;
+    while (!h->dense && at >= h_deeds[i].weight) at -= h_deeds[i++].weight;
+    if (h->dense) i = (size_t)at;
+    if (h->dense && h->made < PERSONS + LINEAGE - 1) i = h->made < PERSONS - 1 ? 0 : 2;
+    if (!h->dense && h->made < 60) i = h->made % 6 ? 0 : 2;
     if (h_deeds[i].make(h)) return;
   }
 }
