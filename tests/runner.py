@@ -201,7 +201,7 @@ SUITES = {
     "python": (True, suite_python),
     "rust": (True, built_script("tests/rust/check.py")),
     "interop": (True, built_script("tests/interop/check.py", "tests/interop/check_vectors.py",
-                                    "tests/interop/check_replay.py")),
+                                     "tests/interop/check_replay.py", "tests/interop/check_nginx.py")),
     "host": (True, suite_host),
     "net": (True, suite_net),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
