@@ -264,18 +264,24 @@ def a_life_told_in_c():
 
 @check
 def damaged_exports():
-    """An export with one byte changed is refused by both."""
+    """An export with one byte changed, cut short or grown is refused by both."""
     teller = Teller(9, LIBRARY.sign, VERIFIER, epoch_length=20).run(80)
-    export, key = bytearray(teller.export()), teller.machine.key
-    for at in range(0, len(export), 1 if FULL else 97):
-        export[at] ^= 1 << at % 8
-        need(isinstance(LIBRARY.verify(bytes(export), ORIGIN, key), str), "the library accepts byte %d" % at)
+    export, key = teller.export(), teller.machine.key
+
+    def refused(data, what):
+        need(isinstance(LIBRARY.verify(data, ORIGIN, key), str), "the library accepts it %s" % what)
         try:
-            replay(*files.read_export(bytes(export)), ORIGIN, key, VERIFIER)
-            raise AssertionError("the replayer accepts byte %d" % at)
+            replay(*files.read_export(data), ORIGIN, key, VERIFIER)
         except ValueError:
-            pass
-        export[at] ^= 1 << at % 8
+            return
+        raise AssertionError("the replayer accepts it %s" % what)
+
+    for at in range(0, len(export), 1 if FULL else 97):
+        refused(export[:at] + bytes([export[at] ^ 1 << at % 8]) + export[at + 1:], "with byte %d changed" % at)
+        refused(export[:at], "cut at %d" % at)
+    first = teller.entries[0]
+    for more in (b"\0", b"\0\0", b"\0\1x", len(first).to_bytes(2, "big") + first):
+        refused(export + more, "with %d bytes more" % len(more))
 
 
 @check
