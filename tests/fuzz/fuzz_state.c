@@ -1,5 +1,5 @@
-/* The state machine: entries (u16 length ‖ entry, from Genesis on), signatures believed, whatever they say. Refusals are
- * what they are; anything else, and sums that do not agree, is a fault. */
+/* The state machine: entries (u16 length ‖ entry, from Genesis on), signatures believed, whatever they say. Refusals
+ * are what they are; anything else, and sums that do not agree, is a fault. */
 #include "ledger/ledger_int.h"
 
 #include <stdlib.h>

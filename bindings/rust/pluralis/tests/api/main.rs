@@ -1,5 +1,6 @@
 //! Every function of the library, through the safe interface: what it does, and what it refuses.
 mod context;
+mod entries;
 mod exchange;
 mod identity;
 mod io;
