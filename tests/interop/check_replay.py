@@ -263,6 +263,27 @@ def a_life_told_in_c():
 
 
 @check
+def sessions():
+    """A session is its client's: others who name it take nothing from it."""
+    teller = Teller(14, LIBRARY.sign, VERIFIER, invalid=0, epoch_length=10 ** 9)
+    teller.run(60)
+    model = teller.models[0]
+    (cost,), = teller.state.get("M", model).costs[:1]
+
+    def serve(server, client, sequence):
+        return teller.add(teller.signed(e.INFERENCE_RECEIPT, server, e.BODIES[e.INFERENCE_RECEIPT].make(
+            model=model, epoch=teller.epoch, session=b"s" * 32, sequence=sequence, block_first=0, block_end=1, tokens=1,
+            units=cost, frames_root=bytes(32), client=client), 0, teller.epoch))
+
+    a, b, stranger, friend = teller.people[1:5]
+    found = len(teller.entries)
+    codes = [serve(a, b, 1), serve(stranger, friend, 1), serve(stranger, friend, 2), serve(a, b, 2), serve(a, b, 1)]
+    need(codes == ["OK"] * 4 + ["EXISTS"], codes)
+    theirs = LIBRARY.codes(teller.entries, teller.seed_of_sequencer)[1]
+    need(theirs[found:] == codes, "the library says %s" % theirs[found:])
+
+
+@check
 def damaged_exports():
     """An export with one byte changed, cut short or grown is refused by both."""
     teller = Teller(9, LIBRARY.sign, VERIFIER, epoch_length=20).run(80)
