@@ -8,9 +8,9 @@
  *   if (plr_plan_create(ctx, model, &o, &plan, &err) != PLR_OK) ... err says what is short
  *   puts(plr_plan_text(plan));
  *
- * What is assumed: a stage computes, sends and receives at the same time; micro-batches go to the replicas of a stage in
- * proportion to their speed; the slowest stage is the pipeline's pace (lib/plan/README.md has the formulas). A plan is a
- * function of its inputs: the same devices, model and seed give the same plan on every machine.
+ * What is assumed: a stage computes, sends and receives at the same time; micro-batches go to the replicas of a stage
+ * in proportion to their speed; the slowest stage is the pipeline's pace (lib/plan/README.md has the formulas). A plan
+ * is a function of its inputs: the same devices, model and seed give the same plan on every machine.
  */
 #ifndef PLURALIS_PLAN_H
 #define PLURALIS_PLAN_H
@@ -72,8 +72,9 @@ typedef struct plr_plan_options {
 PLR_API void plr_plan_options_init(plr_plan_options *options, uint32_t struct_size);
 
 /* Makes a plan. Small cases are searched to the end, larger ones by local search from many starts (a bottleneck gets
- * devices or gives blocks until nothing helps). Errors: INVALID_ARGUMENT (a number that cannot be one, named), LIMIT (too
- * many devices), NOT_FOUND (no placement fits; the message says which memory is short by how much), NO_MEMORY. Since 0.1. */
+ * devices or gives blocks until nothing helps). Errors: INVALID_ARGUMENT (a number that cannot be one, named), LIMIT
+ * (too many devices), NOT_FOUND (no placement fits; the message says which memory is short by how much), NO_MEMORY.
+ * Since 0.1. */
 PLR_API plr_status plr_plan_create(plr_context *ctx, const plr_model *model, const plr_plan_options *options,
                                    plr_plan **out, plr_error *err);
 PLR_API void plr_plan_destroy(plr_plan *plan);

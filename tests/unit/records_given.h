@@ -221,6 +221,22 @@ static plr_status use_policy(kit *k, const void *policy, plr_error *err) {
   return st == PLR_ERR_MALFORMED ? PLR_OK : st;
 }
 
+static const plr_plan_device plan_devices[2] = {{.flops = 1e9, .memory = 1u << 30},
+                                                {.flops = 2e9, .memory = 1u << 30}};
+
+static void fill_plan(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_plan_options, p, size, device_count, 2);
+  SET(plr_plan_options, p, size, devices, plan_devices);
+}
+
+static plr_status use_plan(kit *k, const void *options, plr_error *err) {
+  plr_plan *plan;
+  plr_status st = plr_plan_create(k->ctx, k->model, options, &plan, err);
+  plr_plan_destroy(plan);
+  return st;
+}
+
 #define INIT(name)                                                                                 \
   static void init_##name(void *p, uint32_t size) {                                                \
     plr_##name##_init(p, size);                                                                    \
@@ -238,6 +254,7 @@ INIT(session_options)
 INIT(sample_options)
 INIT(proof_policy)
 INIT(op_desc)
+INIT(plan_options)
 
 static const struct given {
   const char *name;
@@ -266,6 +283,7 @@ static const struct given {
     {"plr_sample_options", 32, sizeof(plr_sample_options), init_sample_options, fill_nothing,
      use_sample},
     {"plr_proof_policy", 40, sizeof(plr_proof_policy), init_proof_policy, fill_policy, use_policy},
+    {"plr_plan_options", 80, sizeof(plr_plan_options), init_plan_options, fill_plan, use_plan},
     {"plr_op_desc", 208, sizeof(plr_op_desc), init_op_desc, fill_op, use_op},
 };
 

@@ -8,6 +8,7 @@ mod ledger_store;
 mod link;
 mod model;
 mod pipeline;
+mod plan;
 mod publish;
 mod session;
 mod shard;
