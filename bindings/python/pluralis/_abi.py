@@ -202,6 +202,14 @@ PLR_LINK_WRITABLE = 3
 PLR_LINK_CLOSED = 4
 PLR_LINK_RESUMED = 5
 PLR_LOG_PATH_MAX = 64
+PLR_PLAN_MAX_DEVICES = 4096
+PLR_PLAN_NONE = 4294967295
+PLR_PLAN_SYNC = 0
+PLR_PLAN_ASYNC = 1
+PLR_PLAN_BOUND_COMPUTE = 1
+PLR_PLAN_BOUND_UP = 2
+PLR_PLAN_BOUND_DOWN = 3
+PLR_PLAN_BOUND_MEMORY = 4
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
 PLR_PIPELINE_SYNC = 0
@@ -1056,6 +1064,79 @@ class plr_mirror_stats(Structure):
     ]
 
 
+class plr_plan_device(Structure):
+    _fields_ = [
+        ('flops', c_double),
+        ('memory', c_uint64),
+        ('up_bps', c_uint64),
+        ('down_bps', c_uint64),
+        ('delay_ns', c_uint64),
+        ('reserved', c_uint64),
+    ]
+
+
+class plr_plan_path(Structure):
+    _fields_ = [
+        ('from', c_uint32),
+        ('to', c_uint32),
+        ('bps', c_uint64),
+        ('delay_ns', c_uint64),
+    ]
+
+
+class plr_plan_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('device_count', c_uint32),
+        ('devices', POINTER(plr_plan_device)),
+        ('paths', POINTER(plr_plan_path)),
+        ('path_count', c_uint32),
+        ('flow', c_uint32),
+        ('min_stages', c_uint32),
+        ('max_stages', c_uint32),
+        ('max_replicas', c_uint32),
+        ('free_cuts', c_uint32),
+        ('versions', c_uint32),
+        ('restarts', c_uint32),
+        ('min_bits', c_double),
+        ('max_bits', c_double),
+        ('seed', c_uint64),
+    ]
+
+
+class plr_plan_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('stages', c_uint32),
+        ('devices', c_uint32),
+        ('exact', c_uint32),
+        ('slowest', c_uint32),
+        ('bound', c_uint32),
+        ('tokens_per_s', c_double),
+        ('micro_batches_per_s', c_double),
+        ('even_tokens_per_s', c_double),
+        ('latency_s', c_double),
+    ]
+
+
+class plr_plan_stage(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('first_block', c_uint32),
+        ('end_block', c_uint32),
+        ('devices', c_uint32),
+        ('bound', c_uint32),
+        ('in_flight', c_uint32),
+        ('tokens_per_s', c_double),
+        ('busy', c_double),
+        ('memory', c_uint64),
+        ('forward_bytes', c_uint64),
+        ('backward_bytes', c_uint64),
+        ('forward_bits', c_double),
+        ('backward_bits', c_double),
+    ]
+
+
 class plr_stage_options(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -1371,6 +1452,16 @@ FUNCTIONS = {
     'plr_ledger_cosign_url': (c_int32, [
         c_void_p, POINTER(plr_witness_key), c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
     'plr_ledger_guard_url': (c_int32, [c_void_p, c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
+    'plr_plan_options_init': (None, [POINTER(plr_plan_options), c_uint32]),
+    'plr_plan_create': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_plan_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_plan_destroy': (None, [c_void_p]),
+    'plr_plan_get_info': (c_int32, [c_void_p, POINTER(plr_plan_info)]),
+    'plr_plan_get_stage': (c_int32, [c_void_p, c_uint32, POINTER(plr_plan_stage)]),
+    'plr_plan_stage_device': (c_uint32, [c_void_p, c_uint32, c_uint32]),
+    'plr_plan_device_stage': (c_uint32, [c_void_p, c_uint32]),
+    'plr_plan_text': (c_char_p, [c_void_p]),
+    'plr_plan_json': (c_char_p, [c_void_p]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_stage_destroy': (None, [c_void_p]),
@@ -1465,6 +1556,11 @@ STRUCTS = {
     'plr_remote_options': plr_remote_options,
     'plr_mirror_options': plr_mirror_options,
     'plr_mirror_stats': plr_mirror_stats,
+    'plr_plan_device': plr_plan_device,
+    'plr_plan_path': plr_plan_path,
+    'plr_plan_options': plr_plan_options,
+    'plr_plan_info': plr_plan_info,
+    'plr_plan_stage': plr_plan_stage,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
@@ -1614,6 +1710,14 @@ CONSTANTS = [
     'PLR_LINK_CLOSED',
     'PLR_LINK_RESUMED',
     'PLR_LOG_PATH_MAX',
+    'PLR_PLAN_MAX_DEVICES',
+    'PLR_PLAN_NONE',
+    'PLR_PLAN_SYNC',
+    'PLR_PLAN_ASYNC',
+    'PLR_PLAN_BOUND_COMPUTE',
+    'PLR_PLAN_BOUND_UP',
+    'PLR_PLAN_BOUND_DOWN',
+    'PLR_PLAN_BOUND_MEMORY',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
     'PLR_PIPELINE_SYNC',
