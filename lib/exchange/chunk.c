@@ -1,5 +1,5 @@
 /* Chunks: whole rows of a frame that decode on their own. */
-#include "exchange/exchange_int.h"
+#include "exchange/topk.h"
 
 #include <stdio.h>
 
@@ -70,6 +70,12 @@ static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, p
     return fail(err, bad, r, "it has no rows, or more than are left");
   uint64_t values = (uint64_t)c->rows * r->frame->coded_cols;
   if (c->rows > 1 && values > PLR_CHUNK_VALUES) return fail(err, bad, r, "it is too large");
+  if (codec->quant == PLR_QUANT_TOPK) {
+    if (c->flags) return fail(err, bad, r, "unknown flags are set");
+    return c->payload_len <= plr__topk_bound(codec, values)
+               ? PLR_OK
+               : fail(err, bad, r, "its length is wrong");
+  }
   if (plr__codec_parametric(codec)) {
     if (c->flags & 0xffffu) return fail(err, bad, r, "unknown flags are set");
     if (c->payload_len > PLR_PARAMETRIC_MOST(c->rows, values))

@@ -45,8 +45,7 @@ void plr__parametric_begin(plr__parametric_decoder *d, const plr_frame_info *inf
   plr__parametric_centroids(d->centroid, d->quant);
 }
 
-/* n Rice codes at the front of `in`; returns how many bytes they take, 0 when they are wrong. */
-static size_t read_rice(const uint8_t *in, size_t len, int16_t *v, size_t n) {
+size_t plr__rice_read(const uint8_t *in, size_t len, int16_t *v, size_t n) {
   if (len < 1 || in[0] > 7) return 0;
   plr__bit_reader r = {.front = in + 1, .front_len = len - 1};
   for (size_t i = 0; i < n; i++) {
@@ -60,7 +59,7 @@ static size_t read_rice(const uint8_t *in, size_t len, int16_t *v, size_t n) {
 plr_status plr__parametric_read_model(plr__parametric_decoder *d, const plr_frame_info *info,
                                       const plr__chunk *chunk, const char **why) {
   *why = "the scales of the channels are wrong";
-  const size_t used = read_rice(chunk->payload, chunk->payload_len, d->channel, info->cols);
+  const size_t used = plr__rice_read(chunk->payload, chunk->payload_len, d->channel, info->cols);
   return used == chunk->payload_len ? PLR_OK : PLR_ERR_MALFORMED;
 }
 
@@ -98,7 +97,7 @@ static plr_status read_head(plr__parametric_decoder *d, job *j, const char **why
   j->main = j->n - tail;
   j->p += PLR_PARAMETRIC_HEAD;
   if (j->has_tokens) {
-    const size_t used = read_rice(j->p, (size_t)(j->end - j->p), d->token, j->chunk->rows);
+    const size_t used = plr__rice_read(j->p, (size_t)(j->end - j->p), d->token, j->chunk->rows);
     if (used == 0) return bad(why, "the scales of its rows are wrong");
     j->p += used;
   }

@@ -14,6 +14,7 @@ plr_status plr__view_open(plr__view *v, const plr_tensor *t, uint32_t max_rows, 
   if (t->shape[0] < 1 || t->shape[0] > max_rows || t->shape[1] < 1 || t->shape[1] > max_cols)
     return PLR_ERR_SHAPE;
   v->data = t->data;
+  v->subtract = 0;
   v->dtype = t->dtype;
   v->rows = (uint32_t)t->shape[0], v->cols = (uint32_t)t->shape[1];
   v->row_stride = t->shape[0] == 1 ? t->shape[1] : t->strides[0];
@@ -67,7 +68,7 @@ const float *plr__view_rows(const plr__view *v, uint32_t first, uint32_t rows, f
 uint8_t *plr__view_bytes(const plr__view *v, const plr_codec *c, uint32_t first, uint32_t rows) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   const int whole = (v->col_stride == 1 || v->cols == 1) && (rows == 1 || v->row_stride == v->cols);
-  if (c->quant == PLR_QUANT_RAW && c->dtype == v->dtype && whole)
+  if (c->quant == PLR_QUANT_RAW && c->dtype == v->dtype && whole && !v->subtract)
     return v->data + (int64_t)first * v->row_stride * (int64_t)plr_dtype_size(v->dtype);
 #else
   (void)v, (void)c, (void)first, (void)rows;
@@ -81,6 +82,8 @@ void plr__view_store(const plr__view *v, uint32_t r, const float *values) {
   if (v->dtype == PLR_DTYPE_F32) {
     float *f = (float *)(void *)to;
     if (f == values) return;
+    for (uint32_t i = 0; v->subtract && i < v->cols; i++) f[i * step] -= values[i];
+    if (v->subtract) return;
     for (uint32_t i = 0; i < v->cols; i++) f[i * step] = values[i];
     return;
   }

@@ -8,6 +8,7 @@ typedef struct plr__view {
   uint8_t *data;
   uint32_t dtype, rows, cols;
   int64_t row_stride, col_stride; /* elements */
+  uint32_t subtract; /* of fp32: storing takes away from what is there */
 } plr__view;
 
 /* A matrix of at most max_rows x max_cols, F32, BF16 or F16, of any strides. `writable`: no two elements may share
