@@ -141,6 +141,8 @@ void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]);
 void plr__key_id(const char *name, uint8_t type, const uint8_t key[32], uint8_t out[4]);
 plr_status plr__vkey_make(const char *name, uint8_t type, const uint8_t key[32], char *buf, size_t cap,
                           size_t *len);
+/* Whether a signature line says that it is of the key with this id: its signature must then hold. */
+int plr__note_line_id(const char *base64, size_t len, const uint8_t id[4]);
 extern const char plr__note_dash[]; /* what a signature line begins with */
 /* Checks a note's form, and no signature. text_len: bytes of the signed text; an empty line follows. */
 plr_status plr__note_split(const char *note, size_t len, size_t *text_len, plr_error *err);
@@ -180,6 +182,7 @@ plr_status plr__tile_parse(const char *path, plr__tile *out);
 /* NOT_FOUND when the log does not fill it. */
 plr_status plr__tile_read(plr_ledger *l, const plr__tile *t, plr_buffer *out, plr_error *err);
 
+<<<<<<< HEAD
 /* ---- state records (state.c); FORMAT.md gives the bytes ---------------------------------------- */
 
 typedef struct plr__key {
@@ -486,6 +489,9 @@ plr_status plr__settlement_preview(plr__state *s, plr_settlement_root *out, plr_
 
 /* Adds up every holder of every model against the totals, and the totals against the globals. */
 plr_status plr__state_audit(const plr__state *s, plr_error *err);
+=======
+#include "ledger/state_int.h"
+>>>>>>> main
 
 /* ---- batches (batch.c) ------------------------------------------------------------------------- */
 
