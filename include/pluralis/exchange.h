@@ -123,11 +123,11 @@ PLR_API void plr_encoder_destroy(plr_encoder *encoder);
 /* Largest frame this encoder can make, in bytes. Since 0.1. */
 PLR_API size_t plr_encoder_bound(const plr_encoder *encoder);
 
-/* Encodes x (rows x cols; F32, BF16 or F16; any strides) into out. info gives role (activation, gradient,
- * delta or state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates nothing.
+/* Encodes x (rows x cols; F32, BF16 or F16; any strides) into out. info gives role (activation, gradient, delta or
+ * state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates as little as decode.
  * Errors: INVALID_ARGUMENT, SHAPE, BUFFER_TOO_SMALL (*len = the bound, which is always enough), NON_FINITE (lossy
- * codecs; bf16 and fp16 also for what rounds to infinity; PARAMETRIC also for rows whose sum of squares reaches 2^200), LIMIT
- * (budget and floor, below). Since 0.1. */
+ * codecs; bf16 and fp16 also for what rounds to infinity; PARAMETRIC also for rows whose sum of squares reaches
+ * 2^200), LIMIT (budget and floor, below). Since 0.1. */
 PLR_API plr_status plr_encoder_encode(plr_encoder *encoder, const plr_frame_info *info, const plr_tensor *x,
                                       void *out, size_t cap, size_t *len);
 
@@ -166,12 +166,12 @@ PLR_API plr_status plr_encoder_reset(plr_encoder *encoder, uint32_t generation);
 PLR_API plr_status plr_encoder_set_basis(plr_encoder *encoder, const plr_tensor *basis, uint32_t generation,
                                          plr_error *err);
 
-/* Rate of a PARAMETRIC codec; UNSUPPORTED for the others, whose size is fixed. Without a budget and a target a frame
- * has about codec.bits bits a value. What is set holds for the frames encoded from then on; 0 takes it back.
+/* Rate of a PARAMETRIC codec; UNSUPPORTED for the others, whose size is fixed. Without a budget and a target a
+ * frame has about codec.bits bits a value. What is set holds for the frames encoded from then on; 0 takes it back.
  *
- * set_budget: no frame is longer than `bytes`, header and all, nor 2% shorter than it need be. encode answers LIMIT if
- * even zeros do not fit; nothing has changed then. A frame's bytes follow from tensor, info, codec and what is set
- * here: not from frames before it. Since 0.1. */
+ * set_budget: no frame is longer than `bytes`, header and all, nor 2% shorter than it need be. encode answers
+ * LIMIT if even zeros do not fit; nothing has changed then. A frame's bytes follow from tensor, info, codec and
+ * what is set here: not from frames before it. Since 0.1. */
 PLR_API plr_status plr_encoder_set_budget(plr_encoder *encoder, uint64_t bytes);
 
 /* set_snr: target_db is the signal-to-noise ratio to aim at, with as few bits as that takes, and never more than the
@@ -195,10 +195,11 @@ PLR_API plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint3
                                       plr_error *err);
 PLR_API void plr_decoder_destroy(plr_decoder *decoder);
 
-/* Decodes a tensor frame into x, of the frame's shape; F32, or BF16 or F16 to be rounded to; strides may not let two
- * elements share memory. info may be NULL. On failure x's contents are
- * unspecified and nothing else has changed. Allocates nothing. Errors: those of plr_frame_parse, SHAPE, LIMIT (larger
- * than the decoder was made for), CHECKSUM (a chunk), NON_FINITE (a lossy codec's scale or value). Since 0.1. */
+/* Decodes a tensor frame into x, of the frame's shape; F32, or BF16 or F16 to be rounded to; strides may not let
+ * two elements share memory. info may be NULL. On failure x's contents are unspecified and nothing else has
+ * changed. Allocates nothing, but that transforms borrow scratch of a fixed size which the context keeps. Errors:
+ * those of plr_frame_parse, SHAPE, LIMIT (larger than the decoder was made for), CHECKSUM (a chunk), NON_FINITE (a
+ * lossy codec's scale or value). Since 0.1. */
 PLR_API plr_status plr_decoder_decode(plr_decoder *decoder, const void *frame, size_t len, plr_tensor *x,
                                       plr_frame_info *info, plr_error *err);
 
@@ -224,11 +225,11 @@ PLR_API plr_status plr_decoder_set_store(plr_decoder *decoder, uint32_t entries,
 PLR_API plr_status plr_decoder_set_basis(plr_decoder *decoder, const plr_tensor *basis, uint32_t generation,
                                          plr_error *err);
 
-/* Error feedback for deltas of one tensor by a lossy codec (SparseLoCo, arXiv 2508.15706; F. Seide et al., 2014): a
- * frame carries s = decay * error + x, and error becomes s - decoded(s), in binary32, each operation rounded. What is
- * committed changes only when the frame was acknowledged: encode leaves the new error pending, commit makes it the
- * error (the frame arrived), rollback forgets it (it was refused; x has to be encoded again, with the error as it was).
- * Takes 8 bytes a value. Threads: one at a time. */
+/* Error feedback for deltas of one tensor by a lossy codec (SparseLoCo, arXiv 2508.15706; F. Seide et al., 2014):
+ * a frame carries s = decay * error + x, and error becomes s - decoded(s), in binary32, each operation rounded.
+ * What is committed changes only when the frame was acknowledged: encode leaves the new error pending, commit
+ * makes it the error (the frame arrived), rollback forgets it (it was refused; x has to be encoded again, with the
+ * error as it was). Takes 8 bytes a value. Threads: one at a time. */
 typedef struct plr_feedback plr_feedback;
 
 /* An error of zeros for tensors of rows x cols; decay 0 to 1 (SparseLoCo: 0.95). Errors: INVALID_ARGUMENT, LIMIT,
@@ -289,15 +290,15 @@ PLR_API plr_status plr_mask_scatter_add(const plr_mask *mask, uint64_t first, co
                                         const plr_tensor *average, const plr_tensor *sent);
 
 /* Token ids (rows x cols int32, each below vocab), packed to ceil(log2 vocab) bits, or zstd where that is smaller.
- * info gives stream, step, micro_batch, seed. *len: in the capacity of out, out the frame's length. Scratch is kept in
- * the context, so that repeated calls allocate nothing. Threads: any. Errors: INVALID_ARGUMENT, NO_MEMORY,
+ * info gives stream, step, micro_batch, seed. *len: in the capacity of out, out the frame's length. Scratch is
+ * kept in the context, so that repeated calls allocate nothing. Threads: any. Errors: INVALID_ARGUMENT, NO_MEMORY,
  * BUFFER_TOO_SMALL (*len = a size that is enough). Since 0.1. */
 PLR_API plr_status plr_tokens_encode(plr_context *ctx, const plr_frame_info *info, const int32_t *tokens,
                                      uint32_t rows, uint32_t cols, uint32_t vocab, void *out, size_t *len);
 
-/* Decodes a token frame into tokens, of which there is room for `capacity`; every id is below info->vocab. info may be
- * NULL. On failure the contents of tokens are unspecified. Threads: any. Errors: those of plr_frame_parse, CHECKSUM,
- * BUFFER_TOO_SMALL (more ids than capacity), NO_MEMORY. Since 0.1. */
+/* Decodes a token frame into tokens, of which there is room for `capacity`; every id is below info->vocab. info
+ * may be NULL. On failure the contents of tokens are unspecified. Threads: any. Errors: those of plr_frame_parse,
+ * CHECKSUM, BUFFER_TOO_SMALL (more ids than capacity), NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_tokens_decode(plr_context *ctx, const void *frame, size_t len, int32_t *tokens,
                                      size_t capacity, plr_frame_info *info, plr_error *err);
 

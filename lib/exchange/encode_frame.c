@@ -58,7 +58,7 @@ static plr_status set_info(plr_encoder *e, const plr_frame_info *given, const pl
   info->codec = e->codec;
   info->generation = e->generation;
   info->vocab = info->chunks = info->payload_len = 0;
-  if (!e->codec.predict) info->flags = 0;
+  info->flags = e->codec.predict ? info->flags & PLR_FRAME_KEY : 0;
   j->frame.header_len = plr__frame_header_len(info);
   j->frame.coded_cols = plr__transform_cols(&e->transform, &e->codec, x->cols);
   j->coded = *info;

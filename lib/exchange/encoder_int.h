@@ -16,6 +16,7 @@ typedef struct plr__encode_job {
   double signal; /* sum of squares of what the caller gave; 0 = that of the plan */
   double noise;  /* parametric: sum of squared errors so far */
   int32_t step;  /* parametric: without a budget, of all chunks */
+  int32_t finer; /* by which it turned out to be too large for the error asked for */
 } plr__encode_job;
 
 struct plr_encoder {

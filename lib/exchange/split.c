@@ -262,7 +262,7 @@ plr_status plr__split_decode(const plr__bytes_ops *ops, const plr__split_scratch
   const size_t rest_len = n * (size - 1);
   size_t front = 0;
   if (len <= rest_len) return bad(why, "it is cut off");
-  if (in[0] == RELATIVE) {
+  if (in[0] == RELATIVE && scratch->offset) {
     front = read_shifts(scratch, in, len - rest_len, cols);
     if (!front) return bad(why, "the offsets of columns are wrong");
   }

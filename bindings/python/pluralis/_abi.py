@@ -178,11 +178,14 @@ PLR_PIPELINE_SYNC = 0
 PLR_PIPELINE_ASYNC = 1
 PLR_SIDE_UPSTREAM = 0
 PLR_SIDE_DOWNSTREAM = 1
+PLR_SIDE_REPLICA = 2
 PLR_STAGE_MAX_PEERS = 64
 PLR_JOB_FORWARD = 1
 PLR_JOB_BACKWARD = 2
 PLR_JOB_STEP = 3
 PLR_JOB_INFER = 4
+PLR_JOB_SHARE = 6
+PLR_JOB_AVERAGE = 7
 PLR_JOB_SNAPSHOT = 5
 PLR_STAGE_READY = 1
 PLR_STAGE_STEP = 2
@@ -197,6 +200,7 @@ PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
 PLR_STAGE_PEER = 13
+PLR_STAGE_AVERAGED = 15
 PLR_STAGE_DROPPED = 14
 
 
@@ -859,6 +863,10 @@ class plr_stage_options(Structure):
         ('window', c_uint32),
         ('delay_horizon', c_uint64),
         ('patience_ns', c_uint64),
+        ('average_every', c_uint32),
+        ('average_parts', c_uint32),
+        ('join_rounds', c_uint32),
+        ('reserved', c_uint32),
         ('reply_timeout_ns', c_uint64),
     ]
 
@@ -1340,11 +1348,14 @@ CONSTANTS = [
     'PLR_PIPELINE_ASYNC',
     'PLR_SIDE_UPSTREAM',
     'PLR_SIDE_DOWNSTREAM',
+    'PLR_SIDE_REPLICA',
     'PLR_STAGE_MAX_PEERS',
     'PLR_JOB_FORWARD',
     'PLR_JOB_BACKWARD',
     'PLR_JOB_STEP',
     'PLR_JOB_INFER',
+    'PLR_JOB_SHARE',
+    'PLR_JOB_AVERAGE',
     'PLR_JOB_SNAPSHOT',
     'PLR_STAGE_READY',
     'PLR_STAGE_STEP',
@@ -1359,5 +1370,6 @@ CONSTANTS = [
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
     'PLR_STAGE_PEER',
+    'PLR_STAGE_AVERAGED',
     'PLR_STAGE_DROPPED',
 ]

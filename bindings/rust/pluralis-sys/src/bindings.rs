@@ -113,11 +113,14 @@ pub const PLR_PIPELINE_SYNC: u32 = 0;
 pub const PLR_PIPELINE_ASYNC: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
 pub const PLR_SIDE_DOWNSTREAM: u32 = 1;
+pub const PLR_SIDE_REPLICA: u32 = 2;
 pub const PLR_STAGE_MAX_PEERS: u32 = 64;
 pub const PLR_JOB_FORWARD: u32 = 1;
 pub const PLR_JOB_BACKWARD: u32 = 2;
 pub const PLR_JOB_STEP: u32 = 3;
 pub const PLR_JOB_INFER: u32 = 4;
+pub const PLR_JOB_SHARE: u32 = 6;
+pub const PLR_JOB_AVERAGE: u32 = 7;
 pub const PLR_JOB_SNAPSHOT: u32 = 5;
 pub const PLR_STAGE_READY: u32 = 1;
 pub const PLR_STAGE_STEP: u32 = 2;
@@ -132,6 +135,7 @@ pub const PLR_STAGE_FAILED: u32 = 10;
 pub const PLR_STAGE_REFUSED: u32 = 11;
 pub const PLR_STAGE_IDLE: u32 = 12;
 pub const PLR_STAGE_PEER: u32 = 13;
+pub const PLR_STAGE_AVERAGED: u32 = 15;
 pub const PLR_STAGE_DROPPED: u32 = 14;
 pub const PLR_ENTRY_MAX: u32 = 65535;
 pub const PLR_PROOF_MAX: u32 = 64;
@@ -1413,6 +1417,10 @@ pub struct plr_stage_options {
     pub window: u32,
     pub delay_horizon: u64,
     pub patience_ns: u64,
+    pub average_every: u32,
+    pub average_parts: u32,
+    pub join_rounds: u32,
+    pub reserved: u32,
     pub reply_timeout_ns: u64,
 }
 extern "C" {
