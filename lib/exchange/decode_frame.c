@@ -71,7 +71,9 @@ static plr_status open_split(plr_decoder *d, const plr_codec *c, const plr__chun
                             chunk->payload_len, n, d->job.coded.cols, plr_dtype_size(c->dtype), to,
                             &largest, why));
   *why = "a value is not finite";
-  return c->dtype == PLR_DTYPE_BF16 && largest == 255 ? PLR_ERR_NON_FINITE : PLR_OK;
+  /* bits 7 to 14: of fp16 the exponent and three more */
+  const uint32_t most = c->dtype == PLR_DTYPE_F16 ? 0xf7 : c->dtype == PLR_DTYPE_BF16 ? 0xfe : 0xff;
+  return largest > most ? PLR_ERR_NON_FINITE : PLR_OK;
 }
 
 /* The payload of n values as FRAME.md packs them, in the frame or at `to`. */
@@ -117,8 +119,7 @@ static plr_status chunk_bytes(plr_decoder *d, const plr__chunk *chunk, uint8_t *
   const uint8_t *payload;
   PLR_TRY(open_payload(d, c, chunk, n, to, &payload, why));
   *why = "a value is not finite";
-  if (c->dtype == PLR_DTYPE_BF16 && chunk->flags != PLR_CHUNK_SPLIT &&
-      !plr__bf16_finite(payload, n))
+  if (chunk->flags != PLR_CHUNK_SPLIT && !plr__raw_finite(c->dtype, payload, n))
     return PLR_ERR_NON_FINITE;
   if (payload != to) memcpy(to, payload, n * plr_dtype_size(c->dtype));
   return PLR_OK;
