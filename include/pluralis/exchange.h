@@ -45,6 +45,7 @@ extern "C" {
 #define PLR_QUANT_TRELLIS 4u   /* sixteen-state dependent quantiser; PARAMETRIC */
 #define PLR_QUANT_TOPK 5u      /* the largest of each 4096 values in two bits, zeros for the others; RICE */
 #define PLR_QUANT_EDEN 6u      /* nearest centroids of a Gaussian, with an unbiased scale; of HADAMARD */
+#define PLR_QUANT_MASK 7u      /* values of a keyed mask (plr_mask), raw or as block integers in groups of 32 */
 #define PLR_ENTROPY_PACK 0u
 #define PLR_ENTROPY_PARAMETRIC 1u /* range coder with Gaussian models scaled by token and channel */
 #define PLR_ENTROPY_HISTOGRAM 2u /* of BLOCK_INT: integers range-coded by their frequencies in the chunk */
@@ -61,9 +62,9 @@ typedef struct plr_codec {
   uint8_t predict, transform, quant, entropy; /* ids of its parts, PLR_PREDICT_NONE and so on */
   uint8_t dtype; /* of the raw values: PLR_DTYPE_F32 or PLR_DTYPE_BF16 */
   uint8_t bits;  /* of block integers; PARAMETRIC: about how many a value gets without a budget, 1 to 12;
-                  * TOPK: 2; EDEN: 1 to 4; else 0 */
+                  * TOPK: 2; EDEN: 1 to 4; MASK: 2 to 8, or 0 for raw values; else 0 */
   uint16_t group; /* values a scale, block integers: 32, 64 or 128, EDEN: 128 or 1024; TOPK: values kept of each 4096,
-                   * 32, 64 or 128; PARAMETRIC: PLR_STEP_*; else 0 */
+                   * 32, 64 or 128; PARAMETRIC: PLR_STEP_*; MASK: plr_mask.masks; else 0 */
 } plr_codec;
 
 /* A codec by name: parts joined by '+', the first of which is
@@ -72,9 +73,11 @@ typedef struct plr_codec {
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
  *   topk                 64 of each 4096 values in two bits, for deltas of weights with plr_feedback
  *   eden1 to eden4       EDEN after a Hadamard rotation, a scale for 1024 values; eden is eden4
+ *   maskN                values that plr_mask_gather took with N masks, 1 to 65535; as they are, or by an option
+ *                        bf16, int4 or int8
  * and the others, each at most once: zstd (raw, bf16, int), split (raw, bf16) or histogram (int); g32, g64, g128
  * (int; topk: of each 4096; eden: g128); token (a step for each row's rms; uniform, dither, trellis); hadamard, basis
- * or dct (int, uniform, dither, trellis); sample or anchor (all but raw and bf16). NOT_FOUND for anything else.
+ * or dct (int, uniform, dither, trellis); sample or anchor (all but raw, bf16 and mask). NOT_FOUND for anything else.
  * Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 
@@ -253,6 +256,38 @@ PLR_API plr_status plr_feedback_hash(const plr_feedback *feedback, uint64_t *out
 /* The committed error itself, rows x cols F32, to be saved, or written to when it is restored and nothing is pending.
  * It is the feedback's, and valid until the next call that changes it. Since 0.1. */
 PLR_API plr_status plr_feedback_tensor(plr_feedback *feedback, plr_tensor *out);
+
+/* A keyed mask: the values of a tensor that one round of averaging takes (SPARTA, sparse parameter averaging, Beton et
+ * al., 2025). In order of a permutation that the key gives, round r takes places r, r + masks, r + 2 masks ...: over
+ * `masks` rounds every value once. Peers with the same mask need neither send nor store indices. A round of delta rule
+ * averaging:
+ *
+ *   plr_mask_gather(&m, 0, w, v);           v to peers in frames of codec maskN: info.seed = key, info.step = round
+ *   s = what the own frame decodes to;  average = the mean of s and of what the peers' frames decode to
+ *   plr_mask_scatter_add(&m, 0, w, average, s);
+ *
+ * so that what training changed in the meantime stays. Fixed for ever; all functions: no memory, any thread. */
+typedef struct plr_mask {
+  uint64_t total; /* values of the tensor, 1 to 2^48 */
+  uint64_t key;   /* the same for all peers; another for each tensor */
+  uint32_t masks; /* 1 to 65535: parts that the tensor is cut into */
+  uint32_t round; /* modulo masks */
+} plr_mask;
+
+/* How many values the mask takes. Errors: INVALID_ARGUMENT. Since 0.1. */
+PLR_API plr_status plr_mask_count(const plr_mask *mask, uint64_t *out);
+
+/* Where values [first, first + count) of those lie, 0 to total - 1. Errors: INVALID_ARGUMENT. Since 0.1. */
+PLR_API plr_status plr_mask_indices(const plr_mask *mask, uint64_t first, uint64_t count, uint64_t *index);
+
+/* Values from `first` on, as many as `values` (F32) holds, of w (F32, BF16 or F16); both contiguous, of any shape.
+ * Errors: INVALID_ARGUMENT, SHAPE (w does not hold `total` values). Since 0.1. */
+PLR_API plr_status plr_mask_gather(const plr_mask *mask, uint64_t first, const plr_tensor *w,
+                                   const plr_tensor *values);
+
+/* w += average - sent at those places, in binary32, then rounded to w's type. Errors: as of gather. Since 0.1. */
+PLR_API plr_status plr_mask_scatter_add(const plr_mask *mask, uint64_t first, const plr_tensor *w,
+                                        const plr_tensor *average, const plr_tensor *sent);
 
 /* Token ids (rows x cols int32, each below vocab), packed to ceil(log2 vocab) bits, or zstd where that is smaller.
  * info gives stream, step, micro_batch, seed. *len: in the capacity of out, out the frame's length. Scratch is

@@ -198,7 +198,8 @@ static plr_status shorten(plr_encoder *e, const uint8_t *packed, size_t n, uint8
     PLR_TRY(compress(e, packed, n, out, &bytes));
     chunk->flags = PLR_CHUNK_ZSTD;
   } else if (c->entropy == PLR_ENTROPY_SPLIT) {
-    plr__split_encode(e->split, packed, n, plr_dtype_size(c->dtype), out, &bytes);
+    plr__split_encode(e->split, packed, n, e->job.coded.cols, plr_dtype_size(c->dtype), out,
+                      &bytes);
     chunk->flags = PLR_CHUNK_SPLIT;
   } else if (c->entropy == PLR_ENTROPY_HISTOGRAM) {
     bytes = plr__histogram_encode(e->split, c, packed, n, out);

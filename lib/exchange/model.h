@@ -215,6 +215,14 @@ uint32_t plr__rice_length(int32_t v, uint32_t k);
 uint32_t plr__bits_get(plr__bit_reader *r, uint32_t bits);
 uint32_t plr__bits_get_exp_golomb(plr__bit_reader *r);
 int32_t plr__bits_get_rice(plr__bit_reader *r, uint32_t k);
+
+/* A Rice array (FRAME.md) of n numbers. Most bytes: 15 ones and an Exp-Golomb code of 24 bits each. */
+static inline uint64_t plr__rice_bound(uint64_t n) {
+  return 1 + 5 * n;
+}
+uint32_t plr__rice_write(const int16_t *v, size_t n, uint8_t *out);
+/* How many bytes of `in` they take, 0 when they are wrong. */
+size_t plr__rice_read(const uint8_t *in, size_t len, int16_t *v, size_t n);
 /* 1 when nothing failed, all of `rest` has been read and what is left over is 0. */
 int plr__bits_done(const plr__bit_reader *r);
 

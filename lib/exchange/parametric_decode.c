@@ -50,8 +50,7 @@ void plr__parametric_begin(plr__parametric_decoder *d, const plr_frame_info *inf
   plr__parametric_centroids(d->centroid, d->quant);
 }
 
-/* n Rice codes at the front of `in`; returns how many bytes they take, 0 when they are wrong. */
-static size_t read_rice(const uint8_t *in, size_t len, int16_t *v, size_t n) {
+size_t plr__rice_read(const uint8_t *in, size_t len, int16_t *v, size_t n) {
   if (len < 1 || in[0] > 7) return 0;
   plr__bit_reader r = {.front = in + 1, .front_len = len - 1};
   for (size_t i = 0; i < n; i++) {
@@ -68,12 +67,12 @@ plr_status plr__parametric_read_model(plr__parametric_decoder *d, const plr_fram
   const int32_t step = (int32_t)(chunk->flags >> 16) - PLR_STEP_BIAS;
   d->has_means = chunk->flags >> 16 != 0;
   *why = "the scales of the channels are wrong";
-  const size_t used = read_rice(p, chunk->payload_len, d->channel, info->cols);
+  const size_t used = plr__rice_read(p, chunk->payload_len, d->channel, info->cols);
   if (!used) return PLR_ERR_MALFORMED;
   p += used;
   if (d->has_means) {
     *why = "the means of the channels are wrong";
-    const size_t more = read_rice(p, (size_t)(end - p), d->shift, info->cols);
+    const size_t more = plr__rice_read(p, (size_t)(end - p), d->shift, info->cols);
     if (!more || step < PLR_STEP_LEAST || step > PLR_STEP_MOST) return PLR_ERR_MALFORMED;
     for (uint32_t c = 0; c < info->cols; c++)
       d->mean[c] = (float)d->shift[c] * plr__model_step(step);
@@ -116,7 +115,7 @@ static plr_status read_head(plr__parametric_decoder *d, job *j, const char **why
   j->main = j->n - tail;
   j->p += PLR_PARAMETRIC_HEAD;
   if (j->has_tokens) {
-    const size_t used = read_rice(j->p, (size_t)(j->end - j->p), d->token, j->chunk->rows);
+    const size_t used = plr__rice_read(j->p, (size_t)(j->end - j->p), d->token, j->chunk->rows);
     if (used == 0) return bad(why, "the scales of its rows are wrong");
     j->p += used;
   }

@@ -85,6 +85,31 @@ class ExchangeTest(unittest.TestCase):
         with self.assertRaises(errors.InvalidArgument):
             pluralis.Feedback(self.ctx, ROWS, COLS, 2.0)
 
+    def test_mask(self):
+        total = ROWS * COLS
+        taken = []
+        for number in range(7):
+            mask = pluralis.Mask(total, 2 ** 63 + 1, 7, number)
+            taken += mask.indices()
+            self.assertEqual(mask.indices(3, 2), mask.indices()[3:5])
+            values = mask.gather(self.x)
+            self.assertEqual(list(values.flat), [self.x.flat[i] for i in mask.indices()])
+        self.assertEqual(sorted(taken), list(range(total)))
+        with pluralis.Encoder(self.ctx, "mask7+int8", 1, len(mask)) as encoder:
+            frame = encoder.encode(values, "delta", seed=2 ** 63 + 1, step=6)
+        info = pluralis.frame_info(self.ctx, frame)
+        self.assertEqual((info.codec.group, info.seed, info.step), (7, 2 ** 63 + 1, 6))
+        sent = pluralis.Decoder(self.ctx, 1, len(mask)).decode(frame)
+        average, before = Tensor((1, len(mask))), list(self.x.flat)
+        mask.scatter_add(self.x, average, sent)
+        for i, s in zip(mask.indices(), sent.flat):
+            self.assertAlmostEqual(self.x.flat[i], before[i] - s, delta=1e-6)
+        self.assertEqual(sum(1 for a, b in zip(before, self.x.flat) if a != b), sum(1 for s in sent.flat if s))
+        with self.assertRaises(errors.InvalidArgument):
+            pluralis.Mask(total, 1, 0)
+        with self.assertRaises(errors.ShapeError):
+            mask.gather(Tensor((1, 5)))
+
     def test_into_memory_that_is_there(self):
         encoder = pluralis.Encoder(self.ctx, "int8", ROWS, COLS)
         frame, out = encoder.encode(self.x), Tensor((ROWS, COLS))

@@ -23,6 +23,8 @@ typedef enum must_fail_base {
   STREAM, /* streamed */
   TOPK,
   EDEN,
+  MASK,
+  COLUMNS,
   TOKENS,
   PACKED,
   CONTROL
@@ -159,6 +161,9 @@ static const must_fail_case must_fail_cases[] = {
     {"split-not-said", PLR_ERR_MALFORMED, BF16, CHUNK32, 12, 4},
     {"split-and-zstd", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 5},
     {"split-stored-not-said", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 0},
+    {"split-columns-rice-8", PLR_ERR_MALFORMED, COLUMNS, CHUNK8, 21, 8},
+    {"split-columns-twice", PLR_ERR_MALFORMED, COLUMNS, CHUNK8, 26, 1},
+    {"split-columns-cut", PLR_ERR_MALFORMED, COLUMNS, CHUNK32, 22, 0xffffffff},
     {"split-of-int4", PLR_ERR_UNSUPPORTED, INT4, SET8, 11, 4},
     {"split-cut", PLR_ERR_MALFORMED, SPLIT, SPECIAL, LAST_BYTE, 0},
     {"parametric-with-zstd", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 11, 5},
@@ -248,6 +253,12 @@ static const must_fail_case must_fail_cases[] = {
     {"eden-scale-negative", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0xbf800000},
     {"eden-scale-infinite", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0x7f800000},
     {"eden-spare-bits", PLR_ERR_MALFORMED, EDEN, CHUNK8, 20 + 4 + 37, 0xf0},
+    {"mask-0", PLR_ERR_UNSUPPORTED, MASK, SET16, 58, 0},
+    {"mask-bits-1", PLR_ERR_UNSUPPORTED, MASK, SET8, 15, 1},
+    {"mask-with-hadamard", PLR_ERR_UNSUPPORTED, MASK, SET8, 9, 1},
+    {"mask-with-zstd", PLR_ERR_UNSUPPORTED, MASK, SET8, 11, 5},
+    {"mask-bf16-in-4-bits", PLR_ERR_UNSUPPORTED, MASK, SET8, 12, PLR_DTYPE_BF16},
+    {"mask-scale-infinite", PLR_ERR_NON_FINITE, MASK, CHUNK8, 21, 0x7f},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
@@ -263,7 +274,8 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
                  [CHANNELS] = {"trellis5", 64, 12}, [HISTOGRAM] = {"int7+histogram", 40, 64},
                  [SAMPLE] = {"int8+sample", 8, 9},  [ANCHOR] = {"int8+anchor", 8, 9},
                  [TOPK] = {"topk", 70, 64},         [EDEN] = {"eden3", 5, 20},
-                 [BASIS] = {"int8+basis", 8, 9},    [STREAM] = {"uniform4", 40, 20}};
+                 [BASIS] = {"int8+basis", 8, 9},    [STREAM] = {"uniform4", 40, 20},
+                 [MASK] = {"mask20+int4", 1, 50},   [COLUMNS] = {"bf16+split", 64, 12}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];
@@ -285,7 +297,7 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   const uint32_t rows = tensors[base].rows, cols = tensors[base].cols;
   float *x = base == TWO || base == ZSTD ? calloc((size_t)rows * cols, sizeof *x)
                                          : test_floats(1, (size_t)rows * cols);
-  if (base == CHANNELS)
+  if (base == CHANNELS || base == COLUMNS)
     for (size_t i = 0; i < (size_t)rows * cols; i++) x[i] *= i % cols == 3 ? 500.0f : 1.0f;
   if (base == HISTOGRAM) /* so that most integers are small */
     for (size_t i = 0; i < (size_t)rows * cols; i++) x[i] *= i % 32 == 3 ? 20.0f : 1.0f;

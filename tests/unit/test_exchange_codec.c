@@ -32,7 +32,21 @@ static void test_names(void **state) {
   assert_int_equal(c.entropy, PLR_ENTROPY_RICE);
   assert_int_equal(c.bits, 2);
   assert_int_equal(c.group, 128);
+  assert_int_equal(plr_codec_from_name("mask20+int8", &c), PLR_OK);
+  assert_int_equal(c.quant, PLR_QUANT_MASK);
+  assert_int_equal(c.bits, 8);
+  assert_int_equal(c.group, 20);
   const char *wrong[] = {"",
+                         "mask",
+                         "mask0",
+                         "mask65536",
+                         "mask020",
+                         "mask20+int5",
+                         "mask20+int4+bf16",
+                         "mask20+zstd",
+                         "mask20+hadamard",
+                         "int4+int8",
+                         "raw+bf16",
                          "eden0",
                          "eden5",
                          "eden4+g64",
@@ -91,7 +105,7 @@ static void test_round_trip(void **state) {
       for (size_t j = 0; j < n; j++) {
         float want = x[j];
         if (c.dtype == PLR_DTYPE_BF16) want = plr__bf16_to_f32(plr__f32_to_bf16(want));
-        if (c.quant == PLR_QUANT_RAW)
+        if (c.quant == PLR_QUANT_RAW || (c.quant == PLR_QUANT_MASK && !c.bits))
           assert_int_equal(plr__f32_bits(y[j]), plr__f32_bits(want));
         else
           assert_true(fabsf(y[j] - want) < (c.quant >= PLR_QUANT_TOPK ? 4.1f : 0.6f));
@@ -400,8 +414,10 @@ static void test_non_finite(void **state) {
           plr_tensor t;
           plr_tensor_matrix(&t, x, PLR_DTYPE_F32, 1, N);
           plr_frame_info info = test_info(PLR_ROLE_ACTIVATION);
-          int fine = (c.quant == PLR_QUANT_RAW && c.dtype == PLR_DTYPE_F32) ||
-                     ((c.quant == PLR_QUANT_BLOCK_INT || c.quant == PLR_QUANT_TOPK) && b == 4);
+          const int raw = c.quant == PLR_QUANT_RAW || (c.quant == PLR_QUANT_MASK && !c.bits);
+          const int large = c.quant == PLR_QUANT_BLOCK_INT || c.quant >= PLR_QUANT_TOPK;
+          const int fine =
+              raw ? c.dtype == PLR_DTYPE_F32 : large && c.quant != PLR_QUANT_EDEN && b == 4;
           test_set_keys(e, &c, 1);
           assert_int_equal(plr_encoder_encode(e, &info, &t, out, cap, &len),
                            fine ? PLR_OK : PLR_ERR_NON_FINITE);

@@ -21,8 +21,8 @@ from .builder import Builder
 from .context import Context, profile_hash, sha256, status_message, status_name, version
 from .errors import (CallerError, Closed, DataError, EnvironmentFault, FatalError, InUse, PluralisError, ShapeError,
                      TryAgain)
-from .exchange import (Decoder, Encoder, Feedback, codec, decode_control, decode_tokens, encode_control, encode_tokens,
-                       frame_info)
+from .exchange import (Decoder, Encoder, Feedback, Mask, codec, decode_control, decode_tokens, encode_control,
+                       encode_tokens, frame_info)
 from .identity import Identity, account_id, verify
 from .io import Sink, Source
 from .ledger import Appended, Ledger, rebuild_ledger, verify_ledger

@@ -99,6 +99,7 @@ PLR_QUANT_DITHER = 3
 PLR_QUANT_TRELLIS = 4
 PLR_QUANT_TOPK = 5
 PLR_QUANT_EDEN = 6
+PLR_QUANT_MASK = 7
 PLR_ENTROPY_PACK = 0
 PLR_ENTROPY_PARAMETRIC = 1
 PLR_ENTROPY_HISTOGRAM = 2
@@ -312,6 +313,15 @@ class plr_encoder_stats(Structure):
         ('bytes', c_uint64),
         ('signal_power', c_double),
         ('noise_power', c_double),
+    ]
+
+
+class plr_mask(Structure):
+    _fields_ = [
+        ('total', c_uint64),
+        ('key', c_uint64),
+        ('masks', c_uint32),
+        ('round', c_uint32),
     ]
 
 plr_source_read_at_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t)
@@ -953,6 +963,11 @@ FUNCTIONS = {
     'plr_feedback_rollback': (c_int32, [c_void_p]),
     'plr_feedback_hash': (c_int32, [c_void_p, c_void_p]),
     'plr_feedback_tensor': (c_int32, [c_void_p, POINTER(plr_tensor)]),
+    'plr_mask_count': (c_int32, [POINTER(plr_mask), c_void_p]),
+    'plr_mask_indices': (c_int32, [POINTER(plr_mask), c_uint64, c_uint64, c_void_p]),
+    'plr_mask_gather': (c_int32, [POINTER(plr_mask), c_uint64, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_mask_scatter_add': (c_int32, [
+        POINTER(plr_mask), c_uint64, POINTER(plr_tensor), POINTER(plr_tensor), POINTER(plr_tensor)]),
     'plr_tokens_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), c_void_p, c_uint32, c_uint32, c_uint32, c_void_p, c_void_p]),
     'plr_tokens_decode': (c_int32, [
@@ -1166,6 +1181,7 @@ STRUCTS = {
     'plr_codec': plr_codec,
     'plr_frame_info': plr_frame_info,
     'plr_encoder_stats': plr_encoder_stats,
+    'plr_mask': plr_mask,
     'plr_source': plr_source,
     'plr_sink': plr_sink,
     'plr_model_info': plr_model_info,
@@ -1245,6 +1261,7 @@ CONSTANTS = [
     'PLR_QUANT_TRELLIS',
     'PLR_QUANT_TOPK',
     'PLR_QUANT_EDEN',
+    'PLR_QUANT_MASK',
     'PLR_ENTROPY_PACK',
     'PLR_ENTROPY_PARAMETRIC',
     'PLR_ENTROPY_HISTOGRAM',

@@ -341,6 +341,49 @@ class Feedback(Handle):
         return view.data
 
 
+class Mask:
+    """A keyed mask: the values of a tensor that round `round` of averaging takes, one of `masks` parts. The same key
+    gives the same values everywhere; in `masks` rounds every value is taken once. A codec "mask20" carries them."""
+
+    __slots__ = ("_mask",)
+
+    def __init__(self, total: int, key: int, masks: int, round: int = 0):  # pylint: disable=redefined-builtin
+        self._mask = _abi.plr_mask(u64(total, "total"), u64(key, "key"), u32(masks, "masks"), u32(round, "round"))
+        len(self)
+
+    def __len__(self) -> int:
+        out = ctypes.c_uint64()
+        self._do("Mask", C.plr_mask_count, byref(out))
+        return out.value
+
+    def indices(self, first: int = 0, count: Any = None) -> list:
+        """Where values [first, first + count) of the mask lie in the tensor, in row-major order."""
+        count = max(0, len(self) - first) if count is None else count
+        out = (ctypes.c_uint64 * integer(count, len(self), "count"))()
+        self._do("Mask.indices", C.plr_mask_indices, u64(first, "first"), len(out), out)
+        return list(out)
+
+    def gather(self, weights: Any, first: int = 0, count: Any = None) -> Tensor:
+        """Those values of a contiguous tensor: 1 x count float32."""
+        count = max(0, len(self) - first) if count is None else count
+        out = Tensor((1, integer(count, len(self), "count")))
+        self._do("Mask.gather", C.plr_mask_gather, u64(first, "first"), Tensor.of(weights, "weights")._ref, out._ref)
+        return out
+
+    def scatter_add(self, weights: Any, average: Any, sent: Any, first: int = 0) -> None:
+        """weights += average - sent at those places."""
+        weights = Tensor.of(weights, "weights")
+        if weights.readonly:
+            raise ShapeError("writable weights are needed", "weights")
+        self._do("Mask.scatter_add", C.plr_mask_scatter_add, u64(first, "first"), weights._ref,
+                 Tensor.of(average, "average")._ref, Tensor.of(sent, "sent")._ref)
+
+    def _do(self, where, function, *arguments):
+        status = function(self._mask, *arguments)
+        if status:
+            raise failure(status, where)
+
+
 def _write_frame(where, first, call):
     """The frame that call(buffer, &length) writes, with a second try in the size it asks for."""
     capacity = first

@@ -91,6 +91,7 @@ pub const PLR_QUANT_DITHER: u32 = 3;
 pub const PLR_QUANT_TRELLIS: u32 = 4;
 pub const PLR_QUANT_TOPK: u32 = 5;
 pub const PLR_QUANT_EDEN: u32 = 6;
+pub const PLR_QUANT_MASK: u32 = 7;
 pub const PLR_ENTROPY_PACK: u32 = 0;
 pub const PLR_ENTROPY_PARAMETRIC: u32 = 1;
 pub const PLR_ENTROPY_HISTOGRAM: u32 = 2;
@@ -1192,6 +1193,37 @@ extern "C" {
 }
 extern "C" {
     pub fn plr_feedback_tensor(feedback: *mut plr_feedback, out: *mut plr_tensor) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_mask {
+    pub total: u64,
+    pub key: u64,
+    pub masks: u32,
+    pub round: u32,
+}
+extern "C" {
+    pub fn plr_mask_count(mask: *const plr_mask, out: *mut u64) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mask_indices(mask: *const plr_mask, first: u64, count: u64, index: *mut u64) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mask_gather(
+        mask: *const plr_mask,
+        first: u64,
+        w: *const plr_tensor,
+        values: *const plr_tensor,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mask_scatter_add(
+        mask: *const plr_mask,
+        first: u64,
+        w: *const plr_tensor,
+        average: *const plr_tensor,
+        sent: *const plr_tensor,
+    ) -> plr_status;
 }
 extern "C" {
     pub fn plr_tokens_encode(

@@ -498,6 +498,63 @@ impl Feedback {
     }
 }
 
+/// A keyed mask: the values of a tensor that one round of averaging takes. The same key gives the same values
+/// everywhere; over `masks` rounds every value is taken once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Mask {
+    /// Values of the tensor, 1 to 2^48.
+    pub total: u64,
+    /// The same for all peers, another for each tensor.
+    pub key: u64,
+    /// 1 to 65535 parts that the tensor is cut into.
+    pub masks: u32,
+    /// Modulo masks.
+    pub round: u32,
+}
+
+impl Mask {
+    fn as_ptr(&self) -> *const sys::plr_mask {
+        (self as *const Mask).cast()
+    }
+
+    /// How many values it takes. `INVALID_ARGUMENT`.
+    pub fn count(&self) -> Result<u64> {
+        let mut out = 0;
+        // Safety: a mask that is read; out is written.
+        check(unsafe { sys::plr_mask_count(self.as_ptr(), &mut out) })?;
+        Ok(out)
+    }
+
+    /// Where values from `first` on lie, as many as `out` holds. `INVALID_ARGUMENT`.
+    pub fn indices(&self, first: u64, out: &mut [u64]) -> Result<()> {
+        // Safety: a mask that is read; out has that many.
+        check(unsafe { sys::plr_mask_indices(self.as_ptr(), first, out.len() as u64, out.as_mut_ptr()) })
+    }
+
+    /// Values from `first` on, as many as `out` holds, of `weights`. `SHAPE`, `INVALID_ARGUMENT`.
+    pub fn gather(&self, first: u64, weights: &[f32], out: &mut [f32]) -> Result<()> {
+        let weights = Matrix::new(weights, 1, weights.len())?;
+        let len = out.len();
+        let mut out = MatrixMut::new(out, 1, len)?;
+        // Safety: views of live slices; out is written within its shape.
+        check(unsafe { sys::plr_mask_gather(self.as_ptr(), first, weights.as_ptr(), out.as_mut_ptr()) })
+    }
+
+    /// weights += average - sent at those places. `SHAPE`, `INVALID_ARGUMENT`.
+    pub fn scatter_add(&self, first: u64, weights: &mut [f32], average: &[f32], sent: &[f32]) -> Result<()> {
+        let len = weights.len();
+        let mut weights = MatrixMut::new(weights, 1, len)?;
+        let average = Matrix::new(average, 1, average.len())?;
+        let sent = Matrix::new(sent, 1, sent.len())?;
+        // Safety: views of live slices; weights are written within their shape.
+        check(unsafe {
+            let (a, s) = (average.as_ptr(), sent.as_ptr());
+            sys::plr_mask_scatter_add(self.as_ptr(), first, weights.as_mut_ptr(), a, s)
+        })
+    }
+}
+
 /// Puts a frame of rows x cols token ids, each below `vocab`, into `out`, in place of what was there.
 /// `info` gives stream, step, micro_batch and seed. `SHAPE`, `INVALID_ARGUMENT`.
 pub fn encode_tokens(
@@ -587,6 +644,7 @@ mod tests {
         same_layout!(FrameInfo plr_frame_info: struct_size role stream step micro_batch generation seed rows
             cols vocab chunks payload_len codec flags);
         same_layout!(Codec plr_codec: predict transform quant entropy dtype bits group);
+        same_layout!(Mask plr_mask: total key masks round);
         assert_eq!(size_of::<crate::Hash>(), size_of::<sys::plr_hash>());
         // Safety: a pointer to a value of the same layout.
         assert_eq!(unsafe { (*FrameInfo::new(Role::STATE).as_ptr()).role }, Role::STATE.0);

@@ -92,6 +92,7 @@ constants! {
     PLR_QUANT_TRELLIS: u32,
     PLR_QUANT_TOPK: u32,
     PLR_QUANT_EDEN: u32,
+    PLR_QUANT_MASK: u32,
     PLR_ENTROPY_PACK: u32,
     PLR_ENTROPY_PARAMETRIC: u32,
     PLR_ENTROPY_HISTOGRAM: u32,
@@ -410,6 +411,12 @@ structs! {
         bytes = "bytes",
         signal_power = "signal_power",
         noise_power = "noise_power",
+    }
+    plr_mask {
+        total = "total",
+        key = "key",
+        masks = "masks",
+        round = "round",
     }
     plr_link_options {
         struct_size = "struct_size",

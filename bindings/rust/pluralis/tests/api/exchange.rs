@@ -77,6 +77,28 @@ fn feedback_is_committed_or_taken_back() {
 }
 
 #[test]
+fn masks_take_every_value_once() {
+    let mut weights = waves(1000);
+    let mut seen = vec![false; 1000];
+    for round in 0..7 {
+        let mask = Mask { total: 1000, key: 5, masks: 7, round };
+        let count = mask.count().unwrap() as usize;
+        let (mut indices, mut values) = (vec![0; count], vec![0.0; count]);
+        mask.indices(0, &mut indices).unwrap();
+        mask.gather(0, &weights, &mut values).unwrap();
+        for (i, v) in indices.iter().zip(&values) {
+            assert!(!std::mem::replace(&mut seen[*i as usize], true));
+            assert_eq!(weights[*i as usize], *v);
+        }
+        mask.scatter_add(0, &mut weights, &vec![1.0; count], &values).unwrap();
+        refused(Status::SHAPE, mask.gather(0, &weights[1..], &mut values));
+        refused(Status::INVALID_ARGUMENT, mask.indices(1, &mut indices));
+    }
+    assert!(seen.iter().all(|s| *s) && weights.iter().all(|w| (*w - 1.0).abs() < 1e-6));
+    refused(Status::INVALID_ARGUMENT, Mask { total: 0, key: 0, masks: 1, round: 0 }.count());
+}
+
+#[test]
 fn every_codec_there_and_back() {
     let context = context();
     let data = waves(100 * 64);
