@@ -200,7 +200,7 @@ SUITES = {
     "cuda": (True, suite_cuda),
     "python": (True, suite_python),
     "rust": (True, built_script("tests/rust/check.py")),
-    "interop": (True, built_script("tests/interop/check.py")),
+    "interop": (True, built_script("tests/interop/check.py", "tests/interop/check_vectors.py")),
     "host": (True, suite_host),
     "net": (True, suite_net),
     "clang": (True, lambda log, r: ctest("clang", log, r)),

@@ -1,8 +1,7 @@
-/* Block integers of 4 and 8 bits with AVX-512: the bits of block_portable.c. What costs is not the values but the scale of
- * every few of them, a chain of dependent steps: sixteen groups go through it side by side. All else is done with AVX2. */
+/* Block integers of 4 and 8 bits with AVX-512: the bits of block_portable.c. What costs is not the values but the scale
+ * of every few of them, a chain of dependent steps: sixteen groups go through it side by side. All else is AVX2's. */
 #include "exchange/block.h"
 
-#include <float.h>
 #include <immintrin.h>
 
 #define GROUPS 16u

@@ -1,5 +1,5 @@
-/* Means of channels: what a model carries on has channels that are far from 0 on average, and the square of a mean
- * that the values leave behind is power that the quantiser need not code. The view gives rows without it from then on. */
+/* Means of channels: what a model carries on has channels that are far from 0 on average, and the square of a mean is
+ * power that the quantiser need not code. The view gives rows without the means from then on. */
 #include "exchange/plan.h"
 
 #include <string.h>

@@ -17,9 +17,11 @@ int32_t plr__model_log(double mean_square) {
   const int32_t exponent = (int32_t)(u >> 52 & 0x7ff);
   if (exponent == 0) return PLR_LOG_NONE;
   const uint64_t mantissa = u & ((UINT64_C(1) << 52) - 1);
-  int32_t part = 0;
-  while (part < 32 && plr__model.bounds[part] <= mantissa) part++;
-  return 32 * (exponent - 1023) + part;
+  uint32_t part = 0; /* bounds that are not above the mantissa, of 32 in order */
+  for (uint32_t half = 16; half > 0; half /= 2)
+    part += plr__model.bounds[part + half - 1] <= mantissa ? half : 0;
+  part += plr__model.bounds[part] <= mantissa;
+  return 32 * (exponent - 1023) + (int32_t)part;
 }
 
 void plr__bits_put(plr__bit_writer *w, uint64_t value, uint32_t bits) {
