@@ -3,6 +3,7 @@
 #include "exchange/decoder_int.h"
 #include "exchange/histogram.h"
 #include "exchange/split.h"
+#include "exchange/topk.h"
 
 #include "tensor/tensor.h"
 
@@ -64,9 +65,11 @@ plr_status plr__decode_begin(plr_decoder *d, plr_error *err) {
 static plr_status open_split(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk, size_t n,
                              uint8_t *to, const char **why) {
   uint32_t largest;
-  PLR_TRY(plr__split_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), d->bytes,
-                            d->parametric->symbol, chunk->payload, chunk->payload_len, n,
-                            plr_dtype_size(c->dtype), to, &largest, why));
+  const plr__split_scratch scratch = {d->bytes, d->parametric->symbol, d->parametric->index,
+                                      d->parametric->channel};
+  PLR_TRY(plr__split_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), &scratch, chunk->payload,
+                            chunk->payload_len, n, d->job.coded.cols, plr_dtype_size(c->dtype), to,
+                            &largest, why));
   *why = "a value is not finite";
   return c->dtype == PLR_DTYPE_BF16 && largest == 255 ? PLR_ERR_NON_FINITE : PLR_OK;
 }
@@ -99,6 +102,9 @@ static plr_status chunk_values(plr_decoder *d, const plr__chunk *chunk, float *v
   const uint8_t *payload;
   if (plr__codec_parametric(&info->codec))
     return plr__parametric_decode(d->parametric, info, chunk, values, why);
+  if (info->codec.quant == PLR_QUANT_TOPK)
+    return plr__topk_decode(&info->codec, d->bytes, d->parametric->symbol, chunk->payload,
+                            chunk->payload_len, n, values, why);
   PLR_TRY(open_payload(d, &info->codec, chunk, n, d->b, &payload, why));
   return plr__unpack(plr_context_isa(d->ctx), &info->codec, payload, n, values, why);
 }
@@ -161,7 +167,7 @@ static plr_status decode_rows(plr_decoder *d, const plr__chunk *chunk, const cha
   if (bytes) return chunk_bytes(d, chunk, bytes, why);
   float *values = (float *)(void *)d->a;
   if (!info->codec.predict && info->codec.transform == PLR_TRANSFORM_IDENTITY &&
-      plr__view_plain(x) && (x->row_stride == x->cols || chunk->rows == 1)) {
+      plr__view_plain(x) && !x->subtract && (x->row_stride == x->cols || chunk->rows == 1)) {
     values = (float *)(void *)x->data + (int64_t)chunk->first_row * x->row_stride;
     return chunk_values(d, chunk, values, why);
   }

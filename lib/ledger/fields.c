@@ -47,6 +47,13 @@ static void read_one(uint8_t *at, uint8_t kind, const uint8_t *p) {
   }
 }
 
+/* plr__read_bytes, here where it is called most: replaying reads tens of fields for every entry. */
+static inline const uint8_t *take(plr_reader *r, size_t len) {
+  if (r->failed || !r->data || len > r->len - r->pos) return plr__read_bytes(r, len);
+  r->pos += len;
+  return r->data + r->pos - len;
+}
+
 plr_status plr__fields_read(plr_reader *r, const plr__fields *t, void *out) {
   for (uint32_t i = 0; i < t->count && !r->failed; i++) {
     const plr__field *f = &t->fields[i];
@@ -57,7 +64,7 @@ plr_status plr__fields_read(plr_reader *r, const plr__fields *t, void *out) {
     } else if (f->kind == PLR__FIELD_BLOB) {
       PLR_TRY(read_blob(r, at));
     } else {
-      const uint8_t *p = plr__read_bytes(r, width_of(f->kind));
+      const uint8_t *p = take(r, width_of(f->kind));
       if (p) read_one(at, f->kind, p);
     }
   }

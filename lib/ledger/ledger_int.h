@@ -4,6 +4,7 @@
 
 #include "base/guard.h"
 #include "ledger/ledger.h"
+#include "ledger/state_map.h"
 #include <pluralis/settlement.h>
 
 #define PLR__RULES 1u /* version of the state machine, in Genesis */
@@ -190,6 +191,7 @@ plr_status plr__tile_read(plr_ledger *l, const plr__tile *t, plr_buffer *out, pl
 typedef struct plr__batch_item {
   const void *data;
   size_t len;
+  plr_hash leaf; /* of the log's tree */
   plr_status decoded;
   plr_entry entry;
   plr__verdict verdict;

@@ -109,6 +109,10 @@ void pipe_replace(char *text, const char *from, const char *to);
 /* A text with some structure, len bytes, to be freed. */
 char *pipe_text(size_t len);
 
+/* A snapshot in memory, to write and to read. */
+plr_sink pipe_sink(pipe_snapshot *to);
+plr_source pipe_source(pipe_snapshot *from);
+
 /* Runs commands and waits for IDLE; fails the test when it does not come. */
 void pipe_train(pipeline *p, uint64_t until);
 void pipe_evaluate(pipeline *p, uint32_t batches);

@@ -144,6 +144,19 @@ static plr_status ask_tensor(kit *k, void *p) {
   return st;
 }
 
+/* In a build without libcurl there is no mirror to ask. */
+static plr_status ask_mirror(kit *k, void *p) {
+  plr_mirror_options o;
+  plr_mirror *mirror;
+  plr_mirror_options_init(&o, sizeof o);
+  fill_mirror(k, &o, sizeof o);
+  plr_status st = plr_mirror_create(k->ctx, &o, &mirror, NULL);
+  if (st == PLR_OK) st = plr_mirror_get_stats(mirror, p);
+  if (st == PLR_ERR_UNSUPPORTED) st = plr__record_write(p, &(plr_mirror_stats){0}, 40, 40);
+  plr_mirror_destroy(mirror);
+  return st;
+}
+
 static const struct filled {
   const char *name;
   uint32_t first, now;
@@ -160,6 +173,7 @@ static const struct filled {
     {"plr_stage_stats", 80, sizeof(plr_stage_stats), 1, ask_stage},
     {"plr_ledger_summary", 168, sizeof(plr_ledger_summary), 0, ask_ledger},
     {"plr_model_totals", 120, sizeof(plr_model_totals), 0, ask_totals},
+    {"plr_mirror_stats", 40, sizeof(plr_mirror_stats), 1, ask_mirror},
     {"plr_parameter_info", 32, sizeof(plr_parameter_info), 0, ask_parameter},
     {"plr_snapshot_info", 48, sizeof(plr_snapshot_info), 0, ask_snapshot},
     {"plr_weights_tensor", 104, sizeof(plr_weights_tensor), 0, ask_tensor},

@@ -4,6 +4,7 @@
 
 #include "shard_common.h"
 
+#include "remote/remote_int.h"
 #include "stage/stage_int.h"
 
 typedef struct kit {
@@ -286,6 +287,25 @@ static plr_status use_policy(kit *k, const void *policy, plr_error *err) {
   return st == PLR_ERR_MALFORMED ? PLR_OK : st;
 }
 
+static plr_status use_remote(kit *k, const void *options, plr_error *err) {
+  plr_remote_options o;
+  (void)k;
+  return plr__remote_options_read(options, &o, err);
+}
+
+static void fill_mirror(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_mirror_options, p, size, url, "http://example.org/records");
+  SET(plr_mirror_options, p, size, origin, "example.org/records");
+  SET(plr_mirror_options, p, size, public_key, no_key);
+}
+
+static plr_status use_mirror(kit *k, const void *options, plr_error *err) {
+  plr_mirror_options o;
+  (void)k;
+  return plr__mirror_options_read(options, &o, err);
+}
+
 #define INIT(name)                                                                                 \
   static void init_##name(void *p, uint32_t size) {                                                \
     plr_##name##_init(p, size);                                                                    \
@@ -302,6 +322,8 @@ INIT(config_options)
 INIT(session_options)
 INIT(sample_options)
 INIT(proof_policy)
+INIT(remote_options)
+INIT(mirror_options)
 INIT(op_desc)
 
 static const struct given {
@@ -331,6 +353,10 @@ static const struct given {
     {"plr_sample_options", 32, sizeof(plr_sample_options), init_sample_options, fill_nothing,
      use_sample},
     {"plr_proof_policy", 40, sizeof(plr_proof_policy), init_proof_policy, fill_policy, use_policy},
+    {"plr_remote_options", 64, sizeof(plr_remote_options), init_remote_options, fill_nothing,
+     use_remote},
+    {"plr_mirror_options", 80, sizeof(plr_mirror_options), init_mirror_options, fill_mirror,
+     use_mirror},
     {"plr_key_rotate", 104, sizeof(plr_key_rotate), init_body, fill_nothing, use_key_rotate},
     {"plr_data_register", 112, sizeof(plr_data_register), init_body, fill_data, use_data_register},
     {"plr_assign", 16, sizeof(plr_assign), init_body, fill_nothing, use_assign},

@@ -363,6 +363,24 @@ class ModelTotals(NamedTuple):
         )
 
 
+class MirrorStats(NamedTuple):
+    """plr_mirror_stats of <pluralis/mirror.h>, which says what the fields mean."""
+
+    files: int
+    retries: int
+    received: int
+    decoded: int
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.files,
+            c.retries,
+            c.received,
+            c.decoded,
+        )
+
+
 class Balance(NamedTuple):
     """plr_balance of <pluralis/ledger.h>, which says what the fields mean."""
 

@@ -89,9 +89,13 @@ pub const PLR_QUANT_BLOCK_INT: u32 = 1;
 pub const PLR_QUANT_UNIFORM: u32 = 2;
 pub const PLR_QUANT_DITHER: u32 = 3;
 pub const PLR_QUANT_TRELLIS: u32 = 4;
+pub const PLR_QUANT_TOPK: u32 = 5;
+pub const PLR_QUANT_EDEN: u32 = 6;
+pub const PLR_QUANT_MASK: u32 = 7;
 pub const PLR_ENTROPY_PACK: u32 = 0;
 pub const PLR_ENTROPY_PARAMETRIC: u32 = 1;
 pub const PLR_ENTROPY_HISTOGRAM: u32 = 2;
+pub const PLR_ENTROPY_RICE: u32 = 3;
 pub const PLR_ENTROPY_SPLIT: u32 = 4;
 pub const PLR_ENTROPY_ZSTD: u32 = 5;
 pub const PLR_STEP_GLOBAL: u32 = 0;
@@ -1180,6 +1184,79 @@ extern "C" {
         basis: *const plr_tensor,
         generation: u32,
         err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_feedback {
+    _unused: [u8; 0],
+}
+extern "C" {
+    pub fn plr_feedback_create(
+        ctx: *mut plr_context,
+        rows: u32,
+        cols: u32,
+        decay: f32,
+        out: *mut *mut plr_feedback,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_feedback_destroy(feedback: *mut plr_feedback);
+}
+extern "C" {
+    pub fn plr_feedback_encode(
+        feedback: *mut plr_feedback,
+        encoder: *mut plr_encoder,
+        decoder: *mut plr_decoder,
+        info: *const plr_frame_info,
+        x: *const plr_tensor,
+        out: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_feedback_commit(feedback: *mut plr_feedback) -> plr_status;
+}
+extern "C" {
+    pub fn plr_feedback_rollback(feedback: *mut plr_feedback) -> plr_status;
+}
+extern "C" {
+    pub fn plr_feedback_hash(feedback: *const plr_feedback, out: *mut u64) -> plr_status;
+}
+extern "C" {
+    pub fn plr_feedback_tensor(feedback: *mut plr_feedback, out: *mut plr_tensor) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_mask {
+    pub total: u64,
+    pub key: u64,
+    pub masks: u32,
+    pub round: u32,
+}
+extern "C" {
+    pub fn plr_mask_count(mask: *const plr_mask, out: *mut u64) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mask_indices(mask: *const plr_mask, first: u64, count: u64, index: *mut u64) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mask_gather(
+        mask: *const plr_mask,
+        first: u64,
+        w: *const plr_tensor,
+        values: *const plr_tensor,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_mask_scatter_add(
+        mask: *const plr_mask,
+        first: u64,
+        w: *const plr_tensor,
+        average: *const plr_tensor,
+        sent: *const plr_tensor,
     ) -> plr_status;
 }
 extern "C" {

@@ -51,7 +51,9 @@ pub mod weights;
 pub use builder::{Builder, Layer, Op, Part, Scaling};
 pub use context::{Context, ContextOptions, Isa, Level, Memory, Tasks};
 pub use error::{Error, Result, Status, StatusClass};
-pub use exchange::{Codec, Decoder, Encoder, EncoderStats, FrameInfo, Incoming, Pieces, Role};
+pub use exchange::{
+    Codec, Decoder, Encoder, EncoderStats, Feedback, FrameInfo, Incoming, Mask, Pieces, Role,
+};
 pub use hash::Hash;
 pub use identity::{account_id, verify, Identity, PublicKey, Signature};
 pub use io::{Sink, Source};

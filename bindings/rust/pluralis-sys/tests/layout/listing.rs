@@ -90,9 +90,13 @@ constants! {
     PLR_QUANT_UNIFORM: u32,
     PLR_QUANT_DITHER: u32,
     PLR_QUANT_TRELLIS: u32,
+    PLR_QUANT_TOPK: u32,
+    PLR_QUANT_EDEN: u32,
+    PLR_QUANT_MASK: u32,
     PLR_ENTROPY_PACK: u32,
     PLR_ENTROPY_PARAMETRIC: u32,
     PLR_ENTROPY_HISTOGRAM: u32,
+    PLR_ENTROPY_RICE: u32,
     PLR_ENTROPY_SPLIT: u32,
     PLR_ENTROPY_ZSTD: u32,
     PLR_STEP_GLOBAL: u32,
@@ -441,6 +445,12 @@ structs! {
         bytes = "bytes",
         signal_power = "signal_power",
         noise_power = "noise_power",
+    }
+    plr_mask {
+        total = "total",
+        key = "key",
+        masks = "masks",
+        round = "round",
     }
     plr_link_options {
         struct_size = "struct_size",

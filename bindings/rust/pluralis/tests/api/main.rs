@@ -7,6 +7,7 @@ mod io;
 mod ledger;
 mod ledger_store;
 mod link;
+mod mirror;
 mod model;
 mod pipeline;
 mod publish;
