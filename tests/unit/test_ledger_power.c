@@ -424,7 +424,7 @@ static void every_sync(void **state) {
   script_make(&s, 3, 12, 28);
   disk.host = sqlite3_vfs_find(NULL);
   assert_int_equal(sqlite3_vfs_register(&power_vfs, 1), SQLITE_OK);
-  int full = getenv("PLR_TEST_FULL") != NULL;
+  int full = full_test();
   uint64_t at = 1;
   for (int more = 1; more; at++) {
     for (int how = 0; how < (int)CUTS; how++)
