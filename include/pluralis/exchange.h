@@ -42,7 +42,7 @@ extern "C" {
 #define PLR_QUANT_BLOCK_INT 1u /* bits 2 to 8, one scale a group */
 #define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
 #define PLR_QUANT_DITHER 3u    /* uniform with subtractive dither, which is unbiased; PARAMETRIC */
-#define PLR_QUANT_TRELLIS 4u   /* eight-state dependent quantiser; PARAMETRIC */
+#define PLR_QUANT_TRELLIS 4u   /* sixteen-state dependent quantiser; PARAMETRIC */
 #define PLR_QUANT_TOPK 5u      /* the largest of each 4096 values in two bits, zeros for the others; RICE */
 #define PLR_QUANT_EDEN 6u      /* nearest centroids of a Gaussian, with an unbiased scale; of HADAMARD */
 #define PLR_QUANT_MASK 7u      /* values of a keyed mask (plr_mask), raw or as block integers in groups of 32 */

@@ -185,6 +185,8 @@ typedef struct plr_entry_options {
   const char *origin;         /* of the ledger it is for: an entry is valid in that one only */
   uint64_t nonce;             /* 1 for the author's first entry, then strictly + 1; plr_ledger_next_nonce */
   uint64_t valid_to_epoch;    /* refused once a later epoch is open; default PLR_NO_EXPIRY */
+  const plr_hash *account;    /* whose entry it is; NULL (default): the account of the author's key, which is right
+                                 until that is rotated */
 } plr_entry_options;
 
 /* Fills *options with the defaults. struct_size: sizeof(plr_entry_options) as compiled. Since 0.1. */
@@ -195,6 +197,13 @@ PLR_API void plr_entry_options_init(plr_entry_options *options, uint32_t struct_
  * UNSUPPORTED, BUFFER_TOO_SMALL, NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_entry_account_open(plr_context *ctx, const plr_entry_options *options, void *buf,
                                           size_t cap, size_t *len, plr_error *err);
+
+/* A model that this one is built on. This struct does not grow. */
+typedef struct plr_parent {
+  plr_hash model; /* registered before */
+  uint32_t bps;   /* of this model's revenue, 1/10000: goes to the parent for ever */
+  uint32_t reserved;
+} plr_parent;
 
 /* The author becomes the model's designer. Mint: the first halving_units units yield
  * halving_units * rate / rate_divisor shares, the next as many half of that, and so on; all shares there can ever
@@ -211,6 +220,12 @@ typedef struct plr_model_terms {
   plr_units halving_units;         /* the mint, see above */
   uint64_t rate, rate_divisor;     /* the same */
   const uint64_t *costs; /* block_count: units per token of forward and backward of each block; none is 0 */
+  const plr_parent *parents; /* parent_count of them, their bps at most 5000 together; lineages are at most 8 deep */
+  uint32_t parent_count;     /* at most 4; default 0 */
+  uint32_t serving_bps;      /* part of deposits that pays those who serve, as InferenceReceipts say; default 0 */
+  uint32_t milestone_epochs; /* at most 1024. The designer's shares wait for a Milestone, and are burned when none
+                                comes for so many epochs; default 0: they do not wait */
+  uint32_t reserved2;        /* 0 */
 } plr_model_terms;
 
 /* Fills *terms with the defaults. struct_size: sizeof(plr_model_terms) as compiled. Since 0.1. */
@@ -225,10 +240,14 @@ PLR_API plr_status plr_entry_model_register(plr_context *ctx, const plr_entry_op
 PLR_API plr_status plr_entry_revenue_deposit(plr_context *ctx, const plr_entry_options *options,
                                              const plr_hash *model, uint64_t amount, void *buf,
                                              size_t cap, size_t *len, plr_error *err);
-/* Takes what is owed. amount: at most what is payable to the author; 0: all of it. Since 0.1. */
+/* Takes what is owed. amount: at most what is payable to the author; 0: all of it. The host pays it out. Since 0.1. */
 PLR_API plr_status plr_entry_claim(plr_context *ctx, const plr_entry_options *options,
                                    const plr_hash *model, uint64_t amount, void *buf, size_t cap,
                                    size_t *len, plr_error *err);
+/* The same, to be paid on a chain at `address` (not all zero): see pluralis/settlement.h. Since 0.1. */
+PLR_API plr_status plr_entry_claim_to(plr_context *ctx, const plr_entry_options *options,
+                                      const plr_hash *model, uint64_t amount, const uint8_t address[20],
+                                      void *buf, size_t cap, size_t *len, plr_error *err);
 
 /* ---- state ------------------------------------------------------------------------------------ */
 
@@ -245,6 +264,7 @@ typedef struct plr_ledger_summary {
   uint64_t deposited, paid;  /* smallest units of the currency */
   plr_hash root;         /* of the log */
   plr_hash state_root;   /* in the last EpochClose; zero before the first */
+  plr_units burned;      /* shares of all models that were slashed, or given up */
 } plr_ledger_summary;
 
 /* Errors: INVALID_ARGUMENT. Since 0.1. */
@@ -265,6 +285,14 @@ typedef struct plr_model_totals {
   uint64_t receipts;     /* closed epochs */
   uint64_t deposited, paid; /* smallest units of the currency */
   uint64_t held;         /* deposits waiting for the first share */
+  uint64_t minted, burned, provisional; /* shares: supply = minted - burned - provisional */
+  uint64_t royalty_in, royalty_out;     /* from forks, to parents; of an epoch with its EpochClose */
+  uint64_t escrow, served_paid;         /* of serving_bps of the deposits: not yet, and already paid to servers */
+  plr_units served;      /* units of InferenceReceipts */
+  plr_units data_tokens; /* tokens fed, closed epochs */
+  plr_parent parents[4]; /* parent_count of them */
+  uint32_t parent_count, depth; /* depth: of the lineage, 0 without parents */
+  uint32_t milestones, datasets; /* how many */
 } plr_model_totals;
 
 /* Errors: NOT_FOUND, INVALID_ARGUMENT. Since 0.1. */
@@ -277,7 +305,7 @@ typedef struct plr_balance {
   uint64_t payable, paid;  /* smallest units of the currency; payable is what may be claimed now */
   plr_units units;         /* verified, the open epoch's included */
   uint64_t receipts;       /* the same */
-  uint64_t reserved;
+  uint64_t data_tokens;    /* fed as upstream of block 0; the same */
 } plr_balance;
 
 /* All zero for an account that has nothing in the model. Errors: NOT_FOUND (model). Since 0.1. */

@@ -21,6 +21,8 @@
 #include <pluralis/stage.h>
 
 #include <pluralis/ledger.h>
+#include <pluralis/entries.h>
+#include <pluralis/settlement.h>
 #include <pluralis/tlog.h>
 
 #include <pluralis/mirror.h>

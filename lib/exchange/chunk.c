@@ -60,7 +60,7 @@ static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, p
   const plr_frame_info *info = &r->frame->info;
   const plr_codec *codec = &info->codec;
   const plr_status bad = PLR_ERR_MALFORMED;
-  if ((c->flags == PLR_CHUNK_MODEL && plr__codec_parametric(codec)) ||
+  if (((c->flags & 0xffffu) == PLR_CHUNK_MODEL && plr__codec_parametric(codec)) ||
       (c->flags == PLR_CHUNK_KEYS && codec->predict))
     return check_front(r, c, err);
   if (codec->predict && !(r->fronts & PLR_CHUNK_KEYS))
@@ -114,7 +114,7 @@ plr_status plr__chunk_read(plr__chunk_reader *r, const uint8_t *at, size_t left,
   PLR_TRY(check_chunk(r, out, err));
   r->pos += PLR_CHUNK_HEADER + out->payload_len;
   r->next_row += out->rows;
-  if (out->rows == 0) r->fronts |= out->flags;
+  if (out->rows == 0) r->fronts |= out->flags & 0xffffu;
   r->index++;
   return PLR_OK;
 }

@@ -89,7 +89,7 @@ static void pack_bits(const uint8_t *symbol, size_t n, uint32_t bits, uint8_t *o
 /* The scales, split (E4) where that is shorter; returns bytes. */
 static size_t encode_scales(plr__split *s, const uint8_t *scales, size_t bytes, uint8_t *out) {
   size_t coded;
-  plr__split_encode(s, scales, bytes / 2, bytes / 2, 2, out + HEAD, &coded); /* one row of them */
+  plr__split_encode(s, scales, bytes / 2, bytes / 2, 2, out + HEAD, &coded); /* one row */
   plr__store_le32(out, (uint32_t)coded);
   if (coded) return HEAD + coded;
   memcpy(out + HEAD, scales, bytes);
@@ -121,12 +121,15 @@ plr_status plr__histogram_decode(const plr__bytes_ops *ops, plr__bytes_decoder *
   if (len < HEAD) return bad(why, "it is cut off");
   const size_t split = plr__load_le32(in), head = HEAD + (split ? split : front);
   if (split >= front || head > len) return bad(why, "the scales have the wrong length");
-  const plr__split_scratch scratch = {.tables = tables, .symbol = symbol};
-  if (split)
-    PLR_TRY(plr__split_decode(ops, &scratch, in + HEAD, split, front / 2, front / 2, 2, packed,
-                              &largest, why));
-  else
+  if (split) {
+    uint8_t shift; /* nobody writes offsets of columns here; who does all the same has one column */
+    int16_t offset;
+    const plr__split_scratch scratch = {tables, symbol, &shift, &offset};
+    PLR_TRY(
+        plr__split_decode(ops, &scratch, in + HEAD, split, front / 2, 1, 2, packed, &largest, why));
+  } else {
     memcpy(packed, in + HEAD, front);
+  }
   PLR_TRY(plr__symbols_open(&x, ops, tables, in + head, len - head, n, why));
   PLR_TRY(plr__symbols_next(&x, n, symbol, why));
   PLR_TRY(plr__symbols_close(&x, why));

@@ -77,9 +77,14 @@ uint32_t plr__rice_write(const int16_t *v, size_t n, uint8_t *out) {
 
 void plr__parametric_model_chunk(plr__parametric_encoder *e, uint8_t *at, uint32_t *len) {
   *len = 0;
-  if (!e->plan.has_channels) return;
+  if (!e->plan.has_channels && !e->plan.has_means) return;
   plr__chunk chunk = {.flags = PLR_CHUNK_MODEL};
   chunk.payload_len = plr__rice_write(e->plan.channel, e->plan.cols, at + PLR_CHUNK_HEADER);
+  if (e->plan.has_means) {
+    chunk.flags |= (uint32_t)(e->plan.mean_step + PLR_STEP_BIAS) << 16;
+    chunk.payload_len +=
+        plr__rice_write(e->plan.shift, e->plan.cols, at + PLR_CHUNK_HEADER + chunk.payload_len);
+  }
   plr__chunk_write_header(at, &chunk);
   *len = PLR_CHUNK_HEADER + chunk.payload_len;
 }
@@ -160,8 +165,7 @@ static size_t write_bits(plr__parametric_encoder *e, const job *j, size_t places
       plr__bits_exp_golomb(&w, (uint32_t)(m - skip));
       plr__bits_put(&w, q < 0, 1);
     } else {
-      const uint32_t low = (uint32_t)(q + (1 << raw >> 1)) & ((1u << raw) - 1);
-      plr__bits_put(&w, low, raw);
+      plr__bits_put(&w, plr__model_low(q, raw, e->trellis != NULL), raw);
     }
   }
   plr__bits_flush(&w);
@@ -235,10 +239,9 @@ void plr__parametric_encode(plr__parametric_encoder *e, const plr_frame_info *in
     quantise_rows(e, &j);
     choose_tail(e, &j);
     if (e->quant == PLR_QUANT_TRELLIS && j.main)
-      plr__trellis_encode(e->trellis,
-                          e->ops == &plr__model_portable ? PLR_ISA_PORTABLE : PLR_ISA_BEST,
-                          e->scaled, e->index, j.main, j.lanes, e->q);
-    places = e->ops->symbols(e->q, e->index, j.main, e->limit, e->symbol, e->places);
+      plr__trellis_encode(e->trellis, e->scaled, e->index, j.main, j.lanes, e->q);
+    places =
+        e->ops->symbols(e->q, e->index, j.main, e->trellis != NULL, e->limit, e->symbol, e->places);
     bits_len = write_bits(e, &j, places);
     if (bits_len <= 2 * j.n + 128 || j.step >= PLR_STEP_MOST) break;
   }

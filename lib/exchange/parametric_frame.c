@@ -133,9 +133,12 @@ plr_status plr__parametric_rows(plr_encoder *e, uint32_t first, uint32_t rows, u
 plr_status plr__parametric_plan(plr_encoder *e) {
   plr__parametric_encoder *p = e->parametric;
   const double values = (double)e->job.coded.rows * (double)e->job.coded.cols;
-  double bits = e->codec.bits;
+  double bits = e->codec.bits, power;
   e->correction = 1.0;
   if (e->budget) bits = 8.0 * (double)e->budget / values;
+  if (plr__plan_means(&p->plan, &e->job.view, p->row, PLR_MIN(bits, 12.0), &power) &&
+      !(e->job.signal > 0))
+    e->job.signal = power;
   PLR_TRY(plr__plan_make(&p->plan, &e->job.view, p->row, PLR_MIN(bits, 12.0)));
   /* Without a budget the step may as well be one that the tables were made for. */
   e->job.step = plr__plan_snap(&p->plan, choose_step(e, (double)e->codec.bits * values));

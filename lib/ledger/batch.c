@@ -1,4 +1,4 @@
-/* Entries in batches: decoded and their signatures verified in parallel, then applied in order. */
+/* Entries in batches: decoded, hashed and their signatures verified in parallel, then applied in order. */
 #include "ledger/ledger_int.h"
 
 plr_status plr__batch_init(plr__batch *b, plr_context *ctx) {
@@ -16,6 +16,7 @@ void plr__batch_release(plr__batch *b) {
 static void prepare_one(void *arg, uint32_t i) {
   plr__batch *b = arg;
   plr__batch_item *item = &b->items[i];
+  plr__merkle_leaf(item->data, item->len, &item->leaf);
   item->decoded = plr__entry_decode(item->data, item->len, &item->entry, NULL);
   if (item->decoded == PLR_OK) plr__verdict_make(b->state, &item->entry, &item->verdict);
 }

@@ -9,10 +9,6 @@ static plr_status malformed(plr_error *err, const char *where, const char *what)
   return plr__fail(err, PLR_ERR_MALFORMED, where, "%s", what);
 }
 
-static void read_hash(plr_reader *r, plr_hash *out) {
-  plr__read_into(r, out->bytes, 32);
-}
-
 /* A text of 1..max printable ASCII characters other than space and '+', as names of signed notes need. */
 static plr_status read_name(plr_reader *r, char *out, uint32_t max, plr_error *err,
                             const char *where) {
@@ -55,10 +51,18 @@ static plr_status body_genesis(plr_reader *r, plr_entry *e, plr_error *err) {
   return PLR_OK;
 }
 
-static plr_status body_account_open(plr_reader *r, plr_entry *e, plr_error *err) {
-  PLR_TRY(read_algorithm(r, err, "entry.account_open"));
-  plr__read_into(r, e->as.account_key, 32);
-  return PLR_OK;
+static plr_status check_parents(const plr_model_register *m, plr_error *err) {
+  const char *where = "entry.model_register";
+  uint32_t sum = 0;
+  for (uint32_t i = 0; i < m->parent_count; i++) {
+    const plr_parent *p = &m->parents[i];
+    if (p->bps == 0) return malformed(err, where, "a parent gets nothing");
+    if (plr__hash_equal(&p->model, &m->model)) return malformed(err, where, "its own parent");
+    if (i && memcmp(m->parents[i - 1].model.bytes, p->model.bytes, 32) >= 0)
+      return malformed(err, where, "parents are not in order");
+    sum += p->bps;
+  }
+  return sum <= PLR__MAX_ROYALTY ? PLR_OK : malformed(err, where, "parents get over 5000 bps");
 }
 
 static plr_status check_model(const plr_model_register *m, plr_error *err) {
@@ -71,15 +75,19 @@ static plr_status check_model(const plr_model_register *m, plr_error *err) {
   if (m->microbatch_tokens == 0) return malformed(err, where, "a micro-batch of no tokens");
   if (m->block_count == 0 || m->block_count > PLR__MAX_BLOCKS)
     return malformed(err, where, "the number of blocks is not 1 to 4096");
+  if (m->serving_bps > 10000) return malformed(err, where, "serving over 10000 bps");
+  if (m->milestone_epochs > PLR__MAX_VEST)
+    return malformed(err, where, "more than 1024 epochs to a milestone");
+  PLR_TRY(check_parents(m, err));
   if (!plr__mint_valid(m->halving, m->rate, m->rate_divisor))
     return malformed(err, where, "mint parameters are zero or mint 2^63 shares or more");
   return PLR_OK;
 }
 
-static plr_status body_model_register(plr_reader *r, plr_entry *e, plr_error *err) {
-  plr_model_register *m = &e->as.model;
-  read_hash(r, &m->model);
-  read_hash(r, &m->profile);
+/* All but the costs. */
+static plr_status read_terms(plr_reader *r, plr_model_register *m, plr_error *err) {
+  plr__read_into(r, m->model.bytes, 32);
+  plr__read_into(r, m->profile.bytes, 32);
   m->designer_bps = plr__read_be16(r);
   m->data_bps = plr__read_be16(r);
   plr__read_into(r, m->data_account, 32);
@@ -89,7 +97,22 @@ static plr_status body_model_register(plr_reader *r, plr_entry *e, plr_error *er
   m->vest_epochs = plr__read_be32(r);
   m->vest_cliff = plr__read_be32(r);
   m->microbatch_tokens = plr__read_be32(r);
+  m->serving_bps = plr__read_be16(r);
+  m->milestone_epochs = plr__read_be32(r);
+  m->parent_count = plr__read_u8(r);
+  if (m->parent_count > PLR__MAX_PARENTS)
+    return malformed(err, "entry.model_register", "more than 4 parents");
+  for (uint32_t i = 0; i < m->parent_count; i++) {
+    plr__read_into(r, m->parents[i].model.bytes, 32);
+    m->parents[i].bps = plr__read_be16(r);
+  }
   m->block_count = plr__read_be32(r);
+  return PLR_OK;
+}
+
+static plr_status body_model_register(plr_reader *r, plr_entry *e, plr_error *err) {
+  plr_model_register *m = &e->as.model;
+  PLR_TRY(read_terms(r, m, err));
   if (r->failed) return PLR_OK;
   PLR_TRY(check_model(m, err));
   m->costs = plr__read_bytes(r, (size_t)m->block_count * 8);
@@ -99,94 +122,27 @@ static plr_status body_model_register(plr_reader *r, plr_entry *e, plr_error *er
   return PLR_OK;
 }
 
-static plr_status check_receipt(const plr_entry *e, plr_error *err) {
-  const char *where = "entry.receipt";
-  const plr_receipt *x = &e->as.receipt;
-  if (e->nonce != 0 || e->valid_to_epoch != x->epoch)
-    return malformed(err, where, "a receipt's nonce is 0 and its last epoch is its own");
-  if (x->block_first >= x->block_end || x->block_end > PLR__MAX_BLOCKS)
-    return malformed(err, where, "no blocks, or more than a model can have");
-  if (x->mb_count == 0 || x->mb_count > UINT32_MAX - x->mb_first)
-    return malformed(err, where, "no micro-batches, or their numbers overflow");
-  if (x->tokens == 0 || x->units == 0) return malformed(err, where, "no tokens or no units");
-  if (x->weight_step > x->step) return malformed(err, where, "weights of a later step");
-  if (!memcmp(x->worker, x->upstream, 32) || !memcmp(x->worker, x->downstream, 32))
-    return malformed(err, where, "the worker is its own neighbour");
-  return PLR_OK;
-}
-
-static plr_status body_receipt(plr_reader *r, plr_entry *e, plr_error *err) {
-  plr_receipt *x = &e->as.receipt;
-  read_hash(r, &x->model);
-  read_hash(r, &x->profile);
-  x->epoch = plr__read_be64(r);
-  x->step = plr__read_be64(r);
-  x->mb_first = plr__read_be32(r);
-  x->mb_count = plr__read_be32(r);
-  x->block_first = plr__read_be32(r);
-  x->block_end = plr__read_be32(r);
-  x->lane = plr__read_be32(r);
-  x->tokens = plr__read_be32(r);
-  x->units = plr__read_be64(r);
-  read_hash(r, &x->frames_root);
-  read_hash(r, &x->weight_root);
-  x->weight_step = plr__read_be64(r);
-  memcpy(x->worker, e->author, 32);
-  plr__read_into(r, x->upstream, 32);
-  plr__read_into(r, x->downstream, 32);
-  return r->failed ? PLR_OK : check_receipt(e, err);
-}
-
-static plr_status body_epoch_close(plr_reader *r, plr_entry *e, plr_error *err) {
-  (void)err;
-  plr_epoch_close *c = &e->as.close;
-  c->epoch = plr__read_be64(r);
-  c->receipts = plr__read_be64(r);
-  c->units = plr__read_be128(r);
-  c->minted = plr__read_be128(r);
-  c->deposited = plr__read_be64(r);
-  c->paid = plr__read_be64(r);
-  read_hash(r, &c->state_root);
-  return PLR_OK;
-}
-
-static plr_status body_money(plr_reader *r, plr_entry *e, plr_error *err) {
-  read_hash(r, &e->as.money.model);
-  e->as.money.amount = plr__read_be64(r);
-  if (r->failed) return PLR_OK;
-  if (e->as.money.amount > PLR__MAX_AMOUNT)
-    return malformed(err, "entry.amount", "an amount of 2^63 or more");
-  if (e->type == PLR__ENTRY_REVENUE_DEPOSIT && e->as.money.amount == 0)
-    return malformed(err, "entry.amount", "a deposit of nothing");
-  return PLR_OK;
+/* A body that is a table of fields. */
+static plr_status body_fields(plr_reader *r, plr_entry *e, plr_error *err) {
+  const plr__entry_type *t = &plr__entry_types[e->type];
+  if (plr__fields_read(r, &t->body, &e->as) != PLR_OK)
+    return plr__fail(err, PLR_ERR_VERSION, "entry body", "unknown signature algorithm");
+  if (e->type == PLR_ENTRY_RECEIPT) memcpy(e->as.receipt.worker, e->author, 32);
+  if (e->type == PLR_ENTRY_DISPUTE) memcpy(e->as.dispute.receipt.worker, e->author, 32);
+  return r->failed || !t->check ? PLR_OK : t->check(e, err);
 }
 
 static plr_status read_body(plr_entry *e, plr_error *err) {
   plr_reader r;
   plr__reader_init(&r, e->body, e->body_len);
-  switch (e->type) {
-  case PLR__ENTRY_GENESIS:
-    PLR_TRY(body_genesis(&r, e, err));
-    break;
-  case PLR__ENTRY_ACCOUNT_OPEN:
-    PLR_TRY(body_account_open(&r, e, err));
-    break;
-  case PLR__ENTRY_MODEL_REGISTER:
-    PLR_TRY(body_model_register(&r, e, err));
-    break;
-  case PLR__ENTRY_RECEIPT:
-    PLR_TRY(body_receipt(&r, e, err));
-    break;
-  case PLR__ENTRY_EPOCH_CLOSE:
-    PLR_TRY(body_epoch_close(&r, e, err));
-    break;
-  case PLR__ENTRY_REVENUE_DEPOSIT:
-  case PLR__ENTRY_CLAIM:
-    PLR_TRY(body_money(&r, e, err));
-    break;
-  default:
+  if (e->type >= PLR__ENTRY_TYPES || !plr__entry_types[e->type].name)
     return plr__fail(err, PLR_ERR_VERSION, "entry header", "unknown type %u", e->type);
-  }
+  if (e->type == PLR_ENTRY_GENESIS)
+    PLR_TRY(body_genesis(&r, e, err));
+  else if (e->type == PLR_ENTRY_MODEL_REGISTER)
+    PLR_TRY(body_model_register(&r, e, err));
+  else
+    PLR_TRY(body_fields(&r, e, err));
   if (r.failed) return plr__fail(err, PLR_ERR_TRUNCATED, "entry body", "the body ends too early");
   if (!plr__reader_done(&r)) return malformed(err, "entry body", "bytes are left over");
   return PLR_OK;
@@ -221,13 +177,14 @@ static plr_status read_signatures(plr_reader *r, plr_entry *e, plr_error *err) {
 
 /* The signers an entry must have, no more and no fewer. */
 static plr_status check_signers(const plr_entry *e, plr_error *err) {
-  uint32_t want = e->type == PLR__ENTRY_RECEIPT ? 3 : 1;
-  const uint8_t *who[3] = {e->author, e->as.receipt.upstream, e->as.receipt.downstream};
-  if (e->signature_count != want)
+  plr__signer want[PLR__MAX_SIGNERS];
+  uint32_t n = plr__entry_signers(e, want);
+  if (e->signature_count != n)
     return plr__fail(err, PLR_ERR_MALFORMED, "entry signatures", "%u signatures instead of %u",
-                     e->signature_count, want);
-  for (uint32_t i = 0; i < want; i++)
-    if (e->signatures[i].role != i || memcmp(e->signatures[i].account, who[i], 32) != 0)
+                     e->signature_count, n);
+  for (uint32_t i = 0; i < n; i++)
+    if (e->signatures[i].role != want[i].role ||
+        memcmp(e->signatures[i].account, want[i].account, 32) != 0)
       return malformed(err, "entry signatures", "a signer is not the account that the body names");
   return PLR_OK;
 }
@@ -252,7 +209,7 @@ static plr_status read_unsigned(plr_reader *r, plr_entry *e, plr_error *err) {
   return read_body(e, err);
 }
 
-plr_status plr__entry_decode(const void *data, size_t len, plr_entry *out, plr_error *err) {
+plr_status plr__entry_decode_partial(const void *data, size_t len, plr_entry *out, plr_error *err) {
   memset(out, 0, sizeof *out);
   out->bytes = data;
   out->len = len;
@@ -263,7 +220,11 @@ plr_status plr__entry_decode(const void *data, size_t len, plr_entry *out, plr_e
   PLR_TRY(read_signatures(&r, out, err));
   if (r.failed)
     return plr__fail(err, PLR_ERR_TRUNCATED, "entry signatures", "the entry ends too early");
-  if (!plr__reader_done(&r)) return malformed(err, "entry", "bytes are left over");
+  return plr__reader_done(&r) ? PLR_OK : malformed(err, "entry", "bytes are left over");
+}
+
+plr_status plr__entry_decode(const void *data, size_t len, plr_entry *out, plr_error *err) {
+  PLR_TRY(plr__entry_decode_partial(data, len, out, err));
   return check_signers(out, err);
 }
 
@@ -274,18 +235,17 @@ plr_status plr__receipt_decode(const void *data, size_t len, plr_receipt *out, p
   plr__reader_init(&r, data, len);
   PLR_TRY(read_unsigned(&r, &e, err));
   if (!plr__reader_done(&r)) return malformed(err, "entry", "bytes are left over");
-  if (e.type != PLR__ENTRY_RECEIPT) return malformed(err, "entry header", "not a receipt");
+  if (e.type != PLR_ENTRY_RECEIPT) return malformed(err, "entry header", "not a receipt");
   *out = e.as.receipt;
   return PLR_OK;
 }
 
 plr_status plr__model_register_decode(const void *body, size_t len, plr_model_register *out) {
-  plr_entry e;
-  memset(&e, 0, sizeof e);
   plr_reader r;
+  memset(out, 0, sizeof *out);
   plr__reader_init(&r, body, len);
-  PLR_TRY(body_model_register(&r, &e, NULL));
-  *out = e.as.model;
+  PLR_TRY(read_terms(&r, out, NULL));
+  out->costs = plr__read_bytes(&r, (size_t)out->block_count * 8);
   return plr__reader_done(&r) ? PLR_OK : PLR_ERR_MALFORMED;
 }
 

@@ -25,23 +25,8 @@ plr_status plr__entry_end(plr_buffer *out, size_t start) {
 
 plr_status plr__receipt_encode(plr_buffer *out, const plr_receipt *x) {
   size_t start = out->len;
-  plr__entry_begin(out, PLR__ENTRY_RECEIPT, x->worker, 0, x->epoch);
-  plr__buffer_put(out, x->model.bytes, 32);
-  plr__buffer_put(out, x->profile.bytes, 32);
-  plr__buffer_be64(out, x->epoch);
-  plr__buffer_be64(out, x->step);
-  plr__buffer_be32(out, x->mb_first);
-  plr__buffer_be32(out, x->mb_count);
-  plr__buffer_be32(out, x->block_first);
-  plr__buffer_be32(out, x->block_end);
-  plr__buffer_be32(out, x->lane);
-  plr__buffer_be32(out, x->tokens);
-  plr__buffer_be64(out, x->units);
-  plr__buffer_put(out, x->frames_root.bytes, 32);
-  plr__buffer_put(out, x->weight_root.bytes, 32);
-  plr__buffer_be64(out, x->weight_step);
-  plr__buffer_put(out, x->upstream, 32);
-  plr__buffer_put(out, x->downstream, 32);
+  plr__entry_begin(out, PLR_ENTRY_RECEIPT, x->worker, 0, x->epoch);
+  (void)plr__fields_write(out, &plr__receipt_fields, x, NULL); /* of no memory: out->failed */
   return plr__entry_end(out, start);
 }
 
@@ -97,7 +82,7 @@ plr_status plr__entry_attach_signatures(plr_buffer *entry, const plr_entry_signa
 
 plr_status plr__entry_finish(plr_buffer *out, const plr_identity *author, const char *origin) {
   plr_entry_signature s;
-  plr__entry_sign(author, PLR__ROLE_AUTHOR, origin, out->data, out->len, &s);
+  plr__entry_sign(author, PLR_SIGN_AUTHOR, origin, out->data, out->len, &s);
   return plr__entry_attach_signatures(out, &s, 1);
 }
 
@@ -111,7 +96,7 @@ plr_status plr__genesis_encode(plr_buffer *out, const plr_genesis *g) {
   size_t start = out->len;
   plr_hash author;
   plr_account_id(g->sequencer_key, &author);
-  plr__entry_begin(out, PLR__ENTRY_GENESIS, author.bytes, 1, PLR_NO_EXPIRY);
+  plr__entry_begin(out, PLR_ENTRY_GENESIS, author.bytes, 1, PLR_NO_EXPIRY);
   plr__buffer_be16(out, PLR__RULES);
   put_name(out, g->origin);
   plr__buffer_u8(out, PLR__ALG_ED25519);
@@ -126,13 +111,7 @@ plr_status plr__genesis_encode(plr_buffer *out, const plr_genesis *g) {
 plr_status plr__epoch_close_encode(plr_buffer *out, const uint8_t author[32], uint64_t nonce,
                                    const plr_epoch_close *c) {
   size_t start = out->len;
-  plr__entry_begin(out, PLR__ENTRY_EPOCH_CLOSE, author, nonce, c->epoch);
-  plr__buffer_be64(out, c->epoch);
-  plr__buffer_be64(out, c->receipts);
-  plr__buffer_be128(out, c->units);
-  plr__buffer_be128(out, c->minted);
-  plr__buffer_be64(out, c->deposited);
-  plr__buffer_be64(out, c->paid);
-  plr__buffer_put(out, c->state_root.bytes, 32);
+  plr__entry_begin(out, PLR_ENTRY_EPOCH_CLOSE, author, nonce, c->epoch);
+  (void)plr__fields_write(out, &plr__entry_types[PLR_ENTRY_EPOCH_CLOSE].body, c, NULL);
   return plr__entry_end(out, start);
 }

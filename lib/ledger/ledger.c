@@ -29,14 +29,13 @@ typedef struct appending {
   int closed; /* an epoch was closed */
 } appending;
 
-static plr_status log_entry(plr_ledger *l, const plr_append_item *item, plr_status status,
+static plr_status log_entry(plr_ledger *l, const plr__batch_item *item, plr_status status,
                             plr_error *err) {
-  plr_hash leaf, completed[64];
+  plr_hash completed[64];
   uint64_t index = l->head.frontier.size;
-  plr__merkle_leaf(item->entry, item->len, &leaf);
-  uint32_t n = plr__frontier_append(&l->head.frontier, &leaf, completed);
+  uint32_t n = plr__frontier_append(&l->head.frontier, &item->leaf, completed);
   l->head.rejected += status != PLR_OK;
-  return plr__store_append(&l->store, &l->scratch, index, status, item->entry, item->len, completed,
+  return plr__store_append(&l->store, &l->scratch, index, status, item->data, item->len, completed,
                            n, err);
 }
 
@@ -66,8 +65,8 @@ static plr_status append_one(plr_ledger *l, uint32_t i, plr_append_item *item, a
   }
   item->index = l->head.frontier.size;
   a->logged++;
-  a->closed |= status == PLR_OK && l->batch.items[i].entry.type == PLR__ENTRY_EPOCH_CLOSE;
-  return log_entry(l, item, status, err);
+  a->closed |= status == PLR_OK && l->batch.items[i].entry.type == PLR_ENTRY_EPOCH_CLOSE;
+  return log_entry(l, &l->batch.items[i], status, err);
 }
 
 static plr_status append_batches(plr_ledger *l, size_t count, appending *a, plr_error *err) {
@@ -186,6 +185,29 @@ plr_status plr_ledger_close_epoch(plr_ledger *l, uint64_t *index, plr_error *err
     l->fatal = st;
   plr__buffer_release(&entry);
   return st;
+}
+
+plr_status plr_ledger_settle(plr_ledger *l, const uint8_t reward[20], uint32_t scale,
+                             plr_hash *root, uint64_t *index, plr_error *err) {
+  PLR_GUARD(l, err);
+  PLR_TRY(plr__ledger_writable(l, err));
+  plr_settlement_root x = {.struct_size = sizeof x, .scale = scale};
+  if (!reward || scale > PLR__MAX_SCALE)
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "settle", "reward is NULL, or scale over 18");
+  memcpy(x.reward, reward, 20);
+  PLR_TRY(plr__settlement_preview(&l->state, &x, err));
+  plr_hash id;
+  memcpy(id.bytes, l->state.sequencer, 32);
+  plr_entry_options o;
+  plr_entry_options_init(&o, sizeof o);
+  o.author = l->sequencer, o.origin = l->state.genesis.origin;
+  o.nonce = plr_ledger_next_nonce(l, &id);
+  uint8_t entry[512];
+  size_t len;
+  PLR_TRY(
+      plr_entry_write(l->ctx, &o, PLR_ENTRY_SETTLEMENT_ROOT, &x, entry, sizeof entry, &len, err));
+  if (root) *root = x.root;
+  return plr_ledger_append(l, entry, len, index, err);
 }
 
 /* ---- open ------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #define PLR_LEDGER_LEDGER_H
 
 #include "base/base.h"
+#include <pluralis/entries.h>
 #include <pluralis/ledger.h>
 #include <pluralis/tlog.h>
 
@@ -22,22 +23,12 @@ __extension__ typedef unsigned __int128 plr__u128;
 #define PLR__MAX_DECIMALS   18u
 #define PLR__MAX_WINDOW     1024u
 #define PLR__MAX_VEST       1024u
+#define PLR__MAX_PARENTS    4u
+#define PLR__MAX_ROYALTY    5000u /* bps of all parents together */
+#define PLR__MAX_DEPTH      8u    /* of a lineage */
+#define PLR__MAX_SCALE      18u
 #define PLR__MAX_AMOUNT                                                                            \
   0x7fffffffffffffffull /* deposits of a ledger and shares of a model stay below 2^63 */
-
-/* Types; the gaps are taken by entries of later rules. */
-#define PLR__ENTRY_GENESIS         1u
-#define PLR__ENTRY_ACCOUNT_OPEN    2u
-#define PLR__ENTRY_MODEL_REGISTER  4u
-#define PLR__ENTRY_RECEIPT         8u
-#define PLR__ENTRY_EPOCH_CLOSE     12u
-#define PLR__ENTRY_REVENUE_DEPOSIT 14u
-#define PLR__ENTRY_CLAIM           17u
-
-/* Roles of a signature. Every entry carries its author's; a receipt's author is the worker. */
-#define PLR__ROLE_AUTHOR     0u
-#define PLR__ROLE_UPSTREAM   1u
-#define PLR__ROLE_DOWNSTREAM 2u
 
 #define PLR__ALG_ED25519 1u
 
@@ -46,22 +37,6 @@ typedef struct plr_entry_signature {
   uint8_t account[32];
   uint8_t signature[64];
 } plr_entry_signature;
-
-/* Work of one stage on a window of micro-batches of one step: blocks [block_first, block_end), micro-batches
- * [mb_first, mb_first + mb_count). tokens: in the whole window. units: sum of the model's cost of those blocks
- * times tokens; anything else is refused. frames_root: Merkle root over the window's frame hashes.
- * weight_root: the last weight root, computed at weight_step <= step.
- * (model, epoch, step, micro-batches, block_first, lane) is unique. The worker may be neither neighbour; with
- * one stage the feeder is both. */
-typedef struct plr_receipt {
-  plr_hash model, profile;
-  uint64_t epoch, step;
-  uint32_t mb_first, mb_count, block_first, block_end, lane, tokens;
-  uint64_t units;
-  plr_hash frames_root, weight_root;
-  uint64_t weight_step;
-  uint8_t worker[32], upstream[32], downstream[32]; /* account ids */
-} plr_receipt;
 
 typedef struct plr_genesis {
   char origin[PLR__MAX_ORIGIN + 1], currency[PLR__MAX_CURRENCY + 1];
@@ -77,6 +52,8 @@ typedef struct plr_model_register {
   plr__u128 halving;
   uint64_t rate, rate_divisor;
   uint32_t vest_epochs, vest_cliff, microbatch_tokens, block_count;
+  uint32_t serving_bps, milestone_epochs, parent_count;
+  plr_parent parents[PLR__MAX_PARENTS]; /* ascending by model */
   const uint8_t *costs; /* block_count big-endian u64, inside the entry's bytes */
 } plr_model_register;
 
@@ -90,7 +67,12 @@ typedef struct plr_epoch_close {
 typedef struct plr_money { /* RevenueDeposit and Claim */
   plr_hash model;
   uint64_t amount;
+  uint8_t address[20]; /* Claim: where it is settled; zero: not on a chain */
 } plr_money;
+
+typedef struct plr_account_key {
+  uint8_t key[32];
+} plr_account_key;
 
 /* A decoded entry. Pointers lead into the bytes that were decoded. */
 typedef struct plr_entry {
@@ -102,11 +84,24 @@ typedef struct plr_entry {
   plr_entry_signature signatures[PLR__MAX_SIGNATURES];
   union {
     plr_genesis genesis;
-    uint8_t account_key[32];
+    plr_account_key account;
+    plr_key_rotate rotate;
     plr_model_register model;
+    plr_data_register data;
+    plr_assign assign;
+    plr_commit commit;
     plr_receipt receipt;
+    plr_audit_result audit;
+    plr_dispute dispute;
+    plr_evidence evidence;
     plr_epoch_close close;
+    plr_milestone milestone;
     plr_money money;
+    plr_inference_receipt inference;
+    plr_transfer transfer;
+    plr_slash slash;
+    plr_settlement_root settlement;
+    plr_param_change param;
   } as;
 } plr_entry;
 

@@ -76,43 +76,67 @@ void plr__split_shares(plr__split_part *parts, size_t n, uint64_t pool, plr__u12
   for (size_t i = 0; i < n && left; i++, left--) parts[i].share++; /* left < n */
 }
 
-/* Moves what is fully vested at `epoch` out of the tranches, which bounds their number. */
-static void vest_sweep(plr__holding *h, uint64_t epoch, uint32_t vest_epochs) {
+/* ---- vesting ---------------------------------------------------------------------------------- */
+
+/* What of a tranche is vested in an epoch; what was slashed is cut from its end. */
+static uint64_t vested_of(const plr__tranche *t, uint64_t epoch, const plr_model_register *terms) {
+  uint64_t age = epoch > t->start ? epoch - t->start : 0, vested = 0;
+  if (age >= terms->vest_epochs)
+    vested = t->shares;
+  else if (age >= terms->vest_cliff)
+    vested = (uint64_t)((plr__u128)t->shares * age / terms->vest_epochs);
+  return PLR_MIN(vested, t->shares - t->slashed);
+}
+
+/* What is over goes, which bounds the number of tranches. */
+void plr__vest_sweep(plr__holding *h, uint64_t epoch, const plr_model_register *terms) {
   uint32_t kept = 0;
   for (uint32_t i = 0; i < h->tranche_count; i++) {
     plr__tranche t = h->tranches[i];
-    if (epoch >= t.start && epoch - t.start >= vest_epochs)
-      h->matured += t.shares;
-    else
-      h->tranches[kept++] = t;
+    uint64_t vested = vested_of(&t, epoch, terms);
+    h->matured += vested - t.vested;
+    t.vested = vested;
+    if (epoch < t.start || epoch - t.start < terms->vest_epochs) h->tranches[kept++] = t;
   }
   h->tranche_count = kept;
 }
 
-void plr__vest_add(plr__holding *h, uint64_t start, uint64_t shares, uint32_t vest_epochs) {
+void plr__vest_add(plr__holding *h, uint64_t start, uint64_t shares,
+                   const plr_model_register *terms) {
   if (shares == 0) return;
-  vest_sweep(h, start, vest_epochs);
+  plr__vest_sweep(h, start, terms);
   h->shares += shares;
   plr__tranche *last = h->tranche_count ? &h->tranches[h->tranche_count - 1] : NULL;
-  if (vest_epochs == 0) {
+  if (terms->vest_epochs == 0) {
     h->matured += shares;
   } else if (last && last->start == start) {
     last->shares += shares;
   } else {
-    plr__tranche t = {start, shares};
+    plr__tranche t = {.start = start, .shares = shares};
     h->tranches[h->tranche_count++] = t;
   }
 }
 
-uint64_t plr__vested(const plr__holding *h, uint64_t epoch, uint32_t vest_epochs, uint32_t cliff) {
+uint64_t plr__vested(const plr__holding *h, uint64_t epoch, const plr_model_register *terms) {
   uint64_t vested = h->matured;
-  for (uint32_t i = 0; i < h->tranche_count; i++) {
-    const plr__tranche *t = &h->tranches[i];
-    uint64_t age = epoch > t->start ? epoch - t->start : 0;
-    if (age >= vest_epochs)
-      vested += t->shares;
-    else if (age >= cliff)
-      vested += (uint64_t)((plr__u128)t->shares * age / vest_epochs);
-  }
+  for (uint32_t i = 0; i < h->tranche_count; i++)
+    vested += vested_of(&h->tranches[i], epoch, terms) - h->tranches[i].vested;
   return vested;
+}
+
+static uint64_t unvested_of(const plr__tranche *t) {
+  return t->shares - t->vested - t->slashed;
+}
+
+uint64_t plr__vest_slash(plr__holding *h, uint32_t bps) {
+  uint64_t unvested = 0, left;
+  for (uint32_t i = 0; i < h->tranche_count; i++) unvested += unvested_of(&h->tranches[i]);
+  uint64_t taken = left = plr__bps(unvested, bps);
+  for (uint32_t i = h->tranche_count; i-- > 0 && left;) {
+    uint64_t part = PLR_MIN(left, unvested_of(&h->tranches[i]));
+    h->tranches[i].slashed += part;
+    left -= part;
+  }
+  h->shares -= taken;
+  return taken;
 }

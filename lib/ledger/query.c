@@ -47,6 +47,7 @@ plr_status plr__summarize(const plr__state *s, const plr__head *head, plr_ledger
   full.minted = plr__units(g.minted);
   full.deposited = g.deposited;
   full.paid = g.paid;
+  full.burned = plr__units(g.burned);
   plr__frontier_root(&head->frontier, &full.root);
   full.state_root = s->state_root;
   return give(out, &full, (uint32_t)sizeof full);
@@ -77,7 +78,7 @@ plr_status plr_ledger_model(const plr_ledger *l, const plr_hash *model, plr_mode
   PLR_TRY(plr__get_work(&l->state, &key, &w));
   plr_model_totals full = {.struct_size = sizeof full, .block_count = m.terms.block_count};
   memcpy(full.designer.bytes, m.designer, 32);
-  full.supply = t.supply;
+  full.supply = plr__supply(&t);
   full.holders = t.holders;
   full.units = plr__units(t.work);
   full.epoch_units = plr__units(w.units);
@@ -85,6 +86,20 @@ plr_status plr_ledger_model(const plr_ledger *l, const plr_hash *model, plr_mode
   full.deposited = t.deposited;
   full.paid = t.paid;
   full.held = t.held;
+  full.minted = t.minted;
+  full.burned = t.burned;
+  full.provisional = t.provisional;
+  full.royalty_in = t.royalty_in;
+  full.royalty_out = t.royalty_out;
+  full.escrow = t.escrow;
+  full.served_paid = t.served_paid;
+  full.served = plr__units(t.served);
+  full.data_tokens = plr__units(t.data);
+  full.parent_count = m.terms.parent_count;
+  full.depth = m.depth;
+  full.milestones = t.milestones;
+  full.datasets = t.datasets;
+  memcpy(full.parents, m.terms.parents, sizeof full.parents);
   return give(out, &full, (uint32_t)sizeof full);
 }
 
@@ -117,12 +132,14 @@ static plr_status balance_of(const view *v, const uint8_t account[32], const plr
   memcpy(out->account.bytes, account, 32);
   if (h) {
     out->shares = h->shares;
-    out->vested = plr__vested(h, v->epoch, v->model.terms.vest_epochs, v->model.terms.vest_cliff);
+    out->vested = plr__vested(h, v->epoch, &v->model.terms);
     out->payable = plr__revenue_payable(&v->totals, h);
     out->paid = h->paid;
     w.units += h->units;
+    w.data += h->data;
     w.receipts += h->receipts;
   }
+  out->data_tokens = w.data > UINT64_MAX ? UINT64_MAX : (uint64_t)w.data;
   out->units = plr__units(w.units);
   out->receipts = w.receipts;
   return PLR_OK;

@@ -203,7 +203,7 @@ static plr_status check_genesis(const rebuilding *r, const uint8_t *entry, size_
                                 plr_error *err) {
   plr_entry e;
   PLR_TRY(plr__entry_decode(entry, len, &e, err));
-  if (e.type == PLR__ENTRY_GENESIS && strcmp(e.as.genesis.origin, r->o.origin) == 0 &&
+  if (e.type == PLR_ENTRY_GENESIS && strcmp(e.as.genesis.origin, r->o.origin) == 0 &&
       memcmp(e.as.genesis.sequencer_key, r->o.public_key, 32) == 0)
     return PLR_OK;
   return plr__fail(err, PLR_ERR_MISMATCH, "rebuild", "the log does not begin with Genesis of it");

@@ -4,24 +4,37 @@
  * every product below is < 2^128. */
 #include "ledger/ledger_int.h"
 
-static void distribute(plr__totals *t, uint64_t amount) {
-  plr__u128 pool = ((plr__u128)amount << 64) + t->remainder;
-  plr__u128 per_share = pool / t->supply;
-  t->remainder = (uint64_t)(pool % t->supply);
-  t->acc += per_share;
-  t->unsettled += per_share * t->supply;
+uint64_t plr__serving_part(const plr_model_register *terms, uint64_t deposited) {
+  return plr__bps(deposited, terms->serving_bps);
 }
 
-void plr__revenue_deposit(plr__totals *t, uint64_t amount) {
-  t->deposited += amount;
-  if (t->supply == 0)
-    t->held += amount;
+/* The holders' part of all that came in; royalties are the rest. */
+static uint64_t holders_part(const plr_model_register *terms, uint64_t gross) {
+  uint32_t parents = 0;
+  for (uint32_t i = 0; i < terms->parent_count; i++) parents += terms->parents[i].bps;
+  return plr__bps(gross, 10000 - parents);
+}
+
+static void distribute(plr__totals *t, uint64_t amount) {
+  uint64_t supply = plr__supply(t);
+  plr__u128 pool = ((plr__u128)amount << 64) + t->remainder;
+  plr__u128 per_share = pool / supply;
+  t->remainder = (uint64_t)(pool % supply);
+  t->acc += per_share;
+  t->unsettled += per_share * supply;
+}
+
+void plr__revenue_income(const plr_model_register *terms, plr__totals *t, uint64_t amount) {
+  uint64_t part = holders_part(terms, t->gross + amount) - holders_part(terms, t->gross);
+  t->gross += amount;
+  if (plr__supply(t) == 0)
+    t->held += part;
   else
-    distribute(t, amount);
+    distribute(t, part);
 }
 
 void plr__revenue_release(plr__totals *t) {
-  if (t->held == 0 || t->supply == 0) return;
+  if (t->held == 0 || plr__supply(t) == 0) return;
   distribute(t, t->held);
   t->held = 0;
 }
@@ -43,13 +56,29 @@ uint64_t plr__revenue_payable(const plr__totals *t, const plr__holding *h) {
   return h->credited + (uint64_t)(sum >> 64) - h->paid;
 }
 
-plr_status plr__revenue_check(const plr__totals *t, plr_error *err) {
-  plr__u128 whole = (plr__u128)t->credited + t->held;
-  plr__u128 sum = (whole << 64) + t->fractions + t->unsettled + t->remainder;
-  if (sum != (plr__u128)t->deposited << 64 || t->deposited > PLR__MAX_AMOUNT)
-    return plr__fail(err, PLR_ERR_CONSERVATION, "revenue",
-                     "credited, held, fractions and remainder do not add up to what was deposited");
+/* Royalties paid on so much income. */
+static uint64_t royalties(const plr_model_register *terms, uint64_t gross) {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < terms->parent_count; i++) sum += plr__bps(gross, terms->parents[i].bps);
+  return sum;
+}
+
+plr_status plr__revenue_check(const plr_model_register *terms, const plr__totals *t, plr_error *err) {
+  plr_status broken = PLR_ERR_CONSERVATION;
+  plr__u128 have = ((plr__u128)t->credited + t->held) << 64;
+  plr__u128 due = ((plr__u128)holders_part(terms, t->gross) + t->served_paid) << 64;
+  have += t->fractions + t->unsettled + t->remainder;
+  if (have != due || t->deposited > PLR__MAX_AMOUNT || t->gross > PLR__MAX_AMOUNT)
+    return plr__fail(err, broken, "revenue",
+                     "credited, held, fractions and remainder do not add up to the holders' part");
+  uint64_t serving = plr__serving_part(terms, t->deposited);
+  if (t->escrow + t->served_paid != serving || t->gross != t->deposited - serving + t->royalty_in)
+    return plr__fail(err, broken, "revenue", "what came in does not add up");
+  if (t->pulled > t->gross || t->royalty_out != royalties(terms, t->pulled))
+    return plr__fail(err, broken, "revenue", "royalties are not what the parents are due");
   if (t->paid > t->credited)
-    return plr__fail(err, PLR_ERR_CONSERVATION, "revenue", "more was paid than credited");
+    return plr__fail(err, broken, "revenue", "more was paid than credited");
+  if (t->burned > t->minted || t->provisional > t->minted - t->burned)
+    return plr__fail(err, broken, "shares", "more were burned than minted");
   return PLR_OK;
 }

@@ -235,7 +235,7 @@ static void take_receipt(plr_stage *s, plr__peer *p, const plr__control *c) {
   plr_entry entry;
   plr_error err = {.struct_size = sizeof err};
   plr_status st = plr__entry_decode(c->data, c->data_len, &entry, &err);
-  if (st == PLR_OK && (entry.type != PLR__ENTRY_RECEIPT || entry.as.receipt.step != c->step ||
+  if (st == PLR_OK && (entry.type != PLR_ENTRY_RECEIPT || entry.as.receipt.step != c->step ||
                        entry.as.receipt.mb_first != c->micro_batch))
     st = plr__fail(&err, PLR_ERR_MISMATCH, "receipt", "another one than announced");
   if (st != PLR_OK) {

@@ -74,7 +74,7 @@ static void fill_receipt(const plr_stage *s, const plr__record *r, plr_receipt *
 /* Signature of this stage over a receipt's header ‖ body; the bytes signed do not depend on the role. */
 static void sign(plr_stage *s, const plr__proposal *p, uint8_t out[64]) {
   plr_entry_signature signature;
-  plr__entry_sign(s->identity, PLR__ROLE_AUTHOR, s->origin, p->bytes, p->len, &signature);
+  plr__entry_sign(s->identity, PLR_SIGN_AUTHOR, s->origin, p->bytes, p->len, &signature);
   memcpy(out, signature.signature, 64);
 }
 
@@ -260,9 +260,9 @@ static void finish_receipt(plr_stage *s, plr__record *r) {
   const plr__proposal *p = &r->own;
   for (uint32_t i = 0; i < 3; i++) {
     const plr_hash *who = i == 0 ? &s->account : &r->account[i == 1 ? PLR__UP : PLR__DOWN];
-    all[i].role = (uint8_t)(i == 0   ? PLR__ROLE_AUTHOR
-                            : i == 1 ? PLR__ROLE_UPSTREAM
-                                     : PLR__ROLE_DOWNSTREAM);
+    all[i].role = (uint8_t)(i == 0   ? PLR_SIGN_AUTHOR
+                            : i == 1 ? PLR_SIGN_UPSTREAM
+                                     : PLR_SIGN_DOWNSTREAM);
     memcpy(all[i].account, who->bytes, 32);
     memcpy(all[i].signature, i == 0 ? p->signature : r->signatures[i == 1 ? PLR__UP : PLR__DOWN],
            64);

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!ctx && plr_context_create(NULL, &ctx, NULL) != PLR_OK) abort();
   (void)plr__receipt_decode(data, size, &r, NULL);
   if (plr__entry_decode(data, size, &e, NULL) != PLR_OK) return 0;
-  if (e.type == PLR__ENTRY_RECEIPT) check_receipt(ctx, &e);
+  if (e.type == PLR_ENTRY_RECEIPT) check_receipt(ctx, &e);
   plr__state_init(&s, ctx);
   s.trust_signatures = 1;
   plr_status st = plr__state_apply(&s, &e, NULL, NULL);

@@ -10,7 +10,7 @@ static void decode(const pipe_receipt *r, plr_entry *out) {
   plr_error err = {.struct_size = sizeof err};
   if (plr__entry_decode(r->data, r->len, out, &err) != PLR_OK)
     fail_msg("%s: %s", err.where, err.message);
-  assert_int_equal(out->type, PLR__ENTRY_RECEIPT);
+  assert_int_equal(out->type, PLR_ENTRY_RECEIPT);
 }
 
 static void node_account(const pipeline *p, uint32_t node, plr_hash *out) {
@@ -332,7 +332,7 @@ static void propose_again(pipeline *p, const forgery *f, plr_hash *changed_frame
   if (f) f->change(&x);
   plr__buffer_init(&b, p->ctx);
   assert_int_equal(plr__receipt_encode(&b, &x), PLR_OK);
-  plr__entry_sign(p->identity[1], PLR__ROLE_AUTHOR, PIPE_ORIGIN, b.data, b.len, &s);
+  plr__entry_sign(p->identity[1], PLR_SIGN_AUTHOR, PIPE_ORIGIN, b.data, b.len, &s);
   plr__control c = {.type = PLR__CONTROL_PROPOSAL, .stage = 1, .step = 2};
   memcpy(c.frames, own->frames, sizeof c.frames);
   if (changed_frame) *changed_frame = c.frames[0];

@@ -283,7 +283,7 @@ static void until_proposal(rig *r) {
 static void give_signature(rig *r, uint32_t side, const plr_identity *by) {
   plr_entry_signature s;
   plr__control c = {.type = PLR__CONTROL_SIGNATURE, .stage = 1};
-  plr__entry_sign(by, PLR__ROLE_UPSTREAM, PIPE_ORIGIN, proposal, proposal_len, &s);
+  plr__entry_sign(by, PLR_SIGN_UPSTREAM, PIPE_ORIGIN, proposal, proposal_len, &s);
   memcpy(c.signature, s.signature, 64);
   rig_give_control(r, side, &c);
 }

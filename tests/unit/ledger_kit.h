@@ -189,7 +189,7 @@ static inline void kit_sign_receipt(kit *k, const plr_receipt *r, int worker, in
   plr_buffer b;
   plr_entry_signature s[3];
   int who[3] = {down, worker, up}; /* attach puts them in order */
-  uint8_t role[3] = {PLR__ROLE_DOWNSTREAM, PLR__ROLE_AUTHOR, PLR__ROLE_UPSTREAM};
+  uint8_t role[3] = {PLR_SIGN_DOWNSTREAM, PLR_SIGN_AUTHOR, PLR_SIGN_UPSTREAM};
   plr__buffer_init(&b, k->ctx);
   assert_int_equal(plr__receipt_encode(&b, r), PLR_OK);
   for (int i = 0; i < 3; i++)

@@ -257,16 +257,18 @@ static void fill_hard(float *x, size_t n, uint32_t kind, uint64_t *seed) {
   }
 }
 
-/* AVX2 and portable give the same bytes and the same values, for every length and hard values. */
+/* Every instruction set gives the same bytes and the same values, for every length and hard values. */
 static void test_isa_equal(void **state) {
   (void)state;
   plr_context *best = context(PLR_ISA_BEST, NULL), *plain = context(PLR_ISA_PORTABLE, NULL);
   assert_int_equal(plr_context_isa(plain), PLR_ISA_PORTABLE);
   if (plr_context_isa(best) == PLR_ISA_PORTABLE)
     print_message("no AVX2 here: compared with itself\n");
+  plr_context *middle =
+      context(plr_context_isa(best) == PLR_ISA_AVX512 ? PLR_ISA_AVX2 : PLR_ISA_BEST, NULL);
   uint64_t seed = 7;
   for (uint32_t round = 0; round < 600; round++) {
-    const uint32_t cols = 1 + (uint32_t)(test_random(&seed) % 200);
+    const uint32_t cols = 1 + (uint32_t)(test_random(&seed) % (round % 4 ? 200 : 1000));
     const uint32_t rows = 1 + (uint32_t)(test_random(&seed) % 9);
     const size_t n = (size_t)rows * cols;
     float *x = malloc(n * sizeof *x), *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
@@ -275,7 +277,7 @@ static void test_isa_equal(void **state) {
     plr_codec c =
         test_codec(test_codec_names[round / 6 % PLR_COUNT_OF(test_codec_names)], groups[round % 3]);
     for (size_t i = 0; i < n && (c.quant >= PLR_QUANT_UNIFORM || c.transform); i++)
-      x[i] *= 0x1p-32f;
+      x[i] *= 0x1p-40f;
     const float most = c.dtype == PLR_DTYPE_BF16  ? plr__f32_from_bits(0x7f7f7fffu)
                        : c.dtype == PLR_DTYPE_F16 ? 65519.0f
                                                   : INFINITY;
@@ -285,15 +287,46 @@ static void test_isa_equal(void **state) {
     test_frame q = test_encode(plain, &c, PLR_ROLE_STATE, x, rows, cols);
     assert_int_equal(p.len, q.len);
     assert_memory_equal(p.data, q.data, p.len);
+    test_frame r = test_encode(middle, &c, PLR_ROLE_STATE, x, rows, cols);
+    assert_int_equal(p.len, r.len);
+    assert_memory_equal(p.data, r.data, p.len);
     assert_int_equal(test_decode(best, p.data, p.len, a, rows, cols, NULL), PLR_OK);
     assert_int_equal(test_decode(plain, p.data, p.len, b, rows, cols, NULL), PLR_OK);
     assert_memory_equal(a, b, n * sizeof *a);
     for (size_t i = 0; i < n; i++) assert_true(isfinite(a[i]));
-    free(p.data), free(q.data);
+    free(p.data), free(q.data), free(r.data);
     free(x), free(a), free(b);
   }
   plr_context_destroy(best);
   plr_context_destroy(plain);
+  plr_context_destroy(middle);
+}
+
+/* One value that is not finite is found wherever it stands. */
+static void test_not_finite_anywhere(void **state) {
+  (void)state;
+  enum { N = 3000 };
+  static float x[N];
+  plr_context *ctx = context(PLR_ISA_BEST, NULL);
+  uint64_t seed = 12;
+  for (uint32_t round = 0; round < 400; round++) {
+    static const float bad[] = {INFINITY, -INFINITY, NAN, -NAN};
+    static const char *const names[] = {"int8", "int4", "int4+g128", "bf16"};
+    plr_codec c = test_codec(names[round % 4], round % 3 ? 32 : 64);
+    plr_encoder *e;
+    plr_tensor t;
+    plr_frame_info info = test_info(PLR_ROLE_STATE);
+    for (size_t i = 0; i < N; i++) x[i] = test_value(&seed);
+    x[test_random(&seed) % N] = bad[test_random(&seed) % 4];
+    assert_int_equal(plr_encoder_create(ctx, &c, 1, N, &e, NULL), PLR_OK);
+    size_t cap = plr_encoder_bound(e), len;
+    uint8_t *out = malloc(cap);
+    plr_tensor_matrix(&t, x, PLR_DTYPE_F32, 1, N);
+    assert_int_equal(plr_encoder_encode(e, &info, &t, out, cap, &len), PLR_ERR_NON_FINITE);
+    free(out);
+    plr_encoder_destroy(e);
+  }
+  plr_context_destroy(ctx);
 }
 
 /* Rows with a gap between them give the frame of rows without, and come back into rows with a gap,
@@ -593,6 +626,7 @@ int main(void) {
       cmocka_unit_test(test_stored_and_compressed_chunks),
       cmocka_unit_test(test_exact_sizes),
       cmocka_unit_test(test_error_is_what_theory_says),
+      cmocka_unit_test(test_not_finite_anywhere),
       cmocka_unit_test(test_isa_equal),
       cmocka_unit_test(test_strided_rows),
       cmocka_unit_test(test_host_float_mode),

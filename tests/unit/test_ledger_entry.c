@@ -39,13 +39,13 @@ static void round_trips(void **state) {
   assert_int_equal(plr__entry_finish(&b, k.people[SEQUENCER], ORIGIN), PLR_OK);
   memcpy(k.entry, b.data, k.len = b.len);
   assert_int_equal(plr__entry_decode(k.entry, k.len, &e, NULL), PLR_OK);
-  assert_int_equal(e.type, PLR__ENTRY_GENESIS);
+  assert_int_equal(e.type, PLR_ENTRY_GENESIS);
   assert_memory_equal(&e.as.genesis, &g, sizeof g);
   golden(&k, "783f2cfbf4fef75a4536fb29cba628cead1d3d5ff839f1a8837c1034159f5e4d");
 
   kit_account(&k, WORKER0);
   assert_int_equal(plr__entry_decode(k.entry, k.len, &e, NULL), PLR_OK);
-  assert_int_equal(e.type, PLR__ENTRY_ACCOUNT_OPEN);
+  assert_int_equal(e.type, PLR_ENTRY_ACCOUNT_OPEN);
   assert_int_equal(e.nonce, 1);
   assert_true(e.valid_to_epoch == PLR_NO_EXPIRY);
   assert_memory_equal(e.author, k.account[WORKER0].bytes, 32);
@@ -88,7 +88,7 @@ static void round_trips(void **state) {
   golden(&k, "b22bcf83fced07f39b96903e9f1e73fdc0a3567e448fe2036658e5d375f73957");
   kit_claim(&k, WORKER0, 0);
   assert_int_equal(plr__entry_decode(k.entry, k.len, &e, NULL), PLR_OK);
-  assert_int_equal(e.type, PLR__ENTRY_CLAIM);
+  assert_int_equal(e.type, PLR_ENTRY_CLAIM);
   golden(&k, "3a0ca4679e50172d6c23b5e9734500366617b83b0901575a26c5ff2ae313fce2");
   plr__buffer_release(&b);
   kit_done(&k);

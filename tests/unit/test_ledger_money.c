@@ -230,7 +230,7 @@ static plr_status apply(world *w, plr_entry *e, int who) {
   plr_error_init(&err, sizeof err);
   plr_status st = plr__state_apply(&w->s, e, NULL, &err);
   plr__map_commit(&w->s.map);
-  if (e->type != PLR__ENTRY_RECEIPT && (st == PLR_OK || plr__is_refusal(st))) w->nonce[who]++;
+  if (e->type != PLR_ENTRY_RECEIPT && (st == PLR_OK || plr__is_refusal(st))) w->nonce[who]++;
   plr_status audit = plr__state_audit(&w->s, &err);
   if (audit != PLR_OK) fail_msg("%s", err.message);
   return st;
@@ -283,7 +283,7 @@ static void world_init(world *w) {
   w->s.trust_signatures = 1;
   put_genesis(w);
   for (int i = 1; i < ACCOUNTS; i++) {
-    plr_entry e = entry_of(w, PLR__ENTRY_ACCOUNT_OPEN, i);
+    plr_entry e = entry_of(w, PLR_ENTRY_ACCOUNT_OPEN, i);
     plr_hash id;
     memset(e.as.account_key, i, 32);
     plr_account_id(e.as.account_key, &id);
@@ -295,7 +295,7 @@ static void world_init(world *w) {
 }
 
 static void do_receipt(world *w) {
-  plr_entry e = entry_of(w, PLR__ENTRY_RECEIPT, (int)(1 + draw(ACCOUNTS - 3)));
+  plr_entry e = entry_of(w, PLR_ENTRY_RECEIPT, (int)(1 + draw(ACCOUNTS - 3)));
   plr_receipt r = kit_receipt(&w->k, w->epoch, w->step++, 0, (uint32_t)draw(BLOCKS));
   r.model = w->model[draw(MODELS)];
   if (draw(4) == 0 && r.epoch) r.epoch--;
@@ -314,7 +314,7 @@ static void do_receipt(world *w) {
 
 static void do_deposit(world *w) {
   int who = (int)draw(ACCOUNTS);
-  plr_entry e = entry_of(w, PLR__ENTRY_REVENUE_DEPOSIT, who);
+  plr_entry e = entry_of(w, PLR_ENTRY_REVENUE_DEPOSIT, who);
   e.as.money.model = w->model[draw(MODELS)];
   e.as.money.amount = draw(5) ? 1 + draw(1000) : 1 + draw((uint64_t)1 << 50);
   assert_int_equal(apply(w, &e, who), PLR_OK);
@@ -323,7 +323,7 @@ static void do_deposit(world *w) {
 
 static void do_claim(world *w) {
   int who = (int)draw(ACCOUNTS);
-  plr_entry e = entry_of(w, PLR__ENTRY_CLAIM, who);
+  plr_entry e = entry_of(w, PLR_ENTRY_CLAIM, who);
   e.as.money.model = w->model[draw(MODELS)];
   plr__totals t;
   static plr__holding h;
@@ -339,7 +339,7 @@ static void do_claim(world *w) {
     assert_true(want > 0 && want <= payable);
     w->claimed += want;
     /* A second claim of the same money: there is only what is left. */
-    plr_entry again = entry_of(w, PLR__ENTRY_CLAIM, who);
+    plr_entry again = entry_of(w, PLR_ENTRY_CLAIM, who);
     again.as.money = e.as.money;
     again.as.money.amount = payable - want + 1;
     assert_int_equal(apply(w, &again, who), PLR_ERR_LIMIT);
@@ -349,7 +349,7 @@ static void do_claim(world *w) {
 }
 
 static void do_close(world *w) {
-  plr_entry e = entry_of(w, PLR__ENTRY_EPOCH_CLOSE, 0);
+  plr_entry e = entry_of(w, PLR_ENTRY_EPOCH_CLOSE, 0);
   plr_hash before, after;
   plr__map_root(&w->s.map, &before);
   assert_int_equal(plr__close_preview(&w->s, &e.as.close, NULL), PLR_OK);
@@ -383,7 +383,7 @@ static void random_history(void **state) {
   /* Nothing but dust stays behind: everybody claims, and what is left is under one unit a holder. */
   for (int m = 0; m < MODELS; m++)
     for (int a = 0; a < ACCOUNTS; a++) {
-      plr_entry e = entry_of(&w, PLR__ENTRY_CLAIM, a);
+      plr_entry e = entry_of(&w, PLR_ENTRY_CLAIM, a);
       e.as.money.model = w.model[m];
       apply(&w, &e, a);
     }
@@ -405,12 +405,12 @@ static void deposit_bound(void **state) {
   (void)state;
   static world w;
   world_init(&w);
-  plr_entry e = entry_of(&w, PLR__ENTRY_REVENUE_DEPOSIT, 3);
+  plr_entry e = entry_of(&w, PLR_ENTRY_REVENUE_DEPOSIT, 3);
   e.as.money.model = w.model[0];
   e.as.money.amount = PLR__MAX_AMOUNT - 10;
   assert_int_equal(apply(&w, &e, 3), PLR_OK);
   for (uint64_t amount = 11; amount >= 10; amount--) {
-    e = entry_of(&w, PLR__ENTRY_REVENUE_DEPOSIT, 3);
+    e = entry_of(&w, PLR_ENTRY_REVENUE_DEPOSIT, 3);
     e.as.money.model = w.model[1]; /* the bound is on the ledger, not on a model */
     e.as.money.amount = amount;
     assert_int_equal(apply(&w, &e, 3), amount == 11 ? PLR_ERR_LIMIT : PLR_OK);
