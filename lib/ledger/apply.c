@@ -52,7 +52,8 @@ void plr__verdict_make(const plr__state *s, const plr_entry *e, plr__verdict *ou
   if (s->trust_signatures) return;
   if (!s->has_genesis && e->type != PLR_ENTRY_GENESIS) return;
   /* Cheap reasons to refuse come first, so that a flood of repeats costs no signature check. */
-  if (e->type == PLR_ENTRY_RECEIPT && plr__check_receipt(s, &e->as.receipt, NULL) != PLR_OK) return;
+  if (e->type == PLR_ENTRY_RECEIPT && plr__check_receipt(s, &e->as.receipt, 0, NULL) != PLR_OK)
+    return;
   if (e->type == PLR_ENTRY_INFERENCE_RECEIPT &&
       plr__check_inference(s, &e->as.inference, NULL) != PLR_OK)
     return;
@@ -217,7 +218,7 @@ static plr_status apply_any(plr__state *s, const plr_entry *e, const plr__verdic
   case PLR_ENTRY_ACCOUNT_OPEN:
     return apply_account_open(s, e, v, err);
   case PLR_ENTRY_RECEIPT:
-    PLR_TRY(plr__check_receipt(s, &e->as.receipt, err));
+    PLR_TRY(plr__check_receipt(s, &e->as.receipt, 0, err));
     PLR_TRY(check_signatures(s, e, v, err));
     return plr__apply_receipt(s, e, err);
   case PLR_ENTRY_INFERENCE_RECEIPT:
