@@ -62,11 +62,15 @@ plr_status plr__decode_begin(plr_decoder *d, plr_error *err) {
 
 /* ---- payload to values -------------------------------------------------------------------------- */
 
+static plr__split_scratch split_scratch(plr_decoder *d) {
+  plr__parametric_decoder *p = d->parametric;
+  return (plr__split_scratch){d->bytes, p->symbol, p->index, p->channel};
+}
+
 static plr_status open_split(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk, size_t n,
                              uint8_t *to, const char **why) {
   uint32_t largest;
-  const plr__split_scratch scratch = {d->bytes, d->parametric->symbol, d->parametric->index,
-                                      d->parametric->channel};
+  const plr__split_scratch scratch = split_scratch(d);
   PLR_TRY(plr__split_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), &scratch, chunk->payload,
                             chunk->payload_len, n, d->job.coded.cols, plr_dtype_size(c->dtype), to,
                             &largest, why));
@@ -76,6 +80,13 @@ static plr_status open_split(plr_decoder *d, const plr_codec *c, const plr__chun
   return largest > most ? PLR_ERR_NON_FINITE : PLR_OK;
 }
 
+static plr_status open_histogram(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
+                                 size_t n, uint8_t *to, const char **why) {
+  const plr__split_scratch scratch = split_scratch(d);
+  return plr__histogram_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), &scratch, c,
+                               chunk->payload, chunk->payload_len, n, to, why);
+}
+
 /* The payload of n values as FRAME.md packs them, in the frame or at `to`. */
 static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
                                size_t n, uint8_t *to, const uint8_t **payload, const char **why) {
@@ -83,10 +94,7 @@ static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__ch
   if (!chunk->flags) return PLR_OK;
   *payload = to;
   if (chunk->flags == PLR_CHUNK_SPLIT) return open_split(d, c, chunk, n, to, why);
-  if (chunk->flags == PLR_CHUNK_HISTOGRAM)
-    return plr__histogram_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), d->bytes,
-                                 d->parametric->symbol, c, chunk->payload, chunk->payload_len, n,
-                                 to, why);
+  if (chunk->flags == PLR_CHUNK_HISTOGRAM) return open_histogram(d, c, chunk, n, to, why);
   const size_t packed = (size_t)plr__packed_len(c, n), front = (size_t)plr__planes_len(c, n);
   const uint32_t size = plr__plane_size(c);
   *why = "not one zstd frame of the right length";

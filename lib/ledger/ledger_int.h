@@ -202,6 +202,8 @@ typedef struct plr__batch {
   const plr__state *state;
   plr__batch_item *items;
   uint32_t count;
+  uint32_t open; /* signatures to be verified */
+  struct plr__open_signature *signatures;
 } plr__batch;
 
 plr_status plr__batch_init(plr__batch *b, plr_context *ctx);

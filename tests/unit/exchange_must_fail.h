@@ -179,6 +179,8 @@ static const must_fail_case must_fail_cases[] = {
     {"parametric-model-late", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, SECOND | 2},
     {"parametric-model-with-rows", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 8, 1},
     {"parametric-model-of-rice-8", PLR_ERR_MALFORMED, CHANNELS, CHUNK8, 20, 8},
+    {"parametric-means-missing", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, 0x80000002u},
+    {"parametric-means-of-bad-step", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, 0x00010002u},
     {"parametric-model-cut", PLR_ERR_MALFORMED, CHANNELS, CHUNK8, 21, 0xff},
     {"parametric-step-high", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 15, 0xff},
     {"parametric-step-low", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 15, 0},
