@@ -8,6 +8,12 @@
 
 static char folder[64], path[128];
 
+/* The long form of a test is asked for. */
+static inline int full_test(void) {
+  const char *v = getenv("PLR_TEST_FULL");
+  return v && strcmp(v, "1") == 0;
+}
+
 static inline void scratch(void) {
   strcpy(folder, "ledger-XXXXXX");
   assert_non_null(mkdtemp(folder));

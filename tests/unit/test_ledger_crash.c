@@ -50,7 +50,7 @@ static void child_plays(const script *s, promised *p) {
 static void killed(void **state) {
   (void)state;
   static script s;
-  const int rounds = getenv("PLR_TEST_FULL") ? 500 : 20;
+  const int rounds = full_test() ? 500 : 20;
   uint64_t seed = 88172645463325252u;
   int through = 0;
   scratch();
@@ -186,7 +186,7 @@ static const char *self;
 static void every_call(void **state) {
   (void)state;
   static script s;
-  const int full = getenv("PLR_TEST_FULL") != NULL;
+  const int full = full_test();
   int runs = 0, made = 0;
   make_small(&s);
   scratch();

@@ -305,7 +305,7 @@ static void in_a_file(void **state) {
 int main(void) {
   static const sqlite3_mem_methods allocator = {sql_malloc, sql_free, sql_realloc,  sql_size,
                                                 sql_round,  sql_init, sql_shutdown, NULL};
-  full = getenv("PLR_TEST_FULL") != NULL;
+  full = full_test();
   if (sqlite3_config(SQLITE_CONFIG_MALLOC, &allocator) != SQLITE_OK) return 1;
   if (!has_sqlite()) {
     printf("skipped: this build has no SQLite\n");
