@@ -182,7 +182,7 @@ def valgrind(log, result):
         path = os.path.join(folder, name)
         if re.match(r"test_(base|exchange|link|model|ledger)_", name) and os.access(path, os.X_OK):
             status, output = command(["valgrind", "-q", "--error-exitcode=9", "--leak-check=full", path], log,
-                                     timeout=1800)
+                                     env={"PLR_TEST_FULL": "0"}, timeout=1800)
             result.add(0 if status else 1, 1 if status else 0,
                        message=("valgrind %s: %s" % (name, output[-2000:])) if status else None)
 
@@ -201,7 +201,7 @@ SUITES = {
     "python": (True, suite_python),
     "rust": (True, built_script("tests/rust/check.py")),
     "interop": (True, built_script("tests/interop/check.py", "tests/interop/check_vectors.py",
-                                    "tests/interop/check_replay.py")),
+                                     "tests/interop/check_replay.py", "tests/interop/check_nginx.py")),
     "host": (True, suite_host),
     "net": (True, suite_net),
     "clang": (True, lambda log, r: ctest("clang", log, r)),
@@ -220,6 +220,7 @@ SUITES = {
     "codec": (False, topic("exchange|codec")),
     "frame": (False, topic("frame")),
     "link": (False, topic("link")),
+    "plan": (False, topic("plan")),
     "ledger": (False, topic("ledger")),
     "aarch64-all": (False, aarch64("^(test|fuzz)_")),
     "tsan-all": (False, lambda log, r: ctest("tsan", log, r)),
@@ -233,6 +234,8 @@ def main():
     parser.add_argument("--full", action="store_true", help="the long ones too")
     parser.add_argument("--list", action="store_true", help="name the suites")
     options = parser.parse_args()
+    if options.full:
+        os.environ["PLR_TEST_FULL"] = "1"  # tests that have a long form take it
     if options.list:
         print("\n".join(SUITES))
         return 0

@@ -28,8 +28,8 @@ struct run_point {
   double seconds; /* so far, in all sessions */
 };
 
-/* Bits a second of the links between stages while a step was trained: what they were given (0: all they can), and what they
- * measured, on average. */
+/* Bits a second of the links between stages while a step was trained: what they were given (0: all they can), and what
+ * they measured, on average. */
 struct run_rate {
   uint64_t step;
   double given, measured;

@@ -5,8 +5,8 @@
  *
  * TCP: one side connects, with a back-off; the other listens, and the newest connection counts. A connection that
  * breaks, or brings nothing for UV_LINK_SILENCE_NS, is replaced and the link resumed, until the link itself gives
- * up (its timeout_ns). UDP: the link paces itself, knows losses and sends again; the side that accepts answers to where the
- * last datagram came from that the link did not reject. */
+ * up (its timeout_ns). UDP: the link paces itself, knows losses and sends again; either side answers to where the last
+ * datagram came from that the link did not reject. */
 #ifndef EXAMPLES_UV_LINK_H
 #define EXAMPLES_UV_LINK_H
 

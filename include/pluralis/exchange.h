@@ -38,14 +38,18 @@ extern "C" {
 #define PLR_TRANSFORM_HADAMARD 1u /* of each row, with signs from the seed; not of RAW */
 #define PLR_TRANSFORM_BASIS 2u /* each row's coordinates in a basis that both sides were given; not of RAW */
 #define PLR_TRANSFORM_DCT 3u   /* discrete cosine transform of blocks of 64 x 64; not of RAW */
-#define PLR_QUANT_RAW 0u       /* dtype says F32 or BF16 */
+#define PLR_QUANT_RAW 0u       /* dtype says F32, BF16 or F16 */
 #define PLR_QUANT_BLOCK_INT 1u /* bits 2 to 8, one scale a group */
 #define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
 #define PLR_QUANT_DITHER 3u    /* uniform with subtractive dither, which is unbiased; PARAMETRIC */
-#define PLR_QUANT_TRELLIS 4u   /* eight-state dependent quantiser; PARAMETRIC */
+#define PLR_QUANT_TRELLIS 4u   /* sixteen-state dependent quantiser; PARAMETRIC */
+#define PLR_QUANT_TOPK 5u      /* the largest of each 4096 values in two bits, zeros for the others; RICE */
+#define PLR_QUANT_EDEN 6u      /* nearest centroids of a Gaussian, with an unbiased scale; of HADAMARD */
+#define PLR_QUANT_MASK 7u      /* values of a keyed mask (plr_mask), raw or as block integers in groups of 32 */
 #define PLR_ENTROPY_PACK 0u
 #define PLR_ENTROPY_PARAMETRIC 1u /* range coder with Gaussian models scaled by token and channel */
 #define PLR_ENTROPY_HISTOGRAM 2u /* of BLOCK_INT: integers range-coded by their frequencies in the chunk */
+#define PLR_ENTROPY_RICE 3u /* of TOPK: gaps between places in Rice codes, values range-coded */
 #define PLR_ENTROPY_SPLIT 4u /* of RAW: exponents range-coded, sign and mantissa as they are; lossless */
 #define PLR_ENTROPY_ZSTD 5u /* byte-shuffled, then zstd */
 
@@ -56,18 +60,25 @@ extern "C" {
 /* The four choices of a codec. */
 typedef struct plr_codec {
   uint8_t predict, transform, quant, entropy; /* ids of its parts, PLR_PREDICT_NONE and so on */
-  uint8_t dtype; /* of the raw values: PLR_DTYPE_F32 or PLR_DTYPE_BF16 */
-  uint8_t bits;  /* of block integers; PARAMETRIC: about how many a value gets without a budget, 1 to 12; else 0 */
-  uint16_t group; /* block integers: values a scale, 32, 64 or 128; PARAMETRIC: PLR_STEP_*; else 0 */
+  uint8_t dtype; /* of the raw values: PLR_DTYPE_F32, PLR_DTYPE_BF16 or PLR_DTYPE_F16 */
+  uint8_t bits;  /* of block integers; PARAMETRIC: about how many a value gets without a budget, 1 to 12;
+                  * TOPK: 2; EDEN: 1 to 4; MASK: 2 to 8, or 0 for raw values; else 0 */
+  uint16_t group; /* values a scale, block integers: 32, 64 or 128, EDEN: 128 or 1024; TOPK: values kept of each 4096,
+                   * 32, 64 or 128; PARAMETRIC: PLR_STEP_*; MASK: plr_mask.masks; else 0 */
 } plr_codec;
 
 /* A codec by name: parts joined by '+', the first of which is
- *   raw, bf16            all bits, or rounded to bf16
+ *   raw, bf16, fp16      all bits, or rounded to bf16 or fp16
  *   int2 to int8         block integers, in groups of 32
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
- * and the others, each at most once: zstd (raw, bf16, int), split (raw, bf16) or histogram (int); g32, g64, g128
- * (int); token (a step for each row's rms; uniform, dither, trellis); hadamard, basis or dct (all but raw and bf16);
- * sample or anchor (all but raw and bf16). NOT_FOUND for anything else. Since 0.1. */
+ *   topk                 64 of each 4096 values in two bits, for deltas of weights with plr_feedback
+ *   eden1 to eden4       EDEN after a Hadamard rotation, a scale for 1024 values; eden is eden4
+ *   maskN                values that plr_mask_gather took with N masks, 1 to 65535; as they are, or by an option
+ *                        bf16, int4 or int8
+ * and the others, each at most once: zstd (raw, bf16, fp16, int), split (raw, bf16, fp16) or histogram (int); g32, g64,
+ * g128 (int; topk: of each 4096; eden: g128); token (a step for each row's rms; uniform, dither, trellis); hadamard,
+ * basis or dct (int, uniform, dither, trellis); sample or anchor (all but raw, bf16, fp16 and mask). NOT_FOUND for
+ * anything else. Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 
 /* What a frame says of itself. For tensors shape is rows x cols; tokens: rows x cols ids below `vocab`; control:
@@ -112,11 +123,11 @@ PLR_API void plr_encoder_destroy(plr_encoder *encoder);
 /* Largest frame this encoder can make, in bytes. Since 0.1. */
 PLR_API size_t plr_encoder_bound(const plr_encoder *encoder);
 
-/* Encodes x (rows x cols; F32, BF16 or F16; any strides) into out. info gives role (activation, gradient,
- * delta or state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates nothing.
+/* Encodes x (rows x cols; F32, BF16 or F16; any strides) into out. info gives role (activation, gradient, delta or
+ * state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates as little as decode.
  * Errors: INVALID_ARGUMENT, SHAPE, BUFFER_TOO_SMALL (*len = the bound, which is always enough), NON_FINITE (lossy
- * codecs; bf16 also for what rounds to infinity; PARAMETRIC also for rows whose sum of squares reaches 2^200), LIMIT
- * (budget and floor, below). Since 0.1. */
+ * codecs; bf16 and fp16 also for what rounds to infinity; PARAMETRIC also for rows whose sum of squares reaches
+ * 2^200), LIMIT (budget and floor, below). Since 0.1. */
 PLR_API plr_status plr_encoder_encode(plr_encoder *encoder, const plr_frame_info *info, const plr_tensor *x,
                                       void *out, size_t cap, size_t *len);
 
@@ -155,12 +166,12 @@ PLR_API plr_status plr_encoder_reset(plr_encoder *encoder, uint32_t generation);
 PLR_API plr_status plr_encoder_set_basis(plr_encoder *encoder, const plr_tensor *basis, uint32_t generation,
                                          plr_error *err);
 
-/* Rate of a PARAMETRIC codec; UNSUPPORTED for the others, whose size is fixed. Without a budget and a target a frame
- * has about codec.bits bits a value. What is set holds for the frames encoded from then on; 0 takes it back.
+/* Rate of a PARAMETRIC codec; UNSUPPORTED for the others, whose size is fixed. Without a budget and a target a
+ * frame has about codec.bits bits a value. What is set holds for the frames encoded from then on; 0 takes it back.
  *
- * set_budget: no frame is longer than `bytes`, header and all, nor 2% shorter than it need be. encode answers LIMIT if
- * even zeros do not fit; nothing has changed then. A frame's bytes follow from tensor, info, codec and what is set here:
- * not from frames before it. Since 0.1. */
+ * set_budget: no frame is longer than `bytes`, header and all, nor 2% shorter than it need be. encode answers
+ * LIMIT if even zeros do not fit; nothing has changed then. A frame's bytes follow from tensor, info, codec and
+ * what is set here: not from frames before it. Since 0.1. */
 PLR_API plr_status plr_encoder_set_budget(plr_encoder *encoder, uint64_t bytes);
 
 /* set_snr: target_db is the signal-to-noise ratio to aim at, with as few bits as that takes, and never more than the
@@ -184,10 +195,11 @@ PLR_API plr_status plr_decoder_create(plr_context *ctx, uint32_t max_rows, uint3
                                       plr_error *err);
 PLR_API void plr_decoder_destroy(plr_decoder *decoder);
 
-/* Decodes a tensor frame into x, of the frame's shape; F32, or BF16 or F16 to be rounded to; strides may not let two
- * elements share memory. info may be NULL. On failure x's contents are
- * unspecified and nothing else has changed. Allocates nothing. Errors: those of plr_frame_parse, SHAPE, LIMIT (larger
- * than the decoder was made for), CHECKSUM (a chunk), NON_FINITE (a lossy codec's scale or value). Since 0.1. */
+/* Decodes a tensor frame into x, of the frame's shape; F32, or BF16 or F16 to be rounded to; strides may not let
+ * two elements share memory. info may be NULL. On failure x's contents are unspecified and nothing else has
+ * changed. Allocates nothing, but that transforms borrow scratch of a fixed size which the context keeps. Errors:
+ * those of plr_frame_parse, SHAPE, LIMIT (larger than the decoder was made for), CHECKSUM (a chunk), NON_FINITE (a
+ * lossy codec's scale or value). Since 0.1. */
 PLR_API plr_status plr_decoder_decode(plr_decoder *decoder, const void *frame, size_t len, plr_tensor *x,
                                       plr_frame_info *info, plr_error *err);
 
@@ -213,16 +225,80 @@ PLR_API plr_status plr_decoder_set_store(plr_decoder *decoder, uint32_t entries,
 PLR_API plr_status plr_decoder_set_basis(plr_decoder *decoder, const plr_tensor *basis, uint32_t generation,
                                          plr_error *err);
 
+/* Error feedback for deltas of one tensor by a lossy codec (SparseLoCo, arXiv 2508.15706; F. Seide et al., 2014):
+ * a frame carries s = decay * error + x, and error becomes s - decoded(s), in binary32, each operation rounded.
+ * What is committed changes only when the frame was acknowledged: encode leaves the new error pending, commit
+ * makes it the error (the frame arrived), rollback forgets it (it was refused; x has to be encoded again, with the
+ * error as it was). Takes 8 bytes a value. Threads: one at a time. */
+typedef struct plr_feedback plr_feedback;
+
+/* An error of zeros for tensors of rows x cols; decay 0 to 1 (SparseLoCo: 0.95). Errors: INVALID_ARGUMENT, LIMIT,
+ * NO_MEMORY. Since 0.1. */
+PLR_API plr_status plr_feedback_create(plr_context *ctx, uint32_t rows, uint32_t cols, float decay,
+                                       plr_feedback **out, plr_error *err);
+PLR_API void plr_feedback_destroy(plr_feedback *feedback);
+
+/* As plr_encoder_encode; the decoder, one of no closed-loop state, is used for what the peer will have. INVALID_STATE
+ * while a frame is pending, UNSUPPORTED when the codec has a predictor. On failure nothing is pending. Allocates
+ * nothing. Errors: those of plr_encoder_encode and of plr_decoder_decode. Since 0.1. */
+PLR_API plr_status plr_feedback_encode(plr_feedback *feedback, plr_encoder *encoder, plr_decoder *decoder,
+                                       const plr_frame_info *info, const plr_tensor *x, void *out, size_t cap,
+                                       size_t *len);
+
+/* The pending frame arrived, or it did not. INVALID_STATE when none is pending. Since 0.1. */
+PLR_API plr_status plr_feedback_commit(plr_feedback *feedback);
+PLR_API plr_status plr_feedback_rollback(plr_feedback *feedback);
+
+/* XXH3-64 of the committed error's bytes, for journals: two runs that agree on it send the same frames for the same
+ * deltas. Since 0.1. */
+PLR_API plr_status plr_feedback_hash(const plr_feedback *feedback, uint64_t *out);
+
+/* The committed error itself, rows x cols F32, to be saved, or written to when it is restored and nothing is pending.
+ * It is the feedback's, and valid until the next call that changes it. Since 0.1. */
+PLR_API plr_status plr_feedback_tensor(plr_feedback *feedback, plr_tensor *out);
+
+/* A keyed mask: the values of a tensor that one round of averaging takes (SPARTA, sparse parameter averaging, Beton et
+ * al., 2025). In order of a permutation that the key gives, round r takes places r, r + masks, r + 2 masks ...: over
+ * `masks` rounds every value once. Peers with the same mask need neither send nor store indices. A round of delta rule
+ * averaging:
+ *
+ *   plr_mask_gather(&m, 0, w, v);           v to peers in frames of codec maskN: info.seed = key, info.step = round
+ *   s = what the own frame decodes to;  average = the mean of s and of what the peers' frames decode to
+ *   plr_mask_scatter_add(&m, 0, w, average, s);
+ *
+ * so that what training changed in the meantime stays. Fixed for ever; all functions: no memory, any thread. */
+typedef struct plr_mask {
+  uint64_t total; /* values of the tensor, 1 to 2^48 */
+  uint64_t key;   /* the same for all peers; another for each tensor */
+  uint32_t masks; /* 1 to 65535: parts that the tensor is cut into */
+  uint32_t round; /* modulo masks */
+} plr_mask;
+
+/* How many values the mask takes. Errors: INVALID_ARGUMENT. Since 0.1. */
+PLR_API plr_status plr_mask_count(const plr_mask *mask, uint64_t *out);
+
+/* Where values [first, first + count) of those lie, 0 to total - 1. Errors: INVALID_ARGUMENT. Since 0.1. */
+PLR_API plr_status plr_mask_indices(const plr_mask *mask, uint64_t first, uint64_t count, uint64_t *index);
+
+/* Values from `first` on, as many as `values` (F32) holds, of w (F32, BF16 or F16); both contiguous, of any shape.
+ * Errors: INVALID_ARGUMENT, SHAPE (w does not hold `total` values). Since 0.1. */
+PLR_API plr_status plr_mask_gather(const plr_mask *mask, uint64_t first, const plr_tensor *w,
+                                   const plr_tensor *values);
+
+/* w += average - sent at those places, in binary32, then rounded to w's type. Errors: as of gather. Since 0.1. */
+PLR_API plr_status plr_mask_scatter_add(const plr_mask *mask, uint64_t first, const plr_tensor *w,
+                                        const plr_tensor *average, const plr_tensor *sent);
+
 /* Token ids (rows x cols int32, each below vocab), packed to ceil(log2 vocab) bits, or zstd where that is smaller.
- * info gives stream, step, micro_batch, seed. *len: in the capacity of out, out the frame's length. Scratch is kept in
- * the context, so that repeated calls allocate nothing. Threads: any. Errors: INVALID_ARGUMENT, NO_MEMORY,
+ * info gives stream, step, micro_batch, seed. *len: in the capacity of out, out the frame's length. Scratch is
+ * kept in the context, so that repeated calls allocate nothing. Threads: any. Errors: INVALID_ARGUMENT, NO_MEMORY,
  * BUFFER_TOO_SMALL (*len = a size that is enough). Since 0.1. */
 PLR_API plr_status plr_tokens_encode(plr_context *ctx, const plr_frame_info *info, const int32_t *tokens,
                                      uint32_t rows, uint32_t cols, uint32_t vocab, void *out, size_t *len);
 
-/* Decodes a token frame into tokens, of which there is room for `capacity`; every id is below info->vocab. info may be
- * NULL. On failure the contents of tokens are unspecified. Threads: any. Errors: those of plr_frame_parse, CHECKSUM,
- * BUFFER_TOO_SMALL (more ids than capacity), NO_MEMORY. Since 0.1. */
+/* Decodes a token frame into tokens, of which there is room for `capacity`; every id is below info->vocab. info
+ * may be NULL. On failure the contents of tokens are unspecified. Threads: any. Errors: those of plr_frame_parse,
+ * CHECKSUM, BUFFER_TOO_SMALL (more ids than capacity), NO_MEMORY. Since 0.1. */
 PLR_API plr_status plr_tokens_decode(plr_context *ctx, const void *frame, size_t len, int32_t *tokens,
                                      size_t capacity, plr_frame_info *info, plr_error *err);
 

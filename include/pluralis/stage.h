@@ -70,9 +70,18 @@ typedef struct plr_stage_options {
   uint64_t delay_horizon;    /* ASYNC, worker whose shard has PLR_DELAYED_NEWEST: the learning rate is divided by
                                 delay^(1 - step/delay_horizon) before that step; default 0: it is not */
   uint64_t patience_ns;      /* ASYNC: how long to go on without any neighbour on one side, for which the host may
-                                attach another one; then the stage fails. Default 0: it fails at once. PLR_NEVER: it waits */
-  uint64_t reply_timeout_ns; /* ASYNC: a neighbour that has been given micro-batches and answers none for so long is
-                                given up; default 0: never (its link may still time out) */
+                                attach another one; then the stage fails. Default 0: at once; PLR_NEVER: it waits */
+  uint32_t average_every;    /* ASYNC, worker: steps between rounds of averaging with the replicas that are attached,
+                                the same for all of them; default 0: none */
+  uint32_t average_parts;    /* so many rounds for all weights: each takes the next part of a permutation of them that
+                                all replicas know; default 0: 16. Memory: two copies of the weights' size and frames of
+                                a part from each replica */
+  uint32_t join_rounds;      /* a newcomer's first rounds, in which it takes the others' average and its
+                                own weights do not count; default 0 */
+  uint32_t reserved;         /* 0 */
+  uint64_t reply_timeout_ns; /* ASYNC: a neighbour that has been given micro-batches and answers none for so long
+                                is given up, times the number of stages behind; default 0: never (its link
+                                may still time out) */
 } plr_stage_options;
 
 /* Schedules. SYNC: 1F1B with a flush at each step; the same bits as the model in one piece. ASYNC: no flush: a stage
@@ -99,6 +108,7 @@ PLR_API void plr_stage_destroy(plr_stage *stage);
 /* Sides of a stage. */
 #define PLR_SIDE_UPSTREAM 0u
 #define PLR_SIDE_DOWNSTREAM 1u
+#define PLR_SIDE_REPLICA 2u /* another replica of the same stage, with which it averages its weights */
 
 /* Gives the stage a link, borrowed until detach, destroy, or a PLR_STAGE_PEER event that says it was given up; from now
  * on the host pumps only its bytes (receive, transmit, deadlines) and leaves send and next_event to the stage. Both
@@ -132,6 +142,8 @@ PLR_API uint64_t plr_stage_next_deadline_ns(const plr_stage *stage);
 #define PLR_JOB_BACKWARD 2u
 #define PLR_JOB_STEP 3u
 #define PLR_JOB_INFER 4u    /* evaluation and generation */
+#define PLR_JOB_SHARE 6u    /* a part of the weights is taken for replicas */
+#define PLR_JOB_AVERAGE 7u  /* and their average put in */
 #define PLR_JOB_SNAPSHOT 5u /* run computes the leaf hashes; the host saves the shard as well, before complete */
 
 /* What a job is. Set struct_size before the call that fills it. */
@@ -175,10 +187,12 @@ PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t n
 #define PLR_STAGE_REFUSED 11u  /* message: a receipt was refused by a neighbour, or by us; training goes on */
 #define PLR_STAGE_IDLE 12u     /* feeder: the command is finished, the pipeline empty: the next may be given */
 #define PLR_STAGE_PEER 13u     /* ASYNC: a neighbour: status PLR_OK: it is up; else it was given up, and why: CLOSED
-                                  (its link ended), UNAVAILABLE (it answered nothing), MISMATCH (another place or schedule),
+                                  (its link ended), UNAVAILABLE (it answered nothing), MISMATCH (another place or plan),
                                   SHAPE, MALFORMED, SEQUENCE, VERSION, CHECKSUM, NON_FINITE (what it sent), LIMIT (it
                                   takes nothing). index: counts links in the order of attach, from 1; token: its side;
                                   hash: its account; message. A link given up is not touched by the stage any more */
+#define PLR_STAGE_AVERAGED 15u /* worker: a round of averaging: index: the round; token: replicas that took part; hash:
+                                  of the average, the same at all of them. A round that fails changes nothing */
 #define PLR_STAGE_DROPPED 14u  /* feeder: a micro-batch that no stage could compute is left out; step, index, message */
 
 /* What happened: each type says which fields it sets, the others are 0. Its pointers are valid until the next call on

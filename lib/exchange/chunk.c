@@ -1,5 +1,5 @@
 /* Chunks: whole rows of a frame that decode on their own. */
-#include "exchange/exchange_int.h"
+#include "exchange/topk.h"
 
 #include <stdio.h>
 
@@ -60,7 +60,7 @@ static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, p
   const plr_frame_info *info = &r->frame->info;
   const plr_codec *codec = &info->codec;
   const plr_status bad = PLR_ERR_MALFORMED;
-  if ((c->flags == PLR_CHUNK_MODEL && plr__codec_parametric(codec)) ||
+  if (((c->flags & 0xffffu) == PLR_CHUNK_MODEL && plr__codec_parametric(codec)) ||
       (c->flags == PLR_CHUNK_KEYS && codec->predict))
     return check_front(r, c, err);
   if (codec->predict && !(r->fronts & PLR_CHUNK_KEYS))
@@ -70,6 +70,12 @@ static plr_status check_chunk(const plr__chunk_reader *r, const plr__chunk *c, p
     return fail(err, bad, r, "it has no rows, or more than are left");
   uint64_t values = (uint64_t)c->rows * r->frame->coded_cols;
   if (c->rows > 1 && values > PLR_CHUNK_VALUES) return fail(err, bad, r, "it is too large");
+  if (codec->quant == PLR_QUANT_TOPK) {
+    if (c->flags) return fail(err, bad, r, "unknown flags are set");
+    return c->payload_len <= plr__topk_bound(codec, values)
+               ? PLR_OK
+               : fail(err, bad, r, "its length is wrong");
+  }
   if (plr__codec_parametric(codec)) {
     if (c->flags & 0xffffu) return fail(err, bad, r, "unknown flags are set");
     if (c->payload_len > PLR_PARAMETRIC_MOST(c->rows, values))
@@ -108,7 +114,7 @@ plr_status plr__chunk_read(plr__chunk_reader *r, const uint8_t *at, size_t left,
   PLR_TRY(check_chunk(r, out, err));
   r->pos += PLR_CHUNK_HEADER + out->payload_len;
   r->next_row += out->rows;
-  if (out->rows == 0) r->fronts |= out->flags;
+  if (out->rows == 0) r->fronts |= out->flags & 0xffffu;
   r->index++;
   return PLR_OK;
 }

@@ -1,4 +1,5 @@
 /* Codecs: which combinations exist, and values to payload and back. */
+#include "exchange/eden.h"
 #include "exchange/exchange_int.h"
 
 #include "tensor/tensor.h"
@@ -6,7 +7,7 @@
 #include <string.h>
 
 static plr_status check_raw(const plr_codec *c, const char *where, plr_error *err) {
-  if (c->dtype != PLR_DTYPE_F32 && c->dtype != PLR_DTYPE_BF16)
+  if (c->dtype != PLR_DTYPE_F32 && c->dtype != PLR_DTYPE_BF16 && c->dtype != PLR_DTYPE_F16)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "dtype %u", c->dtype);
   if (c->bits || c->group)
     return plr__fail(err, PLR_ERR_MALFORMED, where, "bits %u and group %u of a raw codec must be 0",
@@ -23,6 +24,56 @@ static plr_status check_block(const plr_codec *c, const char *where, plr_error *
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "groups of %u; 32, 64 and 128 exist",
                      c->group);
   return PLR_OK;
+}
+
+static plr_status check_topk(const plr_codec *c, const char *where, plr_error *err) {
+  if (c->dtype != PLR_DTYPE_F32 || c->transform != PLR_TRANSFORM_IDENTITY ||
+      c->entropy != PLR_ENTROPY_RICE)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "dtype %u, transform %u, entropy coder %u of a top-k codec", c->dtype,
+                     c->transform, c->entropy);
+  if (c->bits != 2 || (c->group != 32 && c->group != 64 && c->group != 128))
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "%u values of 4096 in %u bits; 32, 64 and 128 in 2 exist", c->group, c->bits);
+  return PLR_OK;
+}
+
+static plr_status check_eden(const plr_codec *c, const char *where, plr_error *err) {
+  if (c->dtype != PLR_DTYPE_F32 || c->transform != PLR_TRANSFORM_HADAMARD ||
+      c->entropy != PLR_ENTROPY_PACK)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "dtype %u, transform %u, entropy coder %u of an EDEN codec", c->dtype,
+                     c->transform, c->entropy);
+  if (c->bits < 1 || c->bits > 4 || (c->group != 128 && c->group != 1024))
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "%u bits in groups of %u; 1 to 4 exist in groups of 128 and 1024", c->bits,
+                     c->group);
+  return PLR_OK;
+}
+
+static plr_status check_mask(const plr_codec *c, const char *where, plr_error *err) {
+  const int raw = c->bits == 0;
+  if (c->dtype != PLR_DTYPE_F32 && (c->dtype != PLR_DTYPE_BF16 || !raw))
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "dtype %u of a mask codec in %u bits",
+                     c->dtype, c->bits);
+  if (c->predict || c->transform || c->entropy != PLR_ENTROPY_PACK)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "predictor %u, transform %u, entropy coder %u of a mask codec", c->predict,
+                     c->transform, c->entropy);
+  if ((!raw && (c->bits < 2 || c->bits > 8)) || c->group == 0)
+    return plr__fail(err, PLR_ERR_UNSUPPORTED, where,
+                     "%u bits and %u masks; 2 to 8, or 0, and at least one exist", c->bits,
+                     c->group);
+  return PLR_OK;
+}
+
+/* How the values of a codec are packed: those of a mask like others. */
+static plr_codec packing(const plr_codec *c) {
+  plr_codec p = *c;
+  if (c->quant != PLR_QUANT_MASK) return p;
+  p.quant = c->bits ? PLR_QUANT_BLOCK_INT : PLR_QUANT_RAW;
+  p.group = c->bits ? 32 : 0;
+  return p;
 }
 
 static plr_status check_parametric(const plr_codec *c, const char *where, plr_error *err) {
@@ -45,6 +96,9 @@ plr_status plr__codec_check(const plr_codec *c, const char *where, plr_error *er
   if (c->transform > PLR_TRANSFORM_DCT || (c->transform && raw))
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "transform %u", c->transform);
   if (plr__codec_parametric(c)) return check_parametric(c, where, err);
+  if (c->quant == PLR_QUANT_TOPK) return check_topk(c, where, err);
+  if (c->quant == PLR_QUANT_EDEN) return check_eden(c, where, err);
+  if (c->quant == PLR_QUANT_MASK) return check_mask(c, where, err);
   if (c->entropy == PLR_ENTROPY_SPLIT && raw) return check_raw(c, where, err);
   if (c->entropy == PLR_ENTROPY_HISTOGRAM && c->quant == PLR_QUANT_BLOCK_INT)
     return check_block(c, where, err);
@@ -59,7 +113,9 @@ static uint64_t scales_len(const plr_codec *c, uint64_t n) {
   return (n + c->group - 1) / c->group * 2;
 }
 
-uint64_t plr__packed_len(const plr_codec *c, uint64_t n) {
+uint64_t plr__packed_len(const plr_codec *codec, uint64_t n) {
+  const plr_codec of = packing(codec), *c = &of;
+  if (c->quant == PLR_QUANT_EDEN) return plr__eden_len(c->bits, c->group, n);
   if (c->quant == PLR_QUANT_BLOCK_INT) return scales_len(c, n) + (n * c->bits + 7) / 8;
   if (c->dtype == PLR_DTYPE_TOKENS) return (n * c->bits + 7) / 8;
   return n * plr_dtype_size(c->dtype);
@@ -90,11 +146,26 @@ static void load_f32(const uint8_t *in, size_t n, float *y) {
 #endif
 }
 
-plr_status plr__pack(uint32_t isa, const plr_codec *c, const float *x, size_t n, uint8_t *out) {
+/* Both return 0 when a value is not finite. */
+static int store_f16(const float *x, size_t n, uint8_t *out) {
+  for (size_t i = 0; i < n; i++) plr__store_le16(out + 2 * i, plr__f32_to_f16(x[i]));
+  return plr__raw_finite(PLR_DTYPE_F16, out, n);
+}
+
+static int load_f16(const uint8_t *in, size_t n, float *y) {
+  for (size_t i = 0; i < n; i++) y[i] = plr__f16_to_f32(plr__load_le16(in + 2 * i));
+  return plr__raw_finite(PLR_DTYPE_F16, in, n);
+}
+
+plr_status plr__pack(uint32_t isa, const plr_codec *codec, const float *x, size_t n, uint8_t *out) {
+  const plr_codec of = packing(codec), *c = &of;
   const plr__block_ops *ops = plr__block_ops_for(isa);
   int finite = 1;
+  if (c->quant == PLR_QUANT_EDEN) return plr__eden_pack(plr__model_ops_for(isa), c, x, n, out);
   if (c->quant == PLR_QUANT_BLOCK_INT)
     finite = ops->quantise(x, n, c->group, c->bits, out, out + scales_len(c, n));
+  else if (c->dtype == PLR_DTYPE_F16)
+    finite = store_f16(x, n, out);
   else if (c->dtype == PLR_DTYPE_BF16)
     finite = ops->to_bf16(x, n, out);
   else
@@ -115,9 +186,11 @@ static plr_status check_scales(const plr_codec *c, const uint8_t *scales, size_t
   return PLR_OK;
 }
 
-plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y,
+plr_status plr__unpack(uint32_t isa, const plr_codec *codec, const uint8_t *in, size_t n, float *y,
                        const char **why) {
   const plr__block_ops *ops = plr__block_ops_for(isa);
+  const plr_codec of = packing(codec), *c = &of;
+  if (c->quant == PLR_QUANT_EDEN) return plr__eden_unpack(c, in, n, y, why);
   if (c->quant == PLR_QUANT_BLOCK_INT) {
     const uint8_t *q = in + scales_len(c, n);
     PLR_TRY(check_scales(c, in, scales_len(c, n) / 2, why));
@@ -127,6 +200,10 @@ plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size
     ops->dequantise(in, q, n, c->group, c->bits, y);
     return PLR_OK;
   }
+  if (c->dtype == PLR_DTYPE_F16) {
+    *why = "a value is not finite";
+    return load_f16(in, n, y) ? PLR_OK : PLR_ERR_NON_FINITE;
+  }
   if (c->dtype == PLR_DTYPE_BF16) {
     *why = "a value is not finite";
     return ops->from_bf16(in, n, y) ? PLR_OK : PLR_ERR_NON_FINITE;
@@ -135,13 +212,14 @@ plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size
   return PLR_OK;
 }
 
-int plr__bf16_finite(const uint8_t *in, size_t n) {
+int plr__raw_finite(uint32_t dtype, const uint8_t *in, size_t n) {
+  if (dtype == PLR_DTYPE_F32) return 1;
   int16_t magnitude = 0; /* signed, of which every machine has a vector maximum */
   for (size_t i = 0; i < n; i++) {
     const int16_t v = (int16_t)(plr__load_le16(in + 2 * i) & 0x7fffu);
     magnitude = v > magnitude ? v : magnitude;
   }
-  return magnitude < 0x7f80;
+  return magnitude < (dtype == PLR_DTYPE_BF16 ? 0x7f80 : 0x7c00);
 }
 
 /* Constant sizes let the compiler turn the loops into vector shuffles. */

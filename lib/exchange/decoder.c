@@ -71,18 +71,30 @@ static plr_status decode_whole(plr_decoder *d, plr_error *err) {
   return PLR_OK;
 }
 
-plr_status plr_decoder_decode(plr_decoder *d, const void *frame, size_t len, plr_tensor *x,
-                              plr_frame_info *info, plr_error *err) {
-  PLR_GUARD(d, err);
-  if (!d || !x) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "decoder", "an argument is NULL");
+static plr_status decode(plr_decoder *d, const void *frame, size_t len, const plr_tensor *x,
+                         uint32_t subtract, plr_frame_info *info, plr_error *err) {
   d->feed.state = PLR_FEED_NONE;
   PLR_TRY(plr__frame_open(d->ctx, frame, len, &d->job.frame, err));
   PLR_TRY(plr__decode_target(d, x, err));
+  d->job.view.subtract = subtract;
   plr_fpenv saved = plr__fpenv_enter();
   plr_status st = decode_whole(d, err);
   plr__fpenv_leave(saved);
   PLR_TRY(st);
   return plr__frame_info_write(info, &d->job.frame.info, err);
+}
+
+plr_status plr_decoder_decode(plr_decoder *d, const void *frame, size_t len, plr_tensor *x,
+                              plr_frame_info *info, plr_error *err) {
+  PLR_GUARD(d, err);
+  if (!d || !x) return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "decoder", "an argument is NULL");
+  return decode(d, frame, len, x, 0, info, err);
+}
+
+plr_status plr__decoder_subtract(plr_decoder *d, const void *frame, size_t len,
+                                 const plr_tensor *x) {
+  PLR_GUARD(d, NULL);
+  return decode(d, frame, len, x, 1, NULL, NULL);
 }
 
 plr_status plr_decoder_set_store(plr_decoder *d, uint32_t entries, uint32_t rows) {

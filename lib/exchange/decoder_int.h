@@ -50,6 +50,8 @@ plr_status plr__decode_target(plr_decoder *d, const plr_tensor *x, plr_error *er
 plr_status plr__decode_begin(plr_decoder *d, plr_error *err);
 /* The chunk that job.reader read last. */
 plr_status plr__decode_chunk(plr_decoder *d, const plr__chunk *chunk, plr_error *err);
+/* x -= what the frame decodes to; x is fp32. Errors: those of plr_decoder_decode; x is then unspecified. */
+plr_status plr__decoder_subtract(plr_decoder *d, const void *frame, size_t len, const plr_tensor *x);
 /* After the last: what predictions are made of takes the frame in. */
 void plr__decode_end(plr_decoder *d);
 

@@ -20,6 +20,7 @@ uint64_t plr__front_bound(const plr_codec *c, uint32_t rows, uint32_t cols) {
 
 uint64_t plr__chunk_bound(const plr_codec *c, uint32_t rows, uint32_t cols) {
   const uint64_t n = (uint64_t)rows * cols;
+  if (c->quant == PLR_QUANT_TOPK) return PLR_CHUNK_HEADER + plr__topk_bound(c, n);
   return plr__codec_parametric(c) ? plr__parametric_bound(rows, n)
                                   : PLR_CHUNK_HEADER + plr__packed_len(c, n);
 }
@@ -31,6 +32,8 @@ uint64_t plr__encode_bound(const plr_codec *c, uint32_t rows, uint32_t cols) {
   const uint64_t front = plr__front_bound(c, rows, cols);
   if (plr__codec_parametric(c))
     return front + chunks * plr__parametric_bound(0, 0) + plr__parametric_bound(rows, n);
+  if (c->quant == PLR_QUANT_TOPK)
+    return front + chunks * (PLR_CHUNK_HEADER + plr__topk_bound(c, 1)) + plr__topk_bound(c, n);
   return front + chunks * (PLR_CHUNK_HEADER + 3) + plr__packed_len(c, n);
 }
 
@@ -55,7 +58,7 @@ static plr_status set_info(plr_encoder *e, const plr_frame_info *given, const pl
   info->codec = e->codec;
   info->generation = e->generation;
   info->vocab = info->chunks = info->payload_len = 0;
-  if (!e->codec.predict) info->flags = 0;
+  info->flags = e->codec.predict ? info->flags & PLR_FRAME_KEY : 0;
   j->frame.header_len = plr__frame_header_len(info);
   j->frame.coded_cols = plr__transform_cols(&e->transform, &e->codec, x->cols);
   j->coded = *info;
@@ -139,6 +142,9 @@ plr_status plr__encode_begin(plr_encoder *e, const plr_frame_info *given, const 
     PLR_TRY(plr__decode_begin(e->mirror, NULL));
   }
   if (e->parametric) PLR_TRY(plr__parametric_plan(e));
+  if (e->topk)
+    PLR_TRY(
+        plr__topk_plan(e->topk, &j->view, plr__chunk_rows(&e->codec, j->coded.cols), e->staging));
   j->begun = 1;
   return PLR_OK;
 }
@@ -192,7 +198,8 @@ static plr_status shorten(plr_encoder *e, const uint8_t *packed, size_t n, uint8
     PLR_TRY(compress(e, packed, n, out, &bytes));
     chunk->flags = PLR_CHUNK_ZSTD;
   } else if (c->entropy == PLR_ENTROPY_SPLIT) {
-    plr__split_encode(e->split, packed, n, plr_dtype_size(c->dtype), out, &bytes);
+    plr__split_encode(e->split, packed, n, e->job.coded.cols, plr_dtype_size(c->dtype), out,
+                      &bytes);
     chunk->flags = PLR_CHUNK_SPLIT;
   } else if (c->entropy == PLR_ENTROPY_HISTOGRAM) {
     bytes = plr__histogram_encode(e->split, c, packed, n, out);
@@ -214,8 +221,7 @@ static plr_status pack_rows(plr_encoder *e, uint32_t first, uint32_t rows, uint8
   const size_t n = (size_t)rows * x->cols;
   *packed = plr__view_bytes(x, &e->codec, first, rows);
   if (*packed) {
-    const int finite = e->codec.dtype != PLR_DTYPE_BF16 || plr__bf16_finite(*packed, n);
-    return finite ? PLR_OK : PLR_ERR_NON_FINITE;
+    return plr__raw_finite(e->codec.dtype, *packed, n) ? PLR_OK : PLR_ERR_NON_FINITE;
   }
   *packed = to;
   return plr__pack(plr_context_isa(e->ctx), &e->codec, plr__view_rows(x, first, rows, e->staging),
@@ -226,10 +232,15 @@ static plr_status encode_values(plr_encoder *e, uint32_t first, uint32_t rows, u
                                 uint32_t *len) {
   const size_t n = (size_t)rows * e->job.coded.cols;
   uint8_t *payload = at + PLR_CHUNK_HEADER;
-  plr__chunk chunk = {payload, (uint32_t)plr__packed_len(&e->codec, n), first, rows, 0};
+  plr__chunk chunk = {payload, 0, first, rows, 0};
   const uint8_t *packed;
-  PLR_TRY(pack_rows(e, first, rows, e->packed ? e->packed : payload, &packed));
-  PLR_TRY(shorten(e, packed, n, payload, &chunk));
+  if (e->topk) {
+    chunk.payload_len = (uint32_t)plr__topk_encode(e->topk, n, payload);
+  } else {
+    chunk.payload_len = (uint32_t)plr__packed_len(&e->codec, n);
+    PLR_TRY(pack_rows(e, first, rows, e->packed ? e->packed : payload, &packed));
+    PLR_TRY(shorten(e, packed, n, payload, &chunk));
+  }
   plr__chunk_write_header(at, &chunk);
   *len = PLR_CHUNK_HEADER + chunk.payload_len;
   return PLR_OK;

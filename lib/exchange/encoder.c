@@ -41,6 +41,8 @@ static plr_status take_memory(plr_encoder *e) {
   if (plr__codec_parametric(&e->codec))
     return plr__parametric_encoder_create(&e->parametric, e->ctx, &e->codec, e->max_rows,
                                           e->max_cols, values);
+  if (e->codec.quant == PLR_QUANT_TOPK)
+    return plr__topk_create(&e->topk, e->ctx, &e->codec, e->max_rows, e->max_cols, values);
   const size_t packed = (size_t)plr__packed_len(&e->codec, values);
   if (e->codec.entropy == PLR_ENTROPY_PACK) return PLR_OK;
   e->packed = plr__alloc(e->ctx, packed);
@@ -97,6 +99,7 @@ void plr_encoder_destroy(plr_encoder *e) {
   plr__transform_release(&e->transform);
   plr_decoder_destroy(e->mirror);
   plr__split_destroy(e->split, ctx);
+  plr__topk_destroy(e->topk, ctx);
   plr__parametric_encoder_destroy(e->parametric, ctx);
   plr__free(ctx, e);
   plr__context_unref(ctx);
@@ -149,7 +152,7 @@ plr_status plr_encoder_begin(plr_encoder *e, const plr_frame_info *given, const 
 /* The header of a frame whose rows come later: it says the length when that depends on the shape alone. */
 static void write_early_header(plr_encoder *e, uint8_t *out) {
   plr__frame f = e->job.frame;
-  f.streamed = e->codec.entropy != PLR_ENTROPY_PACK || e->codec.quant > PLR_QUANT_BLOCK_INT;
+  f.streamed = e->codec.entropy != PLR_ENTROPY_PACK;
   const uint32_t step = plr__chunk_rows(&e->codec, f.coded_cols);
   for (uint32_t first = 0; !f.streamed && first < f.info.rows; first += step) {
     const uint32_t rows = PLR_MIN(step, f.info.rows - first);

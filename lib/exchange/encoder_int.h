@@ -5,6 +5,7 @@
 #include "base/guard.h"
 #include "exchange/decoder_int.h"
 #include "exchange/split.h"
+#include "exchange/topk.h"
 
 /* A frame on its way out, chunk by chunk. */
 typedef struct plr__encode_job {
@@ -15,6 +16,7 @@ typedef struct plr__encode_job {
   double signal; /* sum of squares of what the caller gave; 0 = that of the plan */
   double noise;  /* parametric: sum of squared errors so far */
   int32_t step;  /* parametric: without a budget, of all chunks */
+  int32_t finer; /* by which it turned out to be too large for the error asked for */
 } plr__encode_job;
 
 struct plr_encoder {
@@ -31,6 +33,7 @@ struct plr_encoder {
   float *turned;  /* transforms that need another one to write to */
   plr__transform transform;
   plr__split *split;
+  plr__topk *topk;
   plr__parametric_encoder *parametric;
   plr_decoder *mirror;     /* predictors: what the other side decodes */
   uint32_t keys;           /* predictors: of the next frame */

@@ -21,7 +21,7 @@
 #define PLR_CHUNK_ZSTD   1u
 #define PLR_CHUNK_SPLIT  4u
 #define PLR_CHUNK_HISTOGRAM 8u
-#define PLR_CHUNK_MODEL  2u  /* scales of the channels, no rows */
+#define PLR_CHUNK_MODEL  2u  /* scales and means of the channels, no rows */
 #define PLR_CHUNK_KEYS   16u /* what rows belong to, for predictors; no rows */
 
 /* Ids of the dtype field that no public codec has. */
@@ -46,8 +46,8 @@ plr_status plr__pack(uint32_t isa, const plr_codec *c, const float *x, size_t n,
 plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y,
                        const char **why);
 
-/* 1 when none of n little-endian bf16 values is a NaN or an infinity. */
-int plr__bf16_finite(const uint8_t *in, size_t n);
+/* 1 when none of n little-endian bf16 or fp16 values is a NaN or an infinity; fp32 may be anything. */
+int plr__raw_finite(uint32_t dtype, const uint8_t *in, size_t n);
 
 /* planes[b * n + i] = byte b of value i, and back. */
 void plr__shuffle(const uint8_t *values, size_t n, uint32_t size, uint8_t *planes);
@@ -80,11 +80,12 @@ typedef struct plr__block_ops {
 
 extern const plr__block_ops plr__block_portable;
 #if defined(__x86_64__)
-extern const plr__block_ops plr__block_avx2;
+extern const plr__block_ops plr__block_avx2, plr__block_avx512;
 #endif
 
 static inline const plr__block_ops *plr__block_ops_for(uint32_t isa) {
 #if defined(__x86_64__)
+  if (isa >= PLR_ISA_AVX512) return &plr__block_avx512;
   if (isa >= PLR_ISA_AVX2) return &plr__block_avx2;
 #endif
   (void)isa;
@@ -153,7 +154,7 @@ typedef struct plr__chunk {
 
 /* Most bytes of the payload of a parametric chunk, of the scales of n channels or of n keys. */
 #define PLR_PARAMETRIC_MOST(rows, values) (UINT64_C(5) * (rows) + UINT64_C(4) * (values) + 384)
-#define PLR_SCALES_MOST(n)                (UINT64_C(5) * (n) + 1)
+#define PLR_SCALES_MOST(n)                (UINT64_C(10) * (n) + 2)
 #define PLR_KEYS_MOST(n)                  (UINT64_C(8) * (n) + 1)
 
 /* Writes the header of a chunk whose payload already stands behind it. */

@@ -25,7 +25,7 @@ plr_status plr__frame_info_read(plr_frame_info *out, const plr_frame_info *in) {
   } else {
     PLR_TRY(plr__options_read(out, (uint32_t)sizeof *out, in, "frame info", NULL));
   }
-  return out->flags & ~PLR_FRAME_KEY ? PLR_ERR_INVALID_ARGUMENT : PLR_OK;
+  return out->flags & ~(PLR_FRAME_KEY | PLR_FRAME_PLAIN) ? PLR_ERR_INVALID_ARGUMENT : PLR_OK;
 }
 
 plr_status plr__frame_info_write(plr_frame_info *out, const plr_frame_info *in, plr_error *err) {
@@ -149,11 +149,12 @@ static plr_status take_vocab(const uint8_t *value, uint32_t len, uint32_t at, pl
   return PLR_OK;
 }
 
-/* A frame without keys has no state, which 0 stands for. */
+/* Keys are never 0; a frame that predicts nothing has no hash. */
 static plr_status take_state(const uint8_t *value, uint32_t len, uint32_t at, plr__frame *f,
                              plr_error *err) {
   if (len != 16 || f->keys || plr__load_le32(value + 8) == 0 ||
-      plr__load_le32(value + 12) > (PLR_FRAME_KEY | PLR_FRAME_PLAIN))
+      plr__load_le32(value + 12) > PLR_FRAME_PLAIN ||
+      (plr__load_le32(value + 12) && plr__load_le64(value)))
     return bad_extension(err, at, "state");
   f->state = plr__load_le64(value);
   f->keys = plr__load_le32(value + 8);

@@ -12,9 +12,10 @@ static const uint32_t known_ids[4] = {
     1u << PLR_TRANSFORM_IDENTITY | 1u << PLR_TRANSFORM_HADAMARD | 1u << PLR_TRANSFORM_BASIS |
         1u << PLR_TRANSFORM_DCT,
     1u << PLR_QUANT_RAW | 1u << PLR_QUANT_BLOCK_INT | 1u << PLR_QUANT_UNIFORM |
-        1u << PLR_QUANT_DITHER | 1u << PLR_QUANT_TRELLIS,
+        1u << PLR_QUANT_DITHER | 1u << PLR_QUANT_TRELLIS | 1u << PLR_QUANT_TOPK |
+        1u << PLR_QUANT_EDEN | 1u << PLR_QUANT_MASK,
     1u << PLR_ENTROPY_PACK | 1u << PLR_ENTROPY_PARAMETRIC | 1u << PLR_ENTROPY_HISTOGRAM |
-        1u << PLR_ENTROPY_SPLIT | 1u << PLR_ENTROPY_ZSTD};
+        1u << PLR_ENTROPY_RICE | 1u << PLR_ENTROPY_SPLIT | 1u << PLR_ENTROPY_ZSTD};
 static const char *const part_names[4] = {"predictors", "transforms", "quantisers",
                                           "entropy coders"};
 

@@ -1,5 +1,5 @@
-/* How fast datagrams go: by the rate at which they arrive, not by the absence of loss, so that a path that loses one in
- * a hundred at random is not starved. After Cardwell et al., "BBR: Congestion-Based Congestion Control" (2016): the
+/* How fast datagrams go: by the rate at which they arrive, not by the absence of loss, so that a path that loses one
+ * in a hundred at random is not starved. After Cardwell et al., "BBR: Congestion-Based Congestion Control" (2016): the
  * largest delivery rate of the last rounds and the smallest time there and back bound what is sent and under way.
  * Simplified: no phase that drains the path to time it, and a round that loses a quarter forgets older rates. */
 #include "exchange/link_int.h"

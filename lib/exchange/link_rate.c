@@ -1,7 +1,7 @@
-/* How fast the bytes of a link arrive, from the peer's reports: what arrived between two reports over the time
- * between them, while there always was something to send. A burst of such bytes is a sample, however short it is: so the
- * rate follows as quickly when frames are small, which they are while the rate is thought to be low. The lower quartile of the
- * last 16 samples, moved when it differs by a tenth, is the rate. */
+/* How fast the bytes of a link arrive, from the peer's reports: what arrived between two reports over the time between
+ * them, while there always was something to send. A burst of such bytes is a sample, however short it is: so the rate
+ * follows as quickly when frames are small, which they are while the rate is thought to be low. The lower quartile of
+ * the last 16 samples, moved when it differs by a tenth, is the rate. */
 #include "exchange/link_int.h"
 
 #include <string.h>

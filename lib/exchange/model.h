@@ -1,29 +1,30 @@
 /* The parametric entropy model (E1) and the quantisers on it: baked tables, step sizes, log scales, kernels. FRAME.md
- * is the norm. A value of scale index i has sigma / delta = 2^((i - 32) / 8); indexes past the tables send the low bits
- * of a symbol as they are. */
+ * is the norm. A value of scale index i has sigma / delta = 2^((i - 32) / 8); indexes past the tables send the low
+ * bits of a symbol as they are. */
 #ifndef PLR_EXCHANGE_MODEL_H
 #define PLR_EXCHANGE_MODEL_H
 
 #include "exchange/exchange_int.h"
 
-#define PLR_MODEL_TABLES   64
-#define PLR_MODEL_INDEXES  128
-#define PLR_MODEL_UNIT     32 /* index of sigma = delta */
-#define PLR_MODEL_FAMILIES 4  /* nearest, dither, trellis with quantiser 0, trellis with quantiser 1 */
+#define PLR_MODEL_TABLES  64
+#define PLR_MODEL_INDEXES 128
+#define PLR_MODEL_UNIT    32 /* index of sigma = delta */
+#define PLR_MODEL_FAMILIES                                                                         \
+  4 /* nearest, dither, trellis with quantiser 0, trellis with quantiser 1 */
 #define PLR_MODEL_ZERO     127 /* symbol of q = 0 */
 #define PLR_MODEL_ESCAPE   255
 #define PLR_MODEL_CENTROID 16 /* magnitudes a table of centroids has */
 #define PLR_MODEL_MOST_Q   ((1 << 20) - 1)
 
 typedef struct plr__model_data {
-  const uint8_t *limits;       /* [families][tables] largest magnitude of a symbol */
-  const uint16_t *frequencies; /* of magnitudes 0 .. limit, table after table */
-  const uint8_t *centroids;    /* [tables][16] 1/256 step */
+  const uint8_t *limits;           /* [families][tables] largest magnitude of a symbol */
+  const uint16_t *frequencies;     /* of magnitudes 0 .. limit, table after table */
+  const uint8_t *centroids;        /* [tables][16] 1/256 step */
   const int8_t *trellis_centroids; /* [2][tables][16] 1/128 step */
-  const uint16_t *bits;        /* [3][tables] 1/1024 bit a value: nearest, dither, trellis */
-  const uint16_t *errors;      /* [3][tables] 1/65536 step^2 */
-  const uint32_t *steps;       /* [64] 2^(k/64) */
-  const uint64_t *bounds;      /* [32] */
+  const uint16_t *bits;            /* [3][tables] 1/1024 bit a value: nearest, dither, trellis */
+  const uint16_t *errors;          /* [3][tables] 1/65536 step^2 */
+  const uint32_t *steps;           /* [64] 2^(k/64) */
+  const uint64_t *bounds;          /* [32] */
 } plr__model_data;
 
 extern const plr__model_data plr__model;
@@ -49,6 +50,24 @@ static inline uint32_t plr__model_raw(uint32_t index) {
 static inline uint32_t plr__model_table(uint32_t index) {
   return index < PLR_MODEL_TABLES ? index : 56u | (index & 7u);
 }
+/* The symbol of q without its raw bits. Of a trellis the lowest bit of q is that of the symbol, which steers it, and
+ * the raw bits are those next to it. */
+static inline int32_t plr__model_symbol(int32_t q, uint32_t raw, uint32_t trellis) {
+  if (trellis && raw) return 2 * ((q + (1 << raw)) >> (raw + 1)) + (q & 1);
+  return (q + (1 << raw >> 1)) >> raw;
+}
+static inline uint32_t plr__model_low(int32_t q, uint32_t raw, uint32_t trellis) {
+  const uint32_t u = (uint32_t)q;
+  if (trellis) return (u + (1u << raw)) >> 1 & ((1u << raw) - 1);
+  return (u + (1u << raw >> 1)) & ((1u << raw) - 1);
+}
+/* q of a symbol and its raw bits, of which there are some. */
+static inline int32_t plr__model_value(int32_t symbol, uint32_t low, uint32_t raw,
+                                       uint32_t trellis) {
+  if (trellis)
+    return (symbol >> 1) * (1 << (raw + 1)) - (1 << raw) + (int32_t)(2 * low) + (symbol & 1);
+  return symbol * (1 << raw) - (1 << raw >> 1) + (int32_t)low;
+}
 /* Parameter of the Rice code of a value of the tail. */
 static inline uint32_t plr__model_rice(uint32_t index) {
   return index < 36 ? 0 : (index - 28u) >> 3;
@@ -62,8 +81,9 @@ static inline uint32_t plr__model_rice(uint32_t index) {
 
 /* Tables of two families at most: that of index bit 7 = 0, and of 1 (trellis). */
 typedef struct plr__rans_encoder {
-  uint32_t entry[2 * PLR_MODEL_TABLES * 256][2]; /* reciprocal; frequency | shift << 12 | bias << 16 */
-  uint8_t compress[256][8];                      /* lanes of a mask, at the end */
+  uint32_t entry[2 * PLR_MODEL_TABLES * 256]
+                [2];        /* reciprocal; frequency | shift << 12 | bias << 16 */
+  uint8_t compress[256][8]; /* lanes of a mask, at the end */
 } plr__rans_encoder;
 
 typedef struct plr__rans_decoder {
@@ -96,8 +116,12 @@ const uint8_t *plr__rans_get_state(const uint8_t *p, const uint8_t *end, uint32_
 
 /* ---- kernels ------------------------------------------------------------------------------------- */
 
-/* The trellis: state to state by the parity of q; quantiser = state & 1. */
-extern const uint8_t plr__trellis_next[8][2];
+/* The trellis: state to state by the parity of q; quantiser = state & 1. The code is Ungerboeck's of 16 states (parity
+ * checks 23 and 4 octal; "Channel Coding with Multilevel/Phase Signals", 1982), as in trellis-coded quantisation. */
+#define PLR_TRELLIS_STATES 16u
+static inline uint32_t plr__trellis_next(uint32_t state, uint32_t parity) {
+  return state >> 1 ^ 9 * (state & 1) ^ 2 * ((state ^ parity) & 1);
+}
 
 /* What the uniform quantisers are keyed by, with the number of a row. */
 typedef struct plr__dither_key {
@@ -130,8 +154,8 @@ typedef struct plr__model_ops {
   void (*points)(const int32_t *q, const uint8_t *index, size_t n, float step,
                  const int32_t *centroid, float *y);
   /* Symbols of q; the places where something remains to be sent. limit: [indexes]. */
-  size_t (*symbols)(const int32_t *q, const uint8_t *index, size_t n, const int32_t *limit,
-                    uint8_t *symbol, uint32_t *places);
+  size_t (*symbols)(const int32_t *q, const uint8_t *index, size_t n, uint32_t trellis,
+                    const int32_t *limit, uint8_t *symbol, uint32_t *places);
   /* q of symbols without what remains; the places where something does. */
   size_t (*values)(const uint8_t *symbol, const uint8_t *index, size_t n, int32_t *q,
                    uint32_t *places);
@@ -191,6 +215,14 @@ uint32_t plr__rice_length(int32_t v, uint32_t k);
 uint32_t plr__bits_get(plr__bit_reader *r, uint32_t bits);
 uint32_t plr__bits_get_exp_golomb(plr__bit_reader *r);
 int32_t plr__bits_get_rice(plr__bit_reader *r, uint32_t k);
+
+/* A Rice array (FRAME.md) of n numbers. Most bytes: 15 ones and an Exp-Golomb code of 24 bits each. */
+static inline uint64_t plr__rice_bound(uint64_t n) {
+  return 1 + 5 * n;
+}
+uint32_t plr__rice_write(const int16_t *v, size_t n, uint8_t *out);
+/* How many bytes of `in` they take, 0 when they are wrong. */
+size_t plr__rice_read(const uint8_t *in, size_t len, int16_t *v, size_t n);
 /* 1 when nothing failed, all of `rest` has been read and what is left over is 0. */
 int plr__bits_done(const plr__bit_reader *r);
 

@@ -233,8 +233,8 @@ static size_t put_places(uint32_t mask, size_t i, uint32_t *places) {
   return count;
 }
 
-static size_t symbols(const int32_t *q, const uint8_t *index, size_t n, const int32_t *limit,
-                      uint8_t *symbol, uint32_t *places) {
+static size_t symbols(const int32_t *q, const uint8_t *index, size_t n, uint32_t trellis,
+                      const int32_t *limit, uint8_t *symbol, uint32_t *places) {
   const __m256i zero = _mm256_setzero_si256(), one = _mm256_set1_epi32(1);
   size_t i = 0, count = 0;
   for (; i + 8 <= n; i += 8) {
@@ -244,14 +244,21 @@ static size_t symbols(const int32_t *q, const uint8_t *index, size_t n, const in
     raw = _mm256_max_epi32(raw, zero);
     __m256i half = _mm256_srli_epi32(_mm256_sllv_epi32(one, raw), 1);
     __m256i s = _mm256_loadu_si256((const __m256i *)(const void *)(q + i));
-    s = _mm256_srav_epi32(_mm256_add_epi32(s, half), raw);
+    __m256i plain = _mm256_srav_epi32(_mm256_add_epi32(s, half), raw);
+    if (trellis) { /* the lowest bit stays */
+      __m256i has = _mm256_cmpgt_epi32(raw, zero), more = _mm256_add_epi32(raw, one);
+      __m256i h = _mm256_srav_epi32(_mm256_add_epi32(s, _mm256_sllv_epi32(one, raw)), more);
+      h = _mm256_add_epi32(_mm256_slli_epi32(h, 1), _mm256_and_si256(s, one));
+      plain = _mm256_blendv_epi8(plain, h, has);
+    }
+    s = plain;
     __m256i escape = _mm256_cmpgt_epi32(_mm256_abs_epi32(s), _mm256_i32gather_epi32(limit, at, 4));
     __m256i code = _mm256_add_epi32(s, _mm256_set1_epi32(PLR_MODEL_ZERO));
     store8(symbol + i, _mm256_blendv_epi8(code, _mm256_set1_epi32(PLR_MODEL_ESCAPE), escape));
     __m256i rest = _mm256_or_si256(escape, _mm256_cmpgt_epi32(raw, zero));
     count += put_places((uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(rest)), i, places + count);
   }
-  return count + plr__symbols_portable(q, index, i, n, limit, symbol, places + count);
+  return count + plr__symbols_portable(q, index, i, n, trellis, limit, symbol, places + count);
 }
 
 static size_t values(const uint8_t *symbol, const uint8_t *index, size_t n, int32_t *q,

@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-const uint8_t plr__trellis_next[8][2] = {{0, 2}, {5, 7}, {1, 3}, {6, 4},
-                                         {2, 0}, {4, 6}, {3, 1}, {7, 5}};
-
 float plr__model_step(int32_t step) {
   uint32_t octave = (uint32_t)(step - PLR_STEP_LEAST) / 64u + (uint32_t)(PLR_STEP_LEAST / 64 + 127);
   uint32_t mantissa = plr__model.steps[(uint32_t)(step - PLR_STEP_LEAST) % 64u] & 0x7fffffu;
@@ -20,9 +17,11 @@ int32_t plr__model_log(double mean_square) {
   const int32_t exponent = (int32_t)(u >> 52 & 0x7ff);
   if (exponent == 0) return PLR_LOG_NONE;
   const uint64_t mantissa = u & ((UINT64_C(1) << 52) - 1);
-  int32_t part = 0;
-  while (part < 32 && plr__model.bounds[part] <= mantissa) part++;
-  return 32 * (exponent - 1023) + part;
+  uint32_t part = 0; /* bounds that are not above the mantissa, of 32 in order */
+  for (uint32_t half = 16; half > 0; half /= 2)
+    part += plr__model.bounds[part + half - 1] <= mantissa ? half : 0;
+  part += plr__model.bounds[part] <= mantissa;
+  return 32 * (exponent - 1023) + (int32_t)part;
 }
 
 void plr__bits_put(plr__bit_writer *w, uint64_t value, uint32_t bits) {

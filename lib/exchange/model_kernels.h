@@ -14,7 +14,8 @@ void plr__dequantise_portable(const int32_t *q, const uint8_t *index, size_t n, 
                               const int32_t *centroid, float *y);
 void plr__undither_portable(const int32_t *q, const float *u, size_t n, float step, float *y);
 size_t plr__symbols_portable(const int32_t *q, const uint8_t *index, size_t first, size_t n,
-                             const int32_t *limit, uint8_t *symbol, uint32_t *places);
+                             uint32_t trellis, const int32_t *limit, uint8_t *symbol,
+                             uint32_t *places);
 size_t plr__values_portable(const uint8_t *symbol, const uint8_t *index, size_t first, size_t n,
                             int32_t *q, uint32_t *places);
 

@@ -111,11 +111,12 @@ void plr__undither_portable(const int32_t *q, const float *u, size_t n, float st
 }
 
 size_t plr__symbols_portable(const int32_t *q, const uint8_t *index, size_t first, size_t n,
-                             const int32_t *limit, uint8_t *symbol, uint32_t *places) {
+                             uint32_t trellis, const int32_t *limit, uint8_t *symbol,
+                             uint32_t *places) {
   size_t count = 0;
   for (size_t i = first; i < n; i++) {
     const uint32_t raw = plr__model_raw(index[i] & 127u);
-    const int32_t s = (q[i] + (1 << raw >> 1)) >> raw, m = s < 0 ? -s : s;
+    const int32_t s = plr__model_symbol(q[i], raw, trellis), m = s < 0 ? -s : s;
     const int escape = m > limit[index[i]];
     symbol[i] = (uint8_t)(escape ? PLR_MODEL_ESCAPE : PLR_MODEL_ZERO + s);
     if (raw || escape) places[count++] = (uint32_t)i;
@@ -134,9 +135,9 @@ size_t plr__values_portable(const uint8_t *symbol, const uint8_t *index, size_t 
   return count;
 }
 
-static size_t symbols(const int32_t *q, const uint8_t *index, size_t n, const int32_t *limit,
-                      uint8_t *symbol, uint32_t *places) {
-  return plr__symbols_portable(q, index, 0, n, limit, symbol, places);
+static size_t symbols(const int32_t *q, const uint8_t *index, size_t n, uint32_t trellis,
+                      const int32_t *limit, uint8_t *symbol, uint32_t *places) {
+  return plr__symbols_portable(q, index, 0, n, trellis, limit, symbol, places);
 }
 
 static size_t values(const uint8_t *symbol, const uint8_t *index, size_t n, int32_t *q,

@@ -1,16 +1,23 @@
-"""Tables of the trellis quantiser for model_tables.py: how often each symbol is chosen is simulated, because the encoder's
-choice (least error + weight x bits) depends on the tables themselves; a Gaussian guess smooths the tails.
+"""Tables of the trellis quantiser for model_tables.py (which needs numpy for them): how often each symbol is chosen is
+simulated, because the encoder's choice (least error + weight x bits) depends on the tables themselves; a Gaussian guess
+smooths the tails.
 
-The trellis is the 8-state one of FRAME.md: quantiser = state & 1, next = NEXT[state][q & 1].
+The trellis is the 16-state one of FRAME.md: quantiser = state & 1, next = NEXT[state][q & 1]. All tables are simulated at
+once, each over many short sequences.
 """
 import math
-import random
+
+import numpy as np
 
 from model_tables import CENTROIDS, TABLES, TOTAL, best_table, cost, scale
 
-NEXT = ((0, 2), (5, 7), (1, 3), (6, 4), (2, 0), (4, 6), (3, 1), (7, 5))
-ROUNDS = 5
+STATES = 16
+NEXT = [[(s >> 1) ^ (9 * (s & 1)) ^ (2 * ((s ^ q) & 1)) for q in (0, 1)] for s in range(STATES)]
+FROM = [[next(s for s in range(STATES) if NEXT[s][q] == to) for to in range(STATES)] for q in (0, 1)]
+ROUNDS = 6
 PRIOR = 300.0
+LANES = 64
+MOST = 256  # magnitudes that are counted
 
 
 def weight(index):
@@ -22,86 +29,80 @@ def point(quantiser, q):
     return 2 * q - (quantiser and (q > 0) - (q < 0))
 
 
-def subset_candidates(x):
-    """The nearest symbol of each quantiser and parity, and 0 of each quantiser."""
-    out = [0] * 4
-    q = 2 * math.floor(x / 4 + 0.5)
-    out[0] = q
-    out[1] = 2 * math.floor((x - 2) / 4 + 0.5) + 1
-    m = abs(x)
-    even = 2 * math.floor((m + 1) / 4 + 0.5)  # points 0, 3, 7, ..
-    if even and abs(m) < abs(m - (2 * even - 1)):
-        even = 0
-    odd = max(1, 2 * math.floor((m + 1 - 2) / 4 + 0.5) + 1)  # points 1, 5, 9, ..
-    out[2] = even if x >= 0 else -even
-    out[3] = odd if x >= 0 else -odd
-    return out
-
-
-def rates(f):
+def bits_of(f):
+    """Bits of each magnitude below MOST."""
     escape = TOTAL - f[0] - 2 * sum(f[1:])
-    return [-math.log2(v / TOTAL) for v in f], -math.log2(escape / TOTAL)
+    known = [-math.log2(v / TOTAL) for v in f]
+    return known + [2 * math.log2(q - len(f) + 1) + 2 - math.log2(escape / TOTAL) for q in range(len(f), MOST)]
 
 
-def bits_of(rate, q):
-    q = abs(q)
-    known, escape = rate
-    return known[q] if q < len(known) else escape + 2 * math.log2(q - len(known) + 1) + 2
+def arcs_of(m, rate):
+    """Cost and magnitude of the best point of each quantiser and parity; m: [tables][lanes], rate:
+    [2][tables][MOST], weighted."""
+    costs, chosen = [], []
+    zeros = m * m
+    for quantiser in (0, 1):
+        even = 2 * np.floor((m + quantiser) / 4 + 0.5).astype(np.int64)
+        odd = np.maximum(2 * np.floor((m + quantiser - 2) / 4 + 0.5).astype(np.int64) + 1, 1)
+        for parity, q in enumerate((even, odd)):
+            q = np.minimum(q, MOST - 2 + parity)
+            total = (m - np.where(q > 0, 2 * q - quantiser, 0)) ** 2 + np.take_along_axis(rate[quantiser], q, axis=1)
+            if parity == 0:
+                zero = zeros + rate[quantiser][:, :1]
+                q = np.where(zero < total, 0, q)
+                total = np.minimum(zero, total)
+            costs.append(total)
+            chosen.append(q)
+    return costs, chosen
 
 
-def simulate(s, tables, n, seed, lagrange, offsets=None):
-    """Counts of the magnitudes by quantiser, how far below its point the mean of each lies, and the mean square error
-    when points are moved by `offsets`."""
-    generator = random.Random(seed)
-    xs = [generator.gauss(0.0, s) for _ in range(n)]
-    rate = [rates(f) for f in tables]
-    costs = [0.0] + [1e30] * 7
-    history = []
-    for x in xs:
-        arcs = []
-        for k, q in enumerate(subset_candidates(x)):
-            quantiser = k >> 1
-            best = ((x - point(quantiser, q)) ** 2 + lagrange * bits_of(rate[quantiser], q), q)
-            if not k & 1 and q:
-                best = min(best, (x * x + lagrange * bits_of(rate[quantiser], 0), 0))
-            arcs.append(best)
-        fresh = [1e30] * 8
-        back = [None] * 8
-        for state in range(8):
-            for parity in (0, 1):
-                step, q = arcs[(state & 1) * 2 + parity]
-                total = costs[state] + step
-                to = NEXT[state][parity]
-                if total < fresh[to]:
-                    fresh[to] = total
-                    back[to] = (state, q)
-        costs = fresh
-        history.append(back)
-    counts, sums = ({}, {}), ({}, {})
-    error = 0.0
-    state = min(range(8), key=lambda i: costs[i])
-    for x, back in zip(reversed(xs), reversed(history)):
-        state, q = back[state]
+def simulate(tables, steps, seed, lagrange, offsets=None):
+    """Per table: counts of magnitudes [2][MOST], how far below its point the mean of each lies, and the mean square error when
+    points are moved by `offsets` [2][tables][CENTROIDS]."""
+    rng = np.random.default_rng(seed)
+    s = np.array([2 * scale(i) for i in range(TABLES)])[:, None]  # the model's unit is the step of either quantiser
+    rate = [np.array([lagrange[i] * np.array(bits_of(tables[i][k])) for i in range(TABLES)]) for k in (0, 1)]
+    x = np.abs(rng.standard_normal((steps, TABLES, LANES)) * s)
+    costs = np.full((STATES, TABLES, LANES), 1e30)
+    costs[0] = 0
+    decisions = np.empty((steps, STATES, TABLES, LANES), dtype=bool)
+    chosen = np.empty((steps, 4, TABLES, LANES), dtype=np.int16)
+    for t in range(steps):
+        arc, q = arcs_of(x[t], rate)
+        chosen[t] = q
+        fresh = np.empty_like(costs)
+        for to in range(STATES):
+            a, b = FROM[0][to], FROM[1][to]
+            even, odd = costs[a] + arc[(a & 1) * 2], costs[b] + arc[(b & 1) * 2 + 1]
+            decisions[t, to] = odd < even
+            fresh[to] = np.minimum(odd, even)
+        costs = fresh - fresh.min(axis=0)
+    state = costs.argmin(axis=0)
+    before = np.array(FROM)
+    counts, sums = np.zeros((2, TABLES, MOST)), np.zeros((2, TABLES, MOST))
+    error = np.zeros(TABLES)
+    rows = np.broadcast_to(np.arange(TABLES)[:, None], (TABLES, LANES))
+    for t in range(steps - 1, -1, -1):
+        parity = np.take_along_axis(decisions[t], state[None], axis=0)[0].astype(np.int64)
+        state = before[parity, state]
         quantiser = state & 1
-        m, away = abs(q), abs(point(quantiser, q)) - (x if q > 0 else -x)
-        counts[quantiser][m] = counts[quantiser].get(m, 0) + 1
-        sums[quantiser][m] = sums[quantiser].get(m, 0.0) + away
-        if q and offsets:
-            away -= offsets[quantiser][min(m, CENTROIDS - 1)] / 128.0
-        error += away ** 2 if q else x * x
-    return counts, centroids(counts, sums), error / n
+        m = np.take_along_axis(chosen[t], (2 * quantiser + parity)[None], axis=0)[0].astype(np.int64)
+        away = np.where(m > 0, 2 * m - quantiser, 0) - x[t]
+        np.add.at(counts, (quantiser, rows, m), 1)
+        np.add.at(sums, (quantiser, rows, m), away)
+        if offsets is not None:
+            away = away - np.where(m > 0, offsets[quantiser, rows, np.minimum(m, CENTROIDS - 1)] / 128.0, 0)
+        error += (away ** 2).mean(axis=1)
+    return counts, sums, error / steps
 
 
 def centroids(counts, sums):
     """In 1/128 of a step."""
-    rows = []
-    for k in (0, 1):
-        row = [0]
-        for m in range(1, CENTROIDS):
-            seen = counts[k].get(m, 0)
-            row.append(max(-127, min(127, round(128 * sums[k][m] / seen))) if seen >= 60 else row[-1])
-        rows.append(row)
-    return rows
+    row = [0]
+    for m in range(1, CENTROIDS):
+        seen = counts[m]
+        row.append(max(-127, min(127, round(128 * sums[m] / seen))) if seen >= 60 else row[-1])
+    return row
 
 
 def gaussian_guess(quantiser, s):
@@ -114,34 +115,32 @@ def gaussian_guess(quantiser, s):
 
 
 def blended(guess, counts):
-    n = sum(counts.values())
+    n = counts.sum()
     out = []
     for q, v in enumerate(guess):
-        both = PRIOR * (v if q == 0 else 2 * v) + counts.get(q, 0)
+        both = PRIOR * (v if q == 0 else 2 * v) + counts[q]
         out.append(both / (PRIOR + n) / (1 if q == 0 else 2))
     return out
 
 
-def one_table(index, n):
-    s = 2 * scale(index)  # the model's unit is the step of either quantiser, 2 delta
-    guess = [gaussian_guess(k, s) for k in (0, 1)]
-    tables = [best_table(p) for p in guess]
-    for turn in range(ROUNDS):
-        lagrange = weight(index) * min(1.0, (turn + 1) / (ROUNDS - 1))
-        counts, offsets, error = simulate(s, tables, n, 1000 * index + turn, lagrange)
-        p = [blended(guess[k], counts[k]) for k in (0, 1)]
-        tables = [best_table(v) for v in p]
-    counts, unused, error = simulate(s, tables, n, 1000 * index + ROUNDS, weight(index), offsets)
-    bits = 0.0
-    for k in (0, 1):
-        total = max(1, sum(counts[k].values()))
-        real = [counts[k].get(q, 0) / total / (1 if q == 0 else 2) for q in range(max(counts[k], default=0) + 1)]
-        bits += total / n * cost(real, tables[k])
-    return tables, bits, error, offsets
-
-
 def trellis_families(arguments):
-    n = int(arguments[0]) if arguments else 30000
-    rows = [one_table(i, n) for i in range(TABLES)]
-    return ([r[0][0] for r in rows], [r[0][1] for r in rows], [round(1024 * r[1]) for r in rows],
-            [min(65535, round(65536 * r[2])) for r in rows], [r[3][k] for k in (0, 1) for r in rows])
+    steps = int(arguments[0]) // LANES if arguments else 500
+    guess = [[gaussian_guess(k, 2 * scale(i)) for k in (0, 1)] for i in range(TABLES)]
+    tables = [[best_table(p) for p in g] for g in guess]
+    for turn in range(ROUNDS):
+        ramp = min(1.0, (turn + 1) / (ROUNDS - 2))
+        counts, sums, unused = simulate(tables, steps, turn, [ramp * weight(i) for i in range(TABLES)])
+        tables = [[best_table(blended(guess[i][k], counts[k, i])) for k in (0, 1)] for i in range(TABLES)]
+    offsets = np.array([[centroids(counts[k, i], sums[k, i]) for i in range(TABLES)] for k in (0, 1)])
+    counts, unused, error = simulate(tables, steps, ROUNDS, [weight(i) for i in range(TABLES)], offsets)
+    bits = []
+    for i in range(TABLES):
+        total = 0.0
+        for k in (0, 1):
+            seen = max(1.0, counts[k, i].sum())
+            last = int(np.max(np.nonzero(counts[k, i])[0], initial=0))
+            real = [counts[k, i, q] / seen / (1 if q == 0 else 2) for q in range(last + 1)]
+            total += seen / (steps * LANES) * cost(real, tables[i][k])
+        bits.append(round(1024 * total))
+    return ([t[0] for t in tables], [t[1] for t in tables], bits, [min(65535, round(65536 * e)) for e in error],
+            [list(map(int, offsets[k, i])) for k in (0, 1) for i in range(TABLES)])

@@ -5,13 +5,14 @@
 
 typedef struct part {
   const char *name;
-  uint32_t most; /* bits that may follow the name; 0: none */
+  uint32_t most; /* bits, or masks, that may follow the name; 0: none */
   plr_codec codec;
 } part;
 
 static const part firsts[] = {
     {"raw", 0, {.dtype = PLR_DTYPE_F32}},
     {"bf16", 0, {.dtype = PLR_DTYPE_BF16}},
+    {"fp16", 0, {.dtype = PLR_DTYPE_F16}},
     {"int", 8, {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .group = 32}},
     {"uniform",
      12,
@@ -22,17 +23,31 @@ static const part firsts[] = {
     {"trellis",
      12,
      {.quant = PLR_QUANT_TRELLIS, .entropy = PLR_ENTROPY_PARAMETRIC, .dtype = PLR_DTYPE_F32}},
+    {"topk",
+     0,
+     {.quant = PLR_QUANT_TOPK,
+      .entropy = PLR_ENTROPY_RICE,
+      .dtype = PLR_DTYPE_F32,
+      .bits = 2,
+      .group = 64}},
+    {"eden",
+     4,
+     {.transform = PLR_TRANSFORM_HADAMARD,
+      .quant = PLR_QUANT_EDEN,
+      .dtype = PLR_DTYPE_F32,
+      .group = 1024}},
+    {"mask", 65535, {.quant = PLR_QUANT_MASK, .dtype = PLR_DTYPE_F32}},
 };
 
-/* 1 .. 12 of one or two digits without a leading 0; 0 when it is not that. */
+/* A number of one to five digits without a leading 0; 0 when it is not that. */
 static uint32_t number(const char *text, size_t len) {
   uint32_t v = 0;
-  if (len == 0 || len > 2 || text[0] == '0') return 0;
+  if (len == 0 || len > 5 || text[0] == '0') return 0;
   for (size_t i = 0; i < len; i++) {
     if (text[i] < '0' || text[i] > '9') return 0;
     v = 10 * v + (uint32_t)(text[i] - '0');
   }
-  return v <= 12 ? v : 0;
+  return v;
 }
 
 static int is(const char *text, size_t len, const char *name) {
@@ -44,20 +59,25 @@ static int take_first(const char *text, size_t len, plr_codec *c) {
     const size_t n = strlen(firsts[i].name);
     if (len < n || memcmp(text, firsts[i].name, n) != 0) continue;
     *c = firsts[i].codec;
+    const int counted = c->quant == PLR_QUANT_BLOCK_INT || c->quant == PLR_QUANT_MASK;
     if (len == n) {
       if (firsts[i].most) c->bits = 4;
-      return c->quant != PLR_QUANT_BLOCK_INT; /* which always says its bits */
+      return !counted; /* those always say their number */
     }
     if (!firsts[i].most) continue;
-    const uint32_t bits = number(text + n, len - n);
-    c->bits = (uint8_t)bits;
-    return bits >= (c->quant == PLR_QUANT_BLOCK_INT ? 2u : 1u) && bits <= firsts[i].most;
+    const uint32_t of = number(text + n, len - n);
+    if (of == 0 || of > firsts[i].most) return 0;
+    if (c->quant == PLR_QUANT_MASK)
+      c->group = (uint16_t)of;
+    else
+      c->bits = (uint8_t)of;
+    return 1;
   }
   return 0;
 }
 
 /* What an option sets, and to what; of each field only one may be named. */
-typedef enum field { PREDICT, TRANSFORM, ENTROPY, GROUP, RULE } field;
+typedef enum field { PREDICT, TRANSFORM, ENTROPY, GROUP, RULE, VALUES } field;
 
 static const struct option {
   const char *name;
@@ -76,6 +96,9 @@ static const struct option {
     {"dct", TRANSFORM, PLR_TRANSFORM_DCT},
     {"sample", PREDICT, PLR_PREDICT_SAMPLE},
     {"anchor", PREDICT, PLR_PREDICT_ANCHOR},
+    {"bf16", VALUES, 0}, /* of a mask */
+    {"int4", VALUES, 4},
+    {"int8", VALUES, 8},
 };
 
 /* 0 where plr__codec_check would not refuse what comes of it, but the codec has that already. */
@@ -93,7 +116,12 @@ static int set_field(plr_codec *c, const struct option *o) {
     return 1;
   case GROUP:
     c->group = (uint16_t)o->value;
-    return c->quant == PLR_QUANT_BLOCK_INT;
+    return c->quant == PLR_QUANT_BLOCK_INT || c->quant == PLR_QUANT_TOPK ||
+           c->quant == PLR_QUANT_EDEN;
+  case VALUES:
+    c->bits = (uint8_t)o->value;
+    if (!o->value) c->dtype = PLR_DTYPE_BF16;
+    return c->quant == PLR_QUANT_MASK;
   default:
     c->group = (uint16_t)o->value;
     return plr__codec_parametric(c);

@@ -68,7 +68,9 @@ typedef struct plr__parametric_decoder {
   plr__rans_decoder *tables; /* of `quant` */
   uint32_t quant;
   int32_t centroid[2 * PLR_MODEL_INDEXES * PLR_MODEL_CENTROID];
-  int16_t *channel, *token;
+  int16_t *channel, *token, *shift;
+  float *mean; /* of the channels */
+  uint32_t has_means;
   uint8_t *index, *symbol;
   int32_t *q;
   uint32_t *places;

@@ -11,14 +11,16 @@ plr_status plr__parametric_decoder_create(plr__parametric_decoder **out, plr_con
   d->ops = plr__model_ops_for(plr_context_isa(ctx));
   d->tables = plr__alloc(ctx, sizeof *d->tables);
   d->channel = plr__alloc(ctx, max_cols * sizeof *d->channel);
+  d->shift = plr__alloc(ctx, max_cols * sizeof *d->shift);
+  d->mean = plr__alloc(ctx, max_cols * sizeof *d->mean);
   d->token = plr__alloc(ctx, PLR_MIN(max_rows, PLR_CHUNK_VALUES) * sizeof *d->token);
   d->index = plr__alloc(ctx, values);
   d->symbol = plr__alloc(ctx, values);
   d->q = plr__alloc(ctx, values * sizeof *d->q);
   d->places = plr__alloc(ctx, values * sizeof *d->places);
   d->u = plr__alloc(ctx, max_cols * sizeof *d->u);
-  if (!d->tables || !d->channel || !d->token || !d->index || !d->symbol || !d->q || !d->places ||
-      !d->u)
+  if (!d->tables || !d->channel || !d->shift || !d->mean || !d->token || !d->index || !d->symbol ||
+      !d->q || !d->places || !d->u)
     return PLR_ERR_NO_MEMORY;
   return PLR_OK;
 }
@@ -27,6 +29,8 @@ void plr__parametric_decoder_destroy(plr__parametric_decoder *d, plr_context *ct
   if (!d) return;
   plr__free(ctx, d->tables);
   plr__free(ctx, d->channel);
+  plr__free(ctx, d->shift);
+  plr__free(ctx, d->mean);
   plr__free(ctx, d->token);
   plr__free(ctx, d->index);
   plr__free(ctx, d->symbol);
@@ -38,6 +42,7 @@ void plr__parametric_decoder_destroy(plr__parametric_decoder *d, plr_context *ct
 
 void plr__parametric_begin(plr__parametric_decoder *d, const plr_frame_info *info) {
   memset(d->channel, 0, info->cols * sizeof *d->channel);
+  d->has_means = 0;
   if (d->quant == info->codec.quant) return;
   d->quant = info->codec.quant;
   plr__rans_decoder_build(d->tables, plr__parametric_family(d->quant),
@@ -45,8 +50,7 @@ void plr__parametric_begin(plr__parametric_decoder *d, const plr_frame_info *inf
   plr__parametric_centroids(d->centroid, d->quant);
 }
 
-/* n Rice codes at the front of `in`; returns how many bytes they take, 0 when they are wrong. */
-static size_t read_rice(const uint8_t *in, size_t len, int16_t *v, size_t n) {
+size_t plr__rice_read(const uint8_t *in, size_t len, int16_t *v, size_t n) {
   if (len < 1 || in[0] > 7) return 0;
   plr__bit_reader r = {.front = in + 1, .front_len = len - 1};
   for (size_t i = 0; i < n; i++) {
@@ -59,9 +63,22 @@ static size_t read_rice(const uint8_t *in, size_t len, int16_t *v, size_t n) {
 
 plr_status plr__parametric_read_model(plr__parametric_decoder *d, const plr_frame_info *info,
                                       const plr__chunk *chunk, const char **why) {
+  const uint8_t *p = chunk->payload, *end = p + chunk->payload_len;
+  const int32_t step = (int32_t)(chunk->flags >> 16) - PLR_STEP_BIAS;
+  d->has_means = chunk->flags >> 16 != 0;
   *why = "the scales of the channels are wrong";
-  const size_t used = read_rice(chunk->payload, chunk->payload_len, d->channel, info->cols);
-  return used == chunk->payload_len ? PLR_OK : PLR_ERR_MALFORMED;
+  const size_t used = plr__rice_read(p, chunk->payload_len, d->channel, info->cols);
+  if (!used) return PLR_ERR_MALFORMED;
+  p += used;
+  if (d->has_means) {
+    *why = "the means of the channels are wrong";
+    const size_t more = plr__rice_read(p, (size_t)(end - p), d->shift, info->cols);
+    if (!more || step < PLR_STEP_LEAST || step > PLR_STEP_MOST) return PLR_ERR_MALFORMED;
+    for (uint32_t c = 0; c < info->cols; c++)
+      d->mean[c] = (float)d->shift[c] * plr__model_step(step);
+    p += more;
+  }
+  return p == end ? PLR_OK : PLR_ERR_MALFORMED;
 }
 
 /* ---- one chunk ---------------------------------------------------------------------------------- */
@@ -98,7 +115,7 @@ static plr_status read_head(plr__parametric_decoder *d, job *j, const char **why
   j->main = j->n - tail;
   j->p += PLR_PARAMETRIC_HEAD;
   if (j->has_tokens) {
-    const size_t used = read_rice(j->p, (size_t)(j->end - j->p), d->token, j->chunk->rows);
+    const size_t used = plr__rice_read(j->p, (size_t)(j->end - j->p), d->token, j->chunk->rows);
     if (used == 0) return bad(why, "the scales of its rows are wrong");
     j->p += used;
   }
@@ -167,7 +184,7 @@ static plr_status read_rest(plr__parametric_decoder *d, const job *j, size_t pla
           plr__bits_get_exp_golomb(&r) + (raw ? 0u : (uint32_t)limit[d->index[i]] + 1u);
       q = plr__bits_get(&r, 1) ? -(int32_t)m : (int32_t)m;
     } else {
-      q = d->q[i] * (1 << raw) - (1 << raw >> 1) + (int32_t)plr__bits_get(&r, raw);
+      q = plr__model_value(d->q[i], plr__bits_get(&r, raw), raw, d->quant == PLR_QUANT_TRELLIS);
     }
     if (r.failed || !in_range(q)) return bad(why, "an escape is wrong");
     d->q[i] = q;
@@ -189,6 +206,7 @@ static void write_rows(plr__parametric_decoder *d, const job *j, float *y) {
     } else {
       d->ops->dequantise(d->q + at, d->index + at, j->cols, step, d->centroid, y + at);
     }
+    for (uint32_t c = 0; d->has_means && c < j->cols; c++) y[at + c] += d->mean[c];
   }
 }
 

@@ -58,22 +58,17 @@ void plr__parametric_encoder_destroy(plr__parametric_encoder *e, plr_context *ct
   plr__free(ctx, e);
 }
 
-/* Bytes of `n` Rice codes at most: 15 ones and an Exp-Golomb code of 24 bits. */
-static uint64_t rice_bound(uint64_t n) {
-  return 1 + 5 * n;
-}
-
 /* 4 bytes a value for words and bits together: an escape takes 12 bits of the one and 41 of the other, so
  * that a step which makes everything escape is raised. */
 uint64_t plr__parametric_bound(uint64_t rows, uint64_t n) {
-  return PLR_CHUNK_HEADER + PLR_PARAMETRIC_HEAD + rice_bound(rows) + 4 * PLR_RANS_LANES + 4 * n +
-         128;
+  return PLR_CHUNK_HEADER + PLR_PARAMETRIC_HEAD + plr__rice_bound(rows) + 4 * PLR_RANS_LANES +
+         4 * n + 128;
 }
 
-static uint32_t write_rice(const int16_t *v, size_t n, uint8_t *out) {
+uint32_t plr__rice_write(const int16_t *v, size_t n, uint8_t *out) {
   uint64_t length;
   const uint32_t k = plr__plan_rice(v, n, &length);
-  plr__bit_writer w = {.out = out + 1, .cap = (size_t)rice_bound(n)};
+  plr__bit_writer w = {.out = out + 1, .cap = (size_t)plr__rice_bound(n)};
   out[0] = (uint8_t)k;
   for (size_t i = 0; i < n; i++) plr__bits_rice(&w, v[i], k);
   plr__bits_flush(&w);
@@ -82,9 +77,14 @@ static uint32_t write_rice(const int16_t *v, size_t n, uint8_t *out) {
 
 void plr__parametric_model_chunk(plr__parametric_encoder *e, uint8_t *at, uint32_t *len) {
   *len = 0;
-  if (!e->plan.has_channels) return;
+  if (!e->plan.has_channels && !e->plan.has_means) return;
   plr__chunk chunk = {.flags = PLR_CHUNK_MODEL};
-  chunk.payload_len = write_rice(e->plan.channel, e->plan.cols, at + PLR_CHUNK_HEADER);
+  chunk.payload_len = plr__rice_write(e->plan.channel, e->plan.cols, at + PLR_CHUNK_HEADER);
+  if (e->plan.has_means) {
+    chunk.flags |= (uint32_t)(e->plan.mean_step + PLR_STEP_BIAS) << 16;
+    chunk.payload_len +=
+        plr__rice_write(e->plan.shift, e->plan.cols, at + PLR_CHUNK_HEADER + chunk.payload_len);
+  }
   plr__chunk_write_header(at, &chunk);
   *len = PLR_CHUNK_HEADER + chunk.payload_len;
 }
@@ -165,8 +165,7 @@ static size_t write_bits(plr__parametric_encoder *e, const job *j, size_t places
       plr__bits_exp_golomb(&w, (uint32_t)(m - skip));
       plr__bits_put(&w, q < 0, 1);
     } else {
-      const uint32_t low = (uint32_t)(q + (1 << raw >> 1)) & ((1u << raw) - 1);
-      plr__bits_put(&w, low, raw);
+      plr__bits_put(&w, plr__model_low(q, raw, e->trellis != NULL), raw);
     }
   }
   plr__bits_flush(&w);
@@ -192,7 +191,7 @@ static size_t write_payload(const plr__parametric_encoder *e, const job *j, size
   out[1] = e->plan.has_tokens ? PLR_PARAMETRIC_TOKENS : 0;
   plr__store_le16(out + 2, (uint16_t)j->base);
   plr__store_le16(out + 4, (uint16_t)(j->n - j->main));
-  if (e->plan.has_tokens) p += write_rice(e->token, j->rows, p);
+  if (e->plan.has_tokens) p += plr__rice_write(e->token, j->rows, p);
   if (j->lanes) {
     first_states(e, j, bits_len, state);
     words = e->ops->encode(e->tables, e->symbol, e->index, j->main, j->lanes, state, end);
@@ -240,10 +239,9 @@ void plr__parametric_encode(plr__parametric_encoder *e, const plr_frame_info *in
     quantise_rows(e, &j);
     choose_tail(e, &j);
     if (e->quant == PLR_QUANT_TRELLIS && j.main)
-      plr__trellis_encode(e->trellis,
-                          e->ops == &plr__model_portable ? PLR_ISA_PORTABLE : PLR_ISA_BEST,
-                          e->scaled, e->index, j.main, j.lanes, e->q);
-    places = e->ops->symbols(e->q, e->index, j.main, e->limit, e->symbol, e->places);
+      plr__trellis_encode(e->trellis, e->scaled, e->index, j.main, j.lanes, e->q);
+    places =
+        e->ops->symbols(e->q, e->index, j.main, e->trellis != NULL, e->limit, e->symbol, e->places);
     bits_len = write_bits(e, &j, places);
     if (bits_len <= 2 * j.n + 128 || j.step >= PLR_STEP_MOST) break;
   }

@@ -3,7 +3,7 @@
 #include "exchange/encoder_int.h"
 
 #define BUDGET_TRIES 8
-#define SNR_LEAST    1e-20
+#define TARGET_TRIES 6
 
 /* Bytes of a chunk that do not depend on the step, near enough: header, head, states. */
 static double fixed_bytes(const plr__parametric_encoder *p, uint32_t rows, size_t n) {
@@ -90,6 +90,28 @@ static double share(plr_encoder *e, uint32_t first, uint32_t rows, double left) 
   return all > 0 ? left * part / all : left * (double)rows / (double)rest;
 }
 
+/* Error of n values that a step should give. */
+static double expected_noise(plr_encoder *e, int32_t step, double n) {
+  const plr__plan *plan = &e->parametric->plan;
+  return plr__plan_noise(plan, step) * plan->power * n / ((double)plan->rows * (double)plan->cols);
+}
+
+/* The estimates are of Gaussian values; what predictors leave has longer tails. A chunk whose error came out larger is
+ * coded again in smaller steps, with which the next ones begin. */
+static void encode_to_target(plr_encoder *e, uint32_t first, uint32_t rows, uint8_t *at,
+                             uint32_t *len) {
+  plr__encode_job *j = &e->job;
+  plr__parametric_encoder *p = e->parametric;
+  plr__plan_rows(&p->plan, first, rows);
+  const double most = 1.03 * expected_noise(e, j->step, (double)p->plan.values);
+  for (uint32_t tries = 0; tries < TARGET_TRIES; tries++) {
+    encode_at(e, first, rows, PLR_MAX(PLR_STEP_LEAST, j->step - j->finer), at, len);
+    if (p->noise <= most || most <= 0) return;
+    /* The square of the step; less follows it where most values become 0. */
+    j->finer += PLR_MAX(4, PLR_MIN(64, plr__model_log(p->noise / most)));
+  }
+}
+
 plr_status plr__parametric_rows(plr_encoder *e, uint32_t first, uint32_t rows, uint8_t *at,
                                 uint32_t *len) {
   plr__parametric_encoder *p = e->parametric;
@@ -99,6 +121,8 @@ plr_status plr__parametric_rows(plr_encoder *e, uint32_t first, uint32_t rows, u
     const double cap = share(e, first, rows, left);
     plr__plan_rows(&p->plan, first, rows);
     PLR_TRY(encode_within(e, first, rows, cap, at, len));
+  } else if (e->target > 0) {
+    encode_to_target(e, first, rows, at, len);
   } else {
     encode_at(e, first, rows, e->job.step, at, len);
   }
@@ -109,9 +133,12 @@ plr_status plr__parametric_rows(plr_encoder *e, uint32_t first, uint32_t rows, u
 plr_status plr__parametric_plan(plr_encoder *e) {
   plr__parametric_encoder *p = e->parametric;
   const double values = (double)e->job.coded.rows * (double)e->job.coded.cols;
-  double bits = e->codec.bits;
+  double bits = e->codec.bits, power;
   e->correction = 1.0;
   if (e->budget) bits = 8.0 * (double)e->budget / values;
+  if (plr__plan_means(&p->plan, &e->job.view, p->row, PLR_MIN(bits, 12.0), &power) &&
+      !(e->job.signal > 0))
+    e->job.signal = power;
   PLR_TRY(plr__plan_make(&p->plan, &e->job.view, p->row, PLR_MIN(bits, 12.0)));
   /* Without a budget the step may as well be one that the tables were made for. */
   e->job.step = plr__plan_snap(&p->plan, choose_step(e, (double)e->codec.bits * values));

@@ -5,18 +5,19 @@
 
 #define MIDDLE (PLR_PLAN_BINS / 2)
 
-/* Sums of squares at and above this are refused: no step would fit. */
-#define MOST_POWER 0x1p200
-
 plr_status plr__plan_create(plr__plan *p, plr_context *ctx, uint32_t max_rows, uint32_t max_cols) {
   memset(p, 0, sizeof *p);
   p->row_log = plr__alloc(ctx, (size_t)max_rows * sizeof *p->row_log);
   p->sums = plr__alloc(ctx, (size_t)max_cols * sizeof *p->sums);
+  p->column = plr__alloc(ctx, (size_t)max_cols * sizeof *p->column);
+  p->shift = plr__alloc(ctx, (size_t)max_cols * sizeof *p->shift);
+  p->mean = plr__alloc(ctx, (size_t)max_cols * sizeof *p->mean);
   p->channel = plr__calloc(ctx, max_cols, sizeof *p->channel);
   p->channel_bins = plr__calloc(ctx, PLR_PLAN_BINS, sizeof *p->channel_bins);
   p->token_bins = plr__calloc(ctx, PLR_PLAN_BINS, sizeof *p->token_bins);
   p->bins = plr__calloc(ctx, 2 * PLR_PLAN_BINS, sizeof *p->bins);
-  if (!p->row_log || !p->sums || !p->channel || !p->channel_bins || !p->token_bins || !p->bins)
+  if (!p->row_log || !p->sums || !p->column || !p->shift || !p->mean || !p->channel ||
+      !p->channel_bins || !p->token_bins || !p->bins)
     return PLR_ERR_NO_MEMORY;
   return PLR_OK;
 }
@@ -24,6 +25,9 @@ plr_status plr__plan_create(plr__plan *p, plr_context *ctx, uint32_t max_rows, u
 void plr__plan_release(plr__plan *p, plr_context *ctx) {
   plr__free(ctx, p->row_log);
   plr__free(ctx, p->sums);
+  plr__free(ctx, p->column);
+  plr__free(ctx, p->shift);
+  plr__free(ctx, p->mean);
   plr__free(ctx, p->channel);
   plr__free(ctx, p->channel_bins);
   plr__free(ctx, p->token_bins);
@@ -195,7 +199,7 @@ static plr_status measure_rows(plr__plan *p, const plr__view *x, float *staging)
   p->power = 0;
   for (uint32_t r = 0; r < p->rows; r++) {
     const double power = p->ops->power(plr__view_row(x, r, staging), p->cols);
-    if (!(power < MOST_POWER)) return PLR_ERR_NON_FINITE;
+    if (!(power < PLR_PLAN_MOST_POWER)) return PLR_ERR_NON_FINITE;
     p->power += power;
     p->row_log[r] = plr__model_log(power / (double)p->cols);
   }

@@ -21,6 +21,11 @@ typedef struct plr__plan {
   double row_square; /* mean square of a row's step over that of offset 0 */
   int32_t *row_log;  /* [max_rows] 64 log2 of the scale */
   double *sums;     /* [max_cols] */
+  double *column;   /* [max_cols] sums of the columns */
+  uint32_t has_means;
+  int32_t mean_step; /* 1/64 octaves of the grid that the means are on */
+  int16_t *shift;    /* [max_cols] places of the means on it */
+  float *mean;       /* [max_cols] */
   int16_t *channel; /* [max_cols] 1/8 octave */
   uint32_t *channel_bins;
   uint32_t *token_bins;
@@ -31,6 +36,13 @@ typedef struct plr__plan {
 
 plr_status plr__plan_create(plr__plan *p, plr_context *ctx, uint32_t max_rows, uint32_t max_cols);
 void plr__plan_release(plr__plan *p, plr_context *ctx);
+
+/* Sums of squares at and above this are refused: no step would fit. */
+#define PLR_PLAN_MOST_POWER 0x1p200
+
+/* Before the plan is made: has the view take away the means of the channels, which live as long as the plan, where that
+ * saves bits. 1 when it does; *power is then the sum of squares of the tensor with them. */
+int plr__plan_means(plr__plan *p, plr__view *x, float *staging, double bits, double *power);
 
 /* Looks at all of the tensor. bits: about how many a value will get, to weigh what scales cost. Errors:
  * NON_FINITE. */

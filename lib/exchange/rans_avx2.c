@@ -69,14 +69,14 @@ static inline __m256i decode8(const plr__rans_decoder *t, __m256i table, __m256i
   return _mm256_blendv_epi8(x, _mm256_or_si256(_mm256_slli_epi32(x, 16), w), need);
 }
 
-/* Next trellis state; four bits a state, one constant for even q and one for odd. */
+/* Next trellis states; the symbol of q = 0 is odd. */
 static __m256i next_state(__m256i lane_state, __m256i symbol) {
-  const __m256i even = _mm256_set1_epi32(0x73426150), odd = _mm256_set1_epi32(0x51604372);
-  __m256i is_even = _mm256_slli_epi32(symbol, 31); /* the symbol of q = 0 is odd */
-  __m256i table = _mm256_castps_si256(_mm256_blendv_ps(
-      _mm256_castsi256_ps(odd), _mm256_castsi256_ps(even), _mm256_castsi256_ps(is_even)));
-  return _mm256_and_si256(_mm256_srlv_epi32(table, _mm256_slli_epi32(lane_state, 2)),
-                          _mm256_set1_epi32(7));
+  const __m256i one = _mm256_set1_epi32(1);
+  __m256i low = _mm256_and_si256(lane_state, one);
+  __m256i turn = _mm256_andnot_si256(_mm256_xor_si256(lane_state, symbol), one);
+  __m256i feed = _mm256_or_si256(low, _mm256_slli_epi32(low, 3)); /* 9 */
+  return _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi32(lane_state, 1), feed),
+                          _mm256_slli_epi32(turn, 1));
 }
 
 static inline __m256i decode_trellis8(const plr__rans_decoder *t, uint8_t *index, __m256i x,

@@ -1,5 +1,6 @@
-/* The range coder with one table of byte symbols, which a chunk brings along: for exponents (split.h) and for the values
- * of topk.h. More lanes than that of model.h: it is one look-up a symbol, so a step would wait for the one before. */
+/* The range coder with one table of byte symbols, which a chunk brings along: for exponents (split.h) and for the
+ * values of topk.h. More lanes than that of model.h: it is one look-up a symbol, so a step would wait for the one
+ * before. */
 #ifndef PLR_EXCHANGE_RANS_BYTES_H
 #define PLR_EXCHANGE_RANS_BYTES_H
 
@@ -13,7 +14,8 @@ typedef struct plr__bytes_encoder {
   uint8_t compress[256][8];
 } plr__bytes_encoder;
 
-/* A slot says all of its symbol, so that one look-up decodes it: symbol << 24 | frequency << 12 | place among its slots. */
+/* A slot says all of its symbol, so that one look-up decodes it: symbol << 24 | frequency << 12 | place among its
+ * slots. */
 typedef struct plr__bytes_decoder {
   uint32_t slot[4096];
   uint8_t expand[256][8]; /* which word a lane of a mask takes */
@@ -38,7 +40,8 @@ typedef struct plr__bytes_ops {
   /* Returns where the words end, NULL when they are too few. */
   const uint8_t *(*decode)(const plr__bytes_decoder *t, const uint8_t *words, const uint8_t *end,
                            size_t n, uint32_t lanes, uint32_t *state, uint8_t *symbol);
-  /* n little-endian bf16 values to exponents and the rest, a byte each, and back; unite returns the largest exponent. */
+  /* n little-endian bf16 values to exponents and the rest, a byte each, and back; unite returns the largest
+   * exponent. */
   void (*separate)(const uint8_t *restrict v, size_t n, uint8_t *restrict exponent,
                    uint8_t *restrict rest);
   uint32_t (*unite)(const uint8_t *restrict exponent, const uint8_t *restrict rest, size_t n,

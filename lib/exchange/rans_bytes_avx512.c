@@ -1,5 +1,5 @@
-/* rans_bytes.c with AVX-512, sixteen lanes to a vector: half as many steps of the pointer to the words, which is what the
- * AVX2 version waits for. */
+/* rans_bytes.c with AVX-512, sixteen lanes to a vector: half as many steps of the pointer to the words, which is what
+ * the AVX2 version waits for. */
 #include "exchange/rans_bytes.h"
 
 #include <immintrin.h>

@@ -141,7 +141,7 @@ const uint8_t *plr__rans_decode_from(const plr__rans_decoder *t, const uint8_t *
     state[i % lanes] = x;
     symbol[i] = (uint8_t)s;
     /* The parity of the symbol, whose zero is 127; an escape counts as even. */
-    if (trellis) lane_state[i % lanes] = plr__trellis_next[lane_state[i % lanes]][(s & 1) ^ 1];
+    if (trellis) lane_state[i % lanes] = plr__trellis_next(lane_state[i % lanes], (s & 1) ^ 1);
   }
   return words;
 }

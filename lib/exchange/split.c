@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#define RELATIVE   1u /* first byte: exponents relative to their columns; lanes are more */
+#define LEAST_ROWS 8u /* of those */
+
 plr_status plr__split_create(plr__split **out, plr_context *ctx, size_t values) {
   plr__split *s = plr__calloc(ctx, 1, sizeof *s);
   *out = s;
@@ -11,7 +14,9 @@ plr_status plr__split_create(plr__split **out, plr_context *ctx, size_t values) 
   s->values = values;
   s->symbol = plr__alloc(ctx, values);
   s->words = plr__alloc(ctx, 2 * values + PLR_BYTES_SPARE);
-  if (!s->symbol || !s->words) return PLR_ERR_NO_MEMORY;
+  s->offset = plr__alloc(ctx, (values / LEAST_ROWS + 1) * sizeof *s->offset);
+  s->sum = plr__alloc(ctx, (values / LEAST_ROWS + 1) * sizeof *s->sum);
+  if (!s->symbol || !s->words || !s->offset || !s->sum) return PLR_ERR_NO_MEMORY;
   plr__bytes_encoder_clear(&s->tables);
   return PLR_OK;
 }
@@ -20,6 +25,8 @@ void plr__split_destroy(plr__split *s, plr_context *ctx) {
   if (!s) return;
   plr__free(ctx, s->symbol);
   plr__free(ctx, s->words);
+  plr__free(ctx, s->offset);
+  plr__free(ctx, s->sum);
   plr__free(ctx, s);
 }
 
@@ -156,10 +163,73 @@ plr_status plr__symbols_close(const plr__symbols *x, const char **why) {
   return PLR_OK;
 }
 
+/* ---- columns ------------------------------------------------------------------------------------- */
+
+/* Exponents of each column added up, and of all their squares. 256 rows at a time fit 16 bits, which are more to a
+ * vector. */
+static uint64_t add_columns(const uint8_t *restrict e, size_t rows, size_t cols,
+                            uint16_t *restrict part, uint32_t *restrict sum) {
+  uint64_t squares = 0;
+  memset(sum, 0, cols * sizeof *sum);
+  for (size_t first = 0; first < rows; first += 256) {
+    const size_t some = PLR_MIN(256, rows - first);
+    memset(part, 0, cols * sizeof *part);
+    for (size_t r = 0; r < some; r++, e += cols) {
+      uint32_t row = 0; /* there are less than 2^16 columns */
+      for (size_t c = 0; c < cols; c++) part[c] = (uint16_t)(part[c] + e[c]);
+      for (size_t c = 0; c < cols; c++) {
+        const int16_t v = e[c];
+        row += (uint32_t)(v * v);
+      }
+      squares += row;
+    }
+    for (size_t c = 0; c < cols; c++) sum[c] += part[c];
+  }
+  return squares;
+}
+
+/* Mean exponents of the columns, relative to the mean of all; 0 when they do not differ by enough to pay for being
+ * sent: what they explain of the variance (of which chance alone makes 1 / rows) has to save three bits a column. All
+ * sums fit 64 bits, since n is at most 2^16. */
+static int choose_offsets(plr__split *s, size_t n, size_t cols) {
+  const size_t rows = n / cols;
+  if (rows < LEAST_ROWS || n > PLR_CHUNK_VALUES) return 0;
+  const uint64_t squares = add_columns(s->symbol, rows, cols, (uint16_t *)s->offset, s->sum);
+  uint64_t total = 0, explained = 0;
+  for (size_t c = 0; c < cols; c++) {
+    total += s->sum[c];
+    explained += (uint64_t)s->sum[c] * s->sum[c];
+  }
+  if ((explained * cols - total * total) * rows <= 5 * (squares * n - total * total)) return 0;
+  for (size_t c = 0; c < cols; c++) { /* rounded, away from the sign of what is divided */
+    const uint64_t off = 2 * (s->sum[c] * (uint64_t)cols + 256 * (uint64_t)n - total) + n;
+    s->offset[c] = (int16_t)((int64_t)(off / (2 * n)) - 256);
+  }
+  return 1;
+}
+
+/* symbol[i] += shift of its column, mod 256; the first one is that of column `at`. */
+static void add_shifts(uint8_t *symbol, size_t n, const uint8_t *shift, size_t cols, size_t at) {
+  for (size_t i = 0; i < n; at = 0) {
+    const size_t run = PLR_MIN(cols - at, n - i);
+    for (size_t k = 0; k < run; k++) symbol[i + k] = (uint8_t)(symbol[i + k] + shift[at + k]);
+    i += run;
+  }
+}
+
+/* Exponents become relative; returns the bytes at out that say to what. */
+static size_t relative(plr__split *s, size_t n, size_t cols, uint8_t *out) {
+  uint8_t *shift = s->words; /* written to later */
+  for (size_t c = 0; c < cols; c++) shift[c] = (uint8_t)-s->offset[c];
+  add_shifts(s->symbol, n, shift, cols, 0);
+  out[0] = RELATIVE;
+  return 1 + plr__rice_write(s->offset, cols, out + 1);
+}
+
 /* ---- chunk -------------------------------------------------------------------------------------- */
 
-void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t size, uint8_t *out,
-                       size_t *written) {
+void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, size_t cols, uint32_t size,
+                       uint8_t *out, size_t *written) {
   const size_t rest_len = n * (size - 1);
   *written = 0;
   if (n < 64) return;
@@ -169,23 +239,39 @@ void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, uint32_t 
     s->ops->separate(values, n, s->symbol, rest);
   else
     separate4(values, n, s->symbol, rest);
-  const size_t coded = plr__symbols_encode(s, n, out, n - 1);
+  /* The offsets of 8 rows or more take less than the n bytes before the rest. */
+  const size_t front = choose_offsets(s, n, cols) ? relative(s, n, cols, out) : 0;
+  const size_t coded = front < n - 1 ? plr__symbols_encode(s, n, out + front, n - 1 - front) : 0;
   if (!coded) return;
-  memmove(out + coded, rest, rest_len);
-  *written = coded + rest_len;
+  memmove(out + front + coded, rest, rest_len);
+  *written = front + coded + rest_len;
 }
 
-plr_status plr__split_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables, uint8_t *symbol,
-                             const uint8_t *in, size_t len, size_t n, uint32_t size,
+/* Shifts of the columns; returns the bytes that they take. */
+static size_t read_shifts(const plr__split_scratch *s, const uint8_t *in, size_t len, size_t cols) {
+  const size_t used = plr__rice_read(in + 1, len - 1, s->offset, cols);
+  for (size_t c = 0; used && c < cols; c++) s->shift[c] = (uint8_t)s->offset[c];
+  return used ? 1 + used : 0;
+}
+
+plr_status plr__split_decode(const plr__bytes_ops *ops, const plr__split_scratch *scratch,
+                             const uint8_t *in, size_t len, size_t n, size_t cols, uint32_t size,
                              uint8_t *values, uint32_t *largest, const char **why) {
   plr__symbols x;
+  uint8_t *symbol = scratch->symbol;
   const size_t rest_len = n * (size - 1);
-  if (len < rest_len) return bad(why, "it is cut off");
-  PLR_TRY(plr__symbols_open(&x, ops, tables, in, len - rest_len, n, why));
+  size_t front = 0;
+  if (len <= rest_len) return bad(why, "it is cut off");
+  if (in[0] == RELATIVE && scratch->offset) {
+    front = read_shifts(scratch, in, len - rest_len, cols);
+    if (!front) return bad(why, "the offsets of columns are wrong");
+  }
+  PLR_TRY(plr__symbols_open(&x, ops, scratch->tables, in + front, len - rest_len - front, n, why));
   *largest = 0;
   for (size_t i = 0; i < n; i += BLOCK) {
     const size_t m = PLR_MIN(BLOCK, n - i);
     PLR_TRY(plr__symbols_next(&x, m, symbol + i, why));
+    if (front) add_shifts(symbol + i, m, scratch->shift, cols, i % cols);
     const uint8_t *rest = in + len - rest_len + i * (size - 1);
     const uint32_t most = size == 2 ? ops->unite(symbol + i, rest, m, values + 2 * i)
                                     : unite4(symbol + i, rest, m, values + 4 * i);

@@ -11,17 +11,28 @@ static float lambda(uint32_t table) {
   return table % PLR_MODEL_TABLES < 37 ? 0.6f : 0.45f;
 }
 
-const uint8_t plr__trellis_from[2][8] = {{0, 2, 4, 6, 5, 1, 3, 7}, {4, 6, 0, 2, 3, 7, 5, 1}};
-
 static float bits_of(uint32_t frequency) {
   return 12.0f - 1.44269504f * plr__logf((float)frequency);
+}
+
+static plr__trellis_ops ops_for(uint32_t isa) {
+#if defined(__x86_64__)
+  if (isa >= PLR_ISA_AVX512)
+    return (plr__trellis_ops){plr__trellis_forward_avx512, plr__trellis_choose_avx2};
+  if (isa >= PLR_ISA_AVX2)
+    return (plr__trellis_ops){plr__trellis_forward_avx2, plr__trellis_choose_avx2};
+#endif
+  (void)isa;
+  return (plr__trellis_ops){plr__trellis_forward_portable, plr__trellis_choose_portable};
 }
 
 plr_status plr__trellis_create(plr__trellis **out, plr_context *ctx, size_t values) {
   plr__trellis *t = plr__calloc(ctx, 1, sizeof *t);
   *out = t;
   if (!t) return PLR_ERR_NO_MEMORY;
-  t->decisions = plr__alloc(ctx, values + 8);
+  t->ops = ops_for(plr_context_isa(ctx));
+  /* 32 lanes take two bytes a value; 8, which few values have, eight. */
+  t->decisions = plr__alloc(ctx, PLR_MAX(2 * values, 8 * PLR_MIN(values, 4096)) + 64);
   if (!t->decisions) return PLR_ERR_NO_MEMORY;
   const uint16_t *f = plr__model.frequencies;
   for (uint32_t i = 0; i < 2 * PLR_MODEL_TABLES; i++) f += plr__model.limits[i] + 1;
@@ -53,58 +64,42 @@ static float square(float x) {
   return x * x;
 }
 
-/* An arc whose index sends raw bits: the nearest point, on the parity that its symbol happens to have. */
-static float raw_arc(const plr__trellis *t, float x, uint32_t index, uint32_t quantiser,
-                     uint32_t parity, int32_t *q) {
-  const uint32_t raw = plr__model_raw(index);
-  const float m = x < 0 ? -x : x;
-  int32_t v = quantiser ? (m < 0.5f ? 0 : round_even((m + 1.0f) * 0.5f)) : round_even(m * 0.5f);
-  const float error = m - (float)plr__trellis_point(quantiser, v);
-  *q = v = x < 0 ? -v : v;
-  const int32_t symbol = (v + (1 << raw >> 1)) >> raw, s = symbol < 0 ? -symbol : symbol;
-  const uint32_t table = quantiser * PLR_MODEL_TABLES + plr__model_table(index);
-  const int escape = s > t->limit[table];
-  if ((escape ? 0u : (uint32_t)s & 1u) != parity) return PLR_TRELLIS_NEVER;
-  return square(error) + (escape ? t->escape[table] : t->rate[table * 128 + (uint32_t)s]);
-}
-
 float plr__trellis_arc(const plr__trellis *t, float x, uint32_t index, uint32_t quantiser,
                        uint32_t parity, int32_t *q) {
-  if (index >= PLR_MODEL_TABLES) return raw_arc(t, x, index, quantiser, parity, q);
-  const uint32_t table = quantiser * PLR_MODEL_TABLES + index;
+  const uint32_t raw = plr__model_raw(index);
+  const uint32_t table = quantiser * PLR_MODEL_TABLES + plr__model_table(index);
   const float *rate = t->rate + table * 128, m = x < 0 ? -x : x;
-  const int32_t limit = t->limit[table];
-  if (parity) {
-    const float first = quantiser ? 1.0f : 2.0f;
-    const int32_t j = round_even((m - first) * 0.25f), v = 2 * j + 1;
-    *q = x < 0 ? -v : v;
-    return square(m - ((float)(4 * j) + first)) + rate[PLR_MIN(v, 127)];
-  }
-  const float before = quantiser ? 1.0f : 0.0f;
-  const int32_t j = round_even((m + before) * 0.25f);
-  int32_t v = 2 * j;
-  float cost;
-  if (v > limit) {
-    v = PLR_MAX(round_even((m + before) * 0.5f), limit + 1);
-    cost = square(m - ((float)(2 * v) - before)) + t->escape[table];
+  const float first = parity ? (quantiser ? 1.0f : 2.0f) : (quantiser ? -1.0f : 0.0f);
+  const int32_t limit = t->limit[table], j = round_even((m - first) * 0.25f);
+  int32_t v = 2 * j + (int32_t)parity;
+  const int32_t y = plr__model_symbol(x < 0 ? -v : v, raw, 1), s = y < 0 ? -y : y;
+  float cost = square(m - (v ? (float)(4 * j) + first : 0.0f));
+  if (s <= limit) {
+    cost = cost + rate[s];
+  } else if (parity) {
+    cost = PLR_TRELLIS_NEVER; /* what escapes counts as even */
   } else {
-    cost = square(m - (j ? (float)(4 * j) - before : 0.0f)) + rate[v];
+    if (!raw) {
+      v = PLR_MAX(round_even((m - first) * 0.5f), limit + 1);
+      cost = square(m - ((float)(2 * v) + first));
+    }
+    cost = cost + t->escape[table];
   }
   const float zero = square(m) + rate[0];
-  if (zero < cost) cost = zero, v = 0;
+  if (!parity && zero < cost) cost = zero, v = 0;
   *q = x < 0 ? -v : v;
   return cost;
 }
 
-/* One lane of a step: costs of the eight states become those of the next; returns the decisions. */
-static uint8_t advance(const float arc[4], float cost[8]) {
-  float next[8];
-  uint8_t decisions = 0;
-  for (uint32_t s = 0; s < 8; s++) {
-    const uint32_t a = plr__trellis_from[0][s], b = plr__trellis_from[1][s];
+/* One lane of a step: costs of the states become those of the next; returns the decisions. */
+static uint32_t advance(const float arc[4], float cost[PLR_TRELLIS_STATES]) {
+  float next[PLR_TRELLIS_STATES];
+  uint32_t decisions = 0;
+  for (uint32_t s = 0; s < PLR_TRELLIS_STATES; s++) {
+    const uint32_t a = plr__trellis_from(s, 0), b = plr__trellis_from(s, 1);
     const float even = cost[a] + arc[(a & 1) * 2], odd = cost[b] + arc[(b & 1) * 2 + 1];
     next[s] = odd < even ? odd : even;
-    decisions = (uint8_t)(decisions | (odd < even) << s);
+    decisions |= (uint32_t)(odd < even) << s;
   }
   memcpy(cost, next, sizeof next);
   return decisions;
@@ -112,43 +107,63 @@ static uint8_t advance(const float arc[4], float cost[8]) {
 
 void plr__trellis_forward_portable(plr__trellis *t, const float *x, const uint8_t *index, size_t n,
                                    uint32_t lanes, float *cost) {
+  memset(t->decisions, 0, n / lanes * PLR_TRELLIS_STEP);
   for (uint32_t l = 0; l < lanes; l++) {
-    float *c = cost + 8 * l;
-    for (uint32_t s = 0; s < 8; s++) c[s] = s ? PLR_TRELLIS_NEVER : 0.0f;
+    float *c = cost + PLR_TRELLIS_STATES * l;
+    for (uint32_t s = 0; s < PLR_TRELLIS_STATES; s++) c[s] = s ? PLR_TRELLIS_NEVER : 0.0f;
     for (size_t i = l, step = 0; i < n; i += lanes, step++) {
       float arc[4];
       int32_t q;
       for (uint32_t k = 0; k < 4; k++)
         arc[k] = plr__trellis_arc(t, x[i], index[i], k >> 1, k & 1, &q);
-      t->decisions[i] = advance(arc, c);
+      const uint32_t decisions = advance(arc, c);
+      uint8_t *to = t->decisions + step * PLR_TRELLIS_STEP + l / 8;
+      for (uint32_t s = 0; s < PLR_TRELLIS_STATES; s++)
+        to[4 * s] = (uint8_t)(to[4 * s] | (decisions >> s & 1) << l % 8);
       if (step % PLR_TRELLIS_REBASE == PLR_TRELLIS_REBASE - 1) {
         const float base = c[0];
-        for (uint32_t s = 0; s < 8; s++) c[s] = c[s] - base;
+        for (uint32_t s = 0; s < PLR_TRELLIS_STATES; s++) c[s] = c[s] - base;
       }
     }
   }
 }
 
-void plr__trellis_encode(plr__trellis *t, uint32_t isa, const float *x, uint8_t *index, size_t n,
-                         uint32_t lanes, int32_t *q) {
-  float cost[PLR_RANS_LANES * 8];
-#if defined(__x86_64__)
-  if (isa >= PLR_ISA_AVX2)
-    plr__trellis_forward_avx2(t, x, index, n, lanes, cost);
-  else
-#endif
-    plr__trellis_forward_portable(t, x, index, n, lanes, cost);
-  (void)isa;
+void plr__trellis_choose_portable(const plr__trellis *t, const float *x, const uint8_t *index,
+                                  size_t n, int32_t *q) {
+  for (size_t i = 0; i < n; i++)
+    plr__trellis_arc(t, x[i], index[i] & 127u, index[i] >> 7, (uint32_t)q[i], &q[i]);
+}
+
+/* The path from its end: quantisers into index, parities into q. */
+static void trace(const plr__trellis *t, const float *cost, uint8_t *index, size_t n,
+                  uint32_t lanes, int32_t *q) {
+  uint8_t from[2 * PLR_TRELLIS_STATES], state[PLR_RANS_LANES];
+  for (uint32_t s = 0; s < PLR_TRELLIS_STATES; s++)
+    for (uint32_t parity = 0; parity < 2; parity++)
+      from[2 * s + parity] = (uint8_t)plr__trellis_from(s, parity);
   for (uint32_t l = 0; l < lanes; l++) {
-    uint32_t state = 0;
-    for (uint32_t s = 1; s < 8; s++)
-      if (cost[8 * l + s] < cost[8 * l + state]) state = s;
-    for (size_t i = n; i > 0; i -= lanes) {
-      const size_t at = i - lanes + l;
-      const uint32_t parity = t->decisions[at] >> state & 1u;
-      state = plr__trellis_from[parity][state];
-      plr__trellis_arc(t, x[at], index[at], state & 1u, parity, &q[at]);
-      index[at] = (uint8_t)(index[at] | (state & 1u) << 7);
+    const float *c = cost + PLR_TRELLIS_STATES * l;
+    state[l] = 0;
+    for (uint8_t s = 1; s < PLR_TRELLIS_STATES; s++)
+      if (c[s] < c[state[l]]) state[l] = s;
+  }
+  for (size_t step = n / lanes; step-- > 0;) {
+    const uint8_t *decisions = t->decisions + step * PLR_TRELLIS_STEP;
+    for (uint32_t l = 0; l < lanes; l++) {
+      const uint32_t parity = decisions[4 * state[l] + l / 8] >> l % 8 & 1u;
+      const uint8_t s = from[2 * state[l] + parity];
+      const size_t at = step * lanes + l;
+      index[at] = (uint8_t)(index[at] | (s & 1u) << 7);
+      q[at] = (int32_t)parity;
+      state[l] = s;
     }
   }
+}
+
+void plr__trellis_encode(plr__trellis *t, const float *x, uint8_t *index, size_t n, uint32_t lanes,
+                         int32_t *q) {
+  float cost[PLR_RANS_LANES * PLR_TRELLIS_STATES];
+  t->ops.forward(t, x, index, n, lanes, cost);
+  trace(t, cost, index, n, lanes, q);
+  t->ops.choose(t, x, index, n, q);
 }

@@ -14,6 +14,8 @@ plr_status plr__view_open(plr__view *v, const plr_tensor *t, uint32_t max_rows, 
   if (t->shape[0] < 1 || t->shape[0] > max_rows || t->shape[1] < 1 || t->shape[1] > max_cols)
     return PLR_ERR_SHAPE;
   v->data = t->data;
+  v->subtract = 0;
+  v->mean = NULL;
   v->dtype = t->dtype;
   v->rows = (uint32_t)t->shape[0], v->cols = (uint32_t)t->shape[1];
   v->row_stride = t->shape[0] == 1 ? t->shape[1] : t->strides[0];
@@ -51,23 +53,29 @@ static void copy_row(const plr__view *v, uint32_t r, float *to) {
     for (uint32_t i = 0; i < v->cols; i++) to[i] = plr__f16_to_f32(h[i * step]);
 }
 
+static void take_row(const plr__view *v, uint32_t r, float *to) {
+  copy_row(v, r, to);
+  if (!v->mean) return;
+  for (uint32_t c = 0; c < v->cols; c++) to[c] -= v->mean[c];
+}
+
 const float *plr__view_row(const plr__view *v, uint32_t r, float *staging) {
   if (plr__view_plain(v)) return (const float *)(const void *)row_at(v, r);
-  copy_row(v, r, staging);
+  take_row(v, r, staging);
   return staging;
 }
 
 const float *plr__view_rows(const plr__view *v, uint32_t first, uint32_t rows, float *staging) {
   if (plr__view_plain(v) && (rows == 1 || v->row_stride == (int64_t)v->cols))
     return (const float *)(const void *)row_at(v, first);
-  for (uint32_t r = 0; r < rows; r++) copy_row(v, first + r, staging + (size_t)r * v->cols);
+  for (uint32_t r = 0; r < rows; r++) take_row(v, first + r, staging + (size_t)r * v->cols);
   return staging;
 }
 
 uint8_t *plr__view_bytes(const plr__view *v, const plr_codec *c, uint32_t first, uint32_t rows) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
   const int whole = (v->col_stride == 1 || v->cols == 1) && (rows == 1 || v->row_stride == v->cols);
-  if (c->quant == PLR_QUANT_RAW && c->dtype == v->dtype && whole)
+  if (c->quant == PLR_QUANT_RAW && c->dtype == v->dtype && whole && !v->subtract)
     return v->data + (int64_t)first * v->row_stride * (int64_t)plr_dtype_size(v->dtype);
 #else
   (void)v, (void)c, (void)first, (void)rows;
@@ -81,6 +89,8 @@ void plr__view_store(const plr__view *v, uint32_t r, const float *values) {
   if (v->dtype == PLR_DTYPE_F32) {
     float *f = (float *)(void *)to;
     if (f == values) return;
+    for (uint32_t i = 0; v->subtract && i < v->cols; i++) f[i * step] -= values[i];
+    if (v->subtract) return;
     for (uint32_t i = 0; i < v->cols; i++) f[i * step] = values[i];
     return;
   }

@@ -8,6 +8,8 @@ typedef struct plr__view {
   uint8_t *data;
   uint32_t dtype, rows, cols;
   int64_t row_stride, col_stride; /* elements */
+  uint32_t subtract; /* of fp32: storing takes away from what is there */
+  const float *mean;              /* of the columns, taken away from what is read; NULL: nothing is */
 } plr__view;
 
 /* A matrix of at most max_rows x max_cols, F32, BF16 or F16, of any strides. `writable`: no two elements may share
@@ -17,7 +19,7 @@ plr_status plr__view_open(plr__view *v, const plr_tensor *t, uint32_t max_rows, 
 
 /* 1 when rows of fp32 lie there as they are. */
 static inline int plr__view_plain(const plr__view *v) {
-  return v->dtype == PLR_DTYPE_F32 && (v->col_stride == 1 || v->cols == 1);
+  return !v->mean && v->dtype == PLR_DTYPE_F32 && (v->col_stride == 1 || v->cols == 1);
 }
 
 /* Row r: where it lies, or copied to staging. */

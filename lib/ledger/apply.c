@@ -33,17 +33,19 @@ static plr_status signer_key(const plr__state *s, const plr_entry *e, uint32_t i
   return PLR_OK;
 }
 
-static plr_status verify_one(const plr__state *s, const plr_entry *e, uint32_t i,
-                             const uint8_t key[32], int first_seen) {
-  uint8_t message[PLR__SIGNING_BYTES];
+static void message_of(const plr__state *s, const plr_entry *e, uint8_t out[PLR__SIGNING_BYTES]) {
   const char *origin = e->type == PLR_ENTRY_GENESIS ? e->as.genesis.origin : s->genesis.origin;
-  plr__entry_signing_bytes(origin, e->bytes, e->signed_len, message);
-  const uint8_t *signature = e->signatures[i].signature;
-  return first_seen ? plr_verify(key, message, sizeof message, signature)
-                    : plr__verify_known(key, message, sizeof message, signature);
+  plr__entry_signing_bytes(origin, e->bytes, e->signed_len, out);
 }
 
-void plr__verdict_make(const plr__state *s, const plr_entry *e, plr__verdict *out) {
+static plr_status verify_one(const plr_entry *e, uint32_t i, const uint8_t key[32], int first_seen,
+                             const uint8_t message[PLR__SIGNING_BYTES]) {
+  const uint8_t *signature = e->signatures[i].signature;
+  return first_seen ? plr_verify(key, message, PLR__SIGNING_BYTES, signature)
+                    : plr__verify_known(key, message, PLR__SIGNING_BYTES, signature);
+}
+
+void plr__verdict_prepare(const plr__state *s, const plr_entry *e, plr__verdict *out) {
   int first_seen;
   memset(out, 0, sizeof *out);
   if (s->trust_signatures) return;
@@ -54,11 +56,21 @@ void plr__verdict_make(const plr__state *s, const plr_entry *e, plr__verdict *ou
   if (e->type == PLR_ENTRY_INFERENCE_RECEIPT &&
       plr__check_inference(s, &e->as.inference, NULL) != PLR_OK)
     return;
+  message_of(s, e, out->message);
   for (uint32_t i = 0; i < e->signature_count && i < PLR_COUNT_OF(out->keys); i++) {
     if (signer_key(s, e, i, out->keys[i], &first_seen) != PLR_OK) continue;
     out->checked |= 1u << i;
-    if (verify_one(s, e, i, out->keys[i], first_seen) == PLR_OK) out->good |= 1u << i;
+    if (!first_seen)
+      out->open |= 1u << i;
+    else if (verify_one(e, i, out->keys[i], first_seen, out->message) == PLR_OK)
+      out->good |= 1u << i;
   }
+}
+
+/* Whether there is a key to believe in: as signer_key, without reading it. */
+static plr_status signer_known(const plr__state *s, const plr_entry *e, uint32_t i) {
+  plr__key account = plr__key_of('A', NULL, e->signatures[i].account);
+  return key_in_body(e, i) || plr__record_has(s, &account) ? PLR_OK : PLR_ERR_NOT_FOUND;
 }
 
 static plr_status check_signature(const plr__state *s, const plr_entry *e, uint32_t i,
@@ -67,17 +79,20 @@ static plr_status check_signature(const plr__state *s, const plr_entry *e, uint3
                                       "the downstream neighbour", "the new key",
                                       "the counter-signer"};
   const char *role = roles[e->signatures[i].role];
-  uint8_t key[32];
+  uint8_t key[32], message[PLR__SIGNING_BYTES];
   int first_seen;
-  plr_status st = signer_key(s, e, i, key, &first_seen);
+  plr_status st =
+      s->trust_signatures ? signer_known(s, e, i) : signer_key(s, e, i, key, &first_seen);
   if (st == PLR_ERR_NOT_FOUND)
     return plr__fail(err, st, "entry signature", "the account of %s is not open", role);
   PLR_TRY(st);
   if (s->trust_signatures) return PLR_OK;
-  if (v && v->checked >> i & 1 && memcmp(v->keys[i], key, 32) == 0)
+  if (v && v->checked >> i & 1 && memcmp(v->keys[i], key, 32) == 0) {
     st = v->good >> i & 1 ? PLR_OK : PLR_ERR_SIGNATURE;
-  else
-    st = verify_one(s, e, i, key, first_seen);
+  } else {
+    message_of(s, e, message);
+    st = verify_one(e, i, key, first_seen, message);
+  }
   if (st == PLR_OK) return PLR_OK;
   return plr__fail(err, PLR_ERR_SIGNATURE, "entry signature", "the signature of %s does not verify",
                    role);

@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-#define GROUP_LEN 45u /* kind, epoch, session, sequence */
+#define GROUP_LEN 77u /* kind, epoch, client, session, sequence */
 
+/* Under the client, who signs: nobody else can use up what its sessions are counted by. */
 static plr__key served_key(const plr_inference_receipt *x) {
-  plr__key k = plr__key_epoch('I', x->epoch, x->session.bytes);
+  plr__key k = plr__key_epoch('I', x->epoch, x->client);
+  plr__key_add(&k, x->session.bytes, 32);
   plr__key_add32(&k, x->sequence);
   plr__key_add32(&k, x->block_first);
   return k;

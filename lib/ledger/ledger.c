@@ -29,14 +29,13 @@ typedef struct appending {
   int closed; /* an epoch was closed */
 } appending;
 
-static plr_status log_entry(plr_ledger *l, const plr_append_item *item, plr_status status,
+static plr_status log_entry(plr_ledger *l, const plr__batch_item *item, plr_status status,
                             plr_error *err) {
-  plr_hash leaf, completed[64];
+  plr_hash completed[64];
   uint64_t index = l->head.frontier.size;
-  plr__merkle_leaf(item->entry, item->len, &leaf);
-  uint32_t n = plr__frontier_append(&l->head.frontier, &leaf, completed);
+  uint32_t n = plr__frontier_append(&l->head.frontier, &item->leaf, completed);
   l->head.rejected += status != PLR_OK;
-  return plr__store_append(&l->store, &l->scratch, index, status, item->entry, item->len, completed,
+  return plr__store_append(&l->store, &l->scratch, index, status, item->data, item->len, completed,
                            n, err);
 }
 
@@ -67,7 +66,7 @@ static plr_status append_one(plr_ledger *l, uint32_t i, plr_append_item *item, a
   item->index = l->head.frontier.size;
   a->logged++;
   a->closed |= status == PLR_OK && l->batch.items[i].entry.type == PLR_ENTRY_EPOCH_CLOSE;
-  return log_entry(l, item, status, err);
+  return log_entry(l, &l->batch.items[i], status, err);
 }
 
 static plr_status append_batches(plr_ledger *l, size_t count, appending *a, plr_error *err) {

@@ -2,66 +2,6 @@
 #ifndef PLR_LEDGER_STATE_INT_H
 #define PLR_LEDGER_STATE_INT_H
 
-/* ---- state map (state_map.c) ------------------------------------------------------------------- */
-
-/* Sorted map of byte strings with undo. Changes since the last commit can be rolled back, all or down to a mark;
- * rolling back and committing never fail. */
-typedef struct plr__node plr__node;
-typedef struct plr__map_block plr__map_block;
-typedef struct plr__undo {
-  plr__node *before, *after; /* NULL before: inserted; NULL after: deleted */
-} plr__undo;
-
-#define PLR__SLAB_CLASSES 32u
-typedef struct plr__slab { /* small blocks cut from large ones */
-  plr_context *ctx;
-  void *chunks, *free[PLR__SLAB_CLASSES];
-  size_t used;
-} plr__slab;
-
-typedef struct plr__map {
-  plr_context *ctx;
-  plr__map_block **blocks;
-  size_t block_count, block_cap;
-  uint64_t count;
-  plr__undo *undo;
-  size_t undo_len, undo_cap;
-  plr__slab slab;
-} plr__map;
-
-void plr__slab_init(plr__slab *s, plr_context *ctx);
-void plr__slab_release(plr__slab *s); /* with every block */
-void *plr__slab_alloc(plr__slab *s, size_t size);
-void plr__slab_free(plr__slab *s, void *block, size_t size);
-
-void plr__map_init(plr__map *m, plr_context *ctx);
-void plr__map_release(plr__map *m);
-/* Value of a key, valid until the next put or rollback; NULL when absent. */
-const uint8_t *plr__map_get(const plr__map *m, const void *key, size_t key_len, size_t *value_len);
-plr_status plr__map_put(plr__map *m, const void *key, size_t key_len, const void *value,
-                        size_t value_len);
-plr_status plr__map_delete(plr__map *m, const void *key, size_t key_len); /* absent: OK */
-size_t plr__map_mark(const plr__map *m);
-void plr__map_rollback(plr__map *m, size_t mark);
-void plr__map_commit(plr__map *m);
-/* Merkle root over u16 key length ‖ key ‖ value, in key order. */
-void plr__map_root(plr__map *m, plr_hash *out);
-
-/* Walks in key order. Stays valid through deletes, not through puts, rollbacks and commits. */
-typedef struct plr__cursor {
-  const plr__map *map;
-  size_t block, slot;
-  const uint8_t *key, *value;
-  size_t key_len, value_len;
-} plr__cursor;
-
-void plr__map_seek(const plr__map *m, const void *key, size_t key_len, plr__cursor *c);
-int plr__cursor_next(plr__cursor *c); /* 0 at the end; else key and value are set */
-/* The record before the one that next would give, without moving; 0 when there is none. */
-int plr__cursor_before(const plr__cursor *c, plr__cursor *out);
-/* The same, and 0 also when the key does not begin with the prefix. */
-int plr__cursor_next_in(plr__cursor *c, const void *prefix, size_t prefix_len);
-
 /* ---- state records (state.c); FORMAT.md gives the bytes ---------------------------------------- */
 
 typedef struct plr__key {

@@ -1,20 +1,14 @@
-/* The ledger's state: a sorted map of byte strings, as an array of sorted blocks of nodes.
+/* The ledger's state: a sorted map of byte strings, as an array of sorted blocks of nodes, and an index of the nodes by
+ * key for what is looked up exactly.
  *
- * Every change is recorded until commit, so that an entry or a whole batch can be taken back. A put never changes
- * a node, it replaces it; a delete only marks its node and the slot goes at commit. So undoing needs no memory. */
+ * Every change is recorded until commit, so that an entry or a whole batch can be taken back, without memory: a put
+ * keeps a copy of the value that it overwrites, or replaces the node when the length is another; a delete only marks
+ * its node, and the slot goes at commit. */
 #include "ledger/ledger_int.h"
 
 #include <string.h>
 
 #define BLOCK_NODES 126u
-
-struct plr__node {
-  plr_hash leaf; /* of the Merkle tree, when hashed */
-  uint32_t value_len;
-  uint16_t key_len;
-  uint8_t hashed, dead;
-  uint8_t bytes[]; /* key ‖ value */
-};
 
 struct plr__map_block {
   size_t count;
@@ -48,6 +42,7 @@ void plr__map_release(plr__map *m) {
   }
   plr__free(m->ctx, m->blocks);
   plr__free(m->ctx, m->undo);
+  plr__index_release(&m->index, m->ctx);
   plr__slab_release(&m->slab);
   plr__map_init(m, m->ctx);
 }
@@ -88,21 +83,30 @@ static plr__node **slot_of(const plr__map *m, place p) {
   return &m->blocks[p.block]->nodes[p.slot];
 }
 
-const uint8_t *plr__map_get(const plr__map *m, const void *key, size_t key_len, size_t *value_len) {
+/* The node of a key, dead or not; NULL: there is none. */
+static plr__node *look_up(const plr__map *m, const void *key, size_t key_len, uint32_t hash) {
+  int sure;
+  plr__node *n = plr__index_find(&m->index, key, key_len, hash, &sure);
+  if (n || sure) return n;
   place p = find(m, key, key_len);
-  if (!p.found || (*slot_of(m, p))->dead) return NULL;
-  const plr__node *n = *slot_of(m, p);
+  return p.found ? *slot_of(m, p) : NULL;
+}
+
+const uint8_t *plr__map_get(const plr__map *m, const void *key, size_t key_len, size_t *value_len) {
+  const plr__node *n = look_up(m, key, key_len, plr__index_hash(key, key_len));
+  if (!n || n->dead) return NULL;
   *value_len = n->value_len;
   return n->bytes + n->key_len;
 }
 
 static plr__node *node_make(plr__map *m, const void *key, size_t key_len, const void *value,
-                            size_t value_len) {
+                            size_t value_len, uint32_t hash) {
   plr__node *n = plr__slab_alloc(&m->slab, sizeof *n + key_len + value_len);
   if (!n) return NULL;
+  n->key_hash = hash;
   n->value_len = (uint32_t)value_len;
   n->key_len = (uint16_t)key_len;
-  n->hashed = n->dead = 0;
+  n->hashed = n->dead = n->indexed = n->reserved = 0;
   memcpy(n->bytes, key, key_len);
   if (value_len) memcpy(n->bytes + key_len, value, value_len);
   return n;
@@ -173,17 +177,37 @@ static void slot_remove(plr__map *m, place p) {
           (m->block_count - p.block) * sizeof *m->blocks);
 }
 
+static void record(plr__map *m, plr__node *before, plr__node *after, int in_place) {
+  plr__undo u = {before, after, in_place};
+  m->undo[m->undo_len++] = u;
+}
+
+static plr_status overwrite(plr__map *m, plr__node *n, const void *value, size_t value_len) {
+  plr__node *copy = plr__slab_alloc(&m->slab, node_size(n));
+  if (!copy) return PLR_ERR_NO_MEMORY;
+  memcpy(copy, n, node_size(n));
+  if (value_len) memcpy(n->bytes + n->key_len, value, value_len);
+  n->hashed = 0;
+  record(m, copy, n, 1);
+  return PLR_OK;
+}
+
 plr_status plr__map_put(plr__map *m, const void *key, size_t key_len, const void *value,
                         size_t value_len) {
   if (key_len > UINT16_MAX || value_len > UINT32_MAX) return PLR_ERR_INTERNAL;
   PLR_TRY(undo_reserve(m));
-  plr__node *n = node_make(m, key, key_len, value, value_len), *before = NULL;
+  uint32_t hash = plr__index_hash(key, key_len);
+  plr__node *before = look_up(m, key, key_len, hash);
+  if (before && !before->dead && before->value_len == value_len)
+    return overwrite(m, before, value, value_len);
+  PLR_TRY(plr__index_reserve(&m->index, m->ctx));
+  plr__node *n = node_make(m, key, key_len, value, value_len, hash);
   if (!n) return PLR_ERR_NO_MEMORY;
   place p = find(m, key, key_len);
   if (p.found) {
-    before = *slot_of(m, p);
     *slot_of(m, p) = n;
     m->count += before->dead;
+    plr__index_remove(&m->index, before);
   } else {
     plr_status st = make_room(m, &p);
     if (st != PLR_OK) {
@@ -193,18 +217,17 @@ plr_status plr__map_put(plr__map *m, const void *key, size_t key_len, const void
     slot_insert(m, p, n);
     m->count++;
   }
-  plr__undo u = {before, n};
-  m->undo[m->undo_len++] = u;
+  plr__index_add(&m->index, n);
+  record(m, before, n, 0);
   return PLR_OK;
 }
 
 plr_status plr__map_delete(plr__map *m, const void *key, size_t key_len) {
-  place p = find(m, key, key_len);
-  if (!p.found || (*slot_of(m, p))->dead) return PLR_OK;
+  plr__node *n = look_up(m, key, key_len, plr__index_hash(key, key_len));
+  if (!n || n->dead) return PLR_OK;
   PLR_TRY(undo_reserve(m));
-  plr__undo u = {*slot_of(m, p), NULL};
-  u.before->dead = 1;
-  m->undo[m->undo_len++] = u;
+  n->dead = 1;
+  record(m, n, NULL, 0);
   m->count--;
   return PLR_OK;
 }
@@ -219,10 +242,18 @@ static void undo_one(plr__map *m, plr__undo u) {
     m->count++;
     return;
   }
+  if (u.in_place) { /* all but where it is in the index, which has stayed */
+    u.before->indexed = u.after->indexed;
+    memcpy(u.after, u.before, node_size(u.before));
+    node_free(m, u.before);
+    return;
+  }
   place p = find(m, u.after->bytes, u.after->key_len);
+  plr__index_remove(&m->index, u.after);
   if (u.before) {
     *slot_of(m, p) = u.before;
     m->count -= u.before->dead;
+    plr__index_add(&m->index, u.before);
   } else {
     slot_remove(m, p);
     m->count--;
@@ -244,6 +275,7 @@ void plr__map_commit(plr__map *m) {
     /* Deleted; but a later put may have taken the slot, and then that put's record frees the node. */
     place p = find(m, u.before->bytes, u.before->key_len);
     if (*slot_of(m, p) != u.before) continue;
+    plr__index_remove(&m->index, u.before);
     slot_remove(m, p);
     node_free(m, u.before);
   }

@@ -107,7 +107,7 @@ static plr_status check_genesis(const verifying *v, plr_error *err) {
 }
 
 static plr_status replay_entry(verifying *v, uint32_t i, plr_error *err) {
-  plr_hash leaf, completed[64];
+  plr_hash completed[64];
   plr_status status;
   plr_error detail;
   const plr__batch_item *item = &v->batch.items[i];
@@ -124,8 +124,7 @@ static plr_status replay_entry(verifying *v, uint32_t i, plr_error *err) {
                         (unsigned long long)index, detail.message);
   if (status != PLR_OK) note_rejected(v, index, &detail);
   plr__map_commit(&v->state.map);
-  plr__merkle_leaf(item->data, item->len, &leaf);
-  plr__frontier_append(&v->head.frontier, &leaf, completed);
+  plr__frontier_append(&v->head.frontier, &item->leaf, completed);
   if (index == 0) return check_genesis(v, err);
   if (status == PLR_OK && item->entry.type == PLR_ENTRY_EPOCH_CLOSE)
     return plr__state_audit(&v->state, err);

@@ -31,6 +31,12 @@ void plr__shard_correct_delays(plr_shard *shard, uint32_t stages, uint64_t horiz
 void plr__shard_next_clock(plr_shard *shard, uint64_t steps);
 void plr__shard_set_clock(plr_shard *shard, uint64_t steps);
 
+/* Its weights as one vector of so many numbers, parameters in order; read, or replaced at any time between two calls
+ * (INVALID_STATE: a version more would have to be held than the options say). */
+int64_t plr__shard_elements(const plr_shard *shard);
+plr_status plr__shard_read_vector(plr_shard *shard, float *out);
+plr_status plr__shard_write_vector(plr_shard *shard, const float *in);
+
 /* Its model, which lives as long as the shard. */
 const plr_model *plr__shard_model(const plr_shard *shard);
 

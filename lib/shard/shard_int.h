@@ -36,7 +36,7 @@ typedef struct plr_slot {
   float *memory;    /* device: what backward needs of one micro-batch */
   uint32_t busy;    /* a forward was done, its backward is due */
   uint32_t version; /* of the weights it was done with: 0 the newest, else 1 + index of the stash */
-  uint64_t weights; /* how often they had changed before it */
+  uint64_t updates; /* steps that this shard had done before it */
 } plr_slot;
 
 /* Weights before a step, for the slots whose backward is still due (stash.c). */
@@ -53,6 +53,7 @@ typedef struct plr_delays {
   uint32_t stages;    /* 0: no correction */
   uint32_t reserved;
   uint64_t horizon;
+  uint64_t updates; /* steps that this shard has done */
   uint64_t clock; /* the next step counts up to at least this; 0: by one */
 } plr_delays;
 

@@ -66,7 +66,7 @@ float *plr__stash_weights(const plr_shard *s, const plr_slot *slot) {
 
 void plr__stash_done(plr_shard *s, plr_slot *slot) {
   if (slot->version) s->stash[slot->version - 1].users--;
-  s->delays.last = s->weights - slot->weights;
+  s->delays.last = s->delays.updates - slot->updates;
   s->delays.sum += s->delays.last;
   slot->busy = slot->version = 0;
 }

@@ -62,7 +62,7 @@ static plr_status apply(plr_shard *s, const double *total) {
   s->state.power1 = rates.power1, s->state.power2 = rates.power2;
   s->state.steps = s->delays.clock ? PLR_MAX(s->state.steps, s->delays.clock) : s->state.steps + 1;
   s->delays.clock = 0;
-  s->weights++;
+  s->weights++, s->delays.updates++;
   return PLR_OK;
 }
 

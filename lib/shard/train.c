@@ -58,7 +58,7 @@ plr_status plr_shard_forward(plr_shard *shard, uint32_t slot, const int32_t *tok
   if (st != PLR_OK) return st;
   shard->slots[slot].busy = 1;
   shard->slots[slot].version = 0;
-  shard->slots[slot].weights = shard->weights;
+  shard->slots[slot].updates = shard->delays.updates;
   return PLR_OK;
 }
 

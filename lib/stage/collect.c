@@ -21,6 +21,20 @@ static void count_settled(plr_stage *s, const plr__record *r, uint32_t stage) {
       &f->settled[((size_t)slot * s->info.micro_batches + r->micro_batch) * s->count + stage];
   if (!*seen) f->settled_count[slot]++, f->outstanding--;
   *seen = 1;
+  f->quiet_ns = s->now;
+}
+
+void plr__feeder_unsettled(plr_stage *s, uint64_t step) {
+  uint32_t missing =
+      s->info.micro_batches * s->count - s->feeder.settled_count[step % s->steps_kept];
+  plr_stage_event e = {.type = PLR_STAGE_REFUSED, .status = PLR_ERR_UNAVAILABLE, .step = step};
+  char text[96];
+  if (!missing) return;
+  for (uint32_t mb = 0; mb < s->info.micro_batches; mb++)
+    for (uint32_t stage = 0; stage < s->count; stage++)
+      count_settled(s, plr__record_of(s, step, mb), stage);
+  snprintf(text, sizeof text, "%u receipts of step %llu did not come", missing, (ull)step);
+  plr__event(s, &e, text);
 }
 
 /* They are counted in order. */
@@ -30,6 +44,7 @@ static void count_finished(plr_stage *s) {
   for (; s->async; f->finished++) {
     plr__record *r = plr__record_of(s, f->finished / mbs, (uint32_t)(f->finished % mbs));
     if (!r || !r->finished || r->state != PLR__RECORD_DONE) return;
+    f->quiet_ns = s->now;
   }
 }
 
@@ -62,6 +77,11 @@ static void take_training_loss(plr_stage *s, plr__peer *p, const plr__control *c
                                const plr_hash *hash) {
   plr__feeder *f = &s->feeder;
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
+  /* It was sent again after its last stage was lost, and that had done its forward. */
+  if (s->async && r && r->state == PLR__RECORD_DONE) {
+    s->stats.duplicates++;
+    return;
+  }
   uint32_t in_order =
       c->step == f->steps_done && c->micro_batch == f->losses[f->steps_done % s->steps_kept];
   if (f->command != PLR__COMMAND_TRAIN || (!s->async && !in_order) || !r ||
@@ -201,11 +221,13 @@ static void take_leaves(plr_stage *s, plr__peer *p, const plr__control *c) {
 /* 1 unless the message speaks of a receipt that nobody can owe. Counts each receipt once. */
 static int settle(plr_stage *s, plr__peer *p, const plr__control *c) {
   plr__record *r = plr__record_of(s, c->step, c->micro_batch);
-  if (!r || c->stage >= s->count) {
+  int late = s->async && c->step < s->feeder.step && c->micro_batch < s->info.micro_batches;
+  if ((!r && !late) || c->stage >= s->count) {
     unexpected(s, p, c, "no such receipt is due");
     return 0;
   }
-  count_settled(s, r, c->stage);
+  if (r)
+    count_settled(s, r, c->stage); /* one that is late counts too, though nobody waits for it */
   return 1;
 }
 

@@ -32,6 +32,7 @@ static const layout layouts[PLR__CONTROL_TYPES] = {
     [PLR__CONTROL_AGAIN] = {"again", "Sm"},
     [PLR__CONTROL_ASK] = {"ask", "Sm"},
     [PLR__CONTROL_HAVE] = {"have", "Smk"},
+    [PLR__CONTROL_COMMIT] = {"commit", "SD"},
 };
 
 const char *plr__control_name(uint32_t type) {

@@ -28,7 +28,8 @@
 #define PLR__CONTROL_AGAIN     19u /* before tokens: the micro-batch may have been further down before */
 #define PLR__CONTROL_ASK       20u /* upstream -> downstream: do you have it? */
 #define PLR__CONTROL_HAVE      21u /* the answer */
-#define PLR__CONTROL_TYPES     22u
+#define PLR__CONTROL_COMMIT    22u /* replica -> replicas: whose weights count in a round */
+#define PLR__CONTROL_TYPES     23u
 
 /* Flags of OPEN and STOP. */
 #define PLR__CONTROL_FLAG_SNAPSHOT 1u

@@ -133,7 +133,8 @@ static plr_status alloc_rings(plr_stage *s) {
   s->arrival_cap = s->index == 0 ? PLR_MAX(2 * s->info.micro_batches, depth) : depth;
   if (s->async) s->arrival_cap = PLR_MAX(s->window, depth);
   s->slot_used = plr__calloc(s->ctx, s->in_flight, 1);
-  if (!s->slot_used) return PLR_ERR_NO_MEMORY;
+  s->leaves_passed = plr__calloc(s->ctx, s->info.blocks, sizeof *s->leaves_passed);
+  if (!s->slot_used || !s->leaves_passed) return PLR_ERR_NO_MEMORY;
   s->arrivals = plr__calloc(s->ctx, s->arrival_cap, sizeof *s->arrivals);
   s->queue = plr__calloc(s->ctx, s->arrival_cap, sizeof(plr__arrival *));
   s->gradient_cap = s->in_flight;
@@ -228,6 +229,7 @@ static plr_status build(plr_stage *s, const plr_stage_options *o, plr_error *err
   plr_status st = alloc_common(s, o);
   if (st == PLR_OK && o->role == PLR_STAGE_WORKER) {
     PLR_TRY(plr__compute_init(s, o, err));
+    PLR_TRY(plr__average_init(s, o, err));
     st = alloc_rings(s);
   } else if (st == PLR_OK) {
     st = plr__feeder_init(s, o);
@@ -269,11 +271,13 @@ void plr_stage_destroy(plr_stage *s) {
   for (uint32_t i = 0; s->gradients && i < s->gradient_cap; i++)
     plr__free(ctx, s->gradients[i].data);
   plr__free(ctx, s->slot_used);
+  plr__free(ctx, s->leaves_passed);
   plr__free(ctx, s->opens);
   plr__free(ctx, s->arrivals);
   plr__free(ctx, s->queue);
   plr__free(ctx, s->gradients);
   plr__compute_release(s);
+  plr__average_release(s);
   plr__feeder_release(s);
   plr__peers_release(s);
   for (uint32_t i = 0; s->records && i < s->record_count; i++) {
@@ -310,7 +314,7 @@ plr_status plr_stage_advance(plr_stage *s, uint64_t now_ns) {
 }
 
 uint64_t plr_stage_next_deadline_ns(const plr_stage *s) {
-  return s ? plr__peers_deadline(s) : PLR_NEVER;
+  return s ? PLR_MIN(plr__peers_deadline(s), plr__feeder_deadline(s)) : PLR_NEVER;
 }
 
 plr_status plr_stage_submit(plr_stage *s, const void *entry, size_t len) {

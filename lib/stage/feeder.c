@@ -89,11 +89,37 @@ static void ask_snapshot(plr_stage *s, uint64_t step) {
   plr__stage_flood(s, &c, PLR__PRIORITY_FLOW);
 }
 
-static int may_open(const plr_stage *s, uint64_t step) {
+/* Whether the records of that step are free for another one. A neighbour that does not sign holds nobody up: in an
+ * asynchronous pipeline a receipt has had the time of a whole window to come. */
+static int may_forget(plr_stage *s, uint64_t step) {
+  if (plr__feeder_settled(s, step)) return 1;
+  if (!s->async || s->feeder.finished < (step + 1) * s->info.micro_batches) return 0;
+  plr__feeder_unsettled(s, step);
+  return 1;
+}
+
+static int may_open(plr_stage *s, uint64_t step) {
   const plr__feeder *f = &s->feeder;
   if (s->async ? snapshot_waits(s, step) : step >= f->steps_done + 2) return 0;
   if (!plr__feeder_root(s, plr__feeder_root_step(s, step))) return 0;
-  return step < s->steps_kept || plr__feeder_settled(s, step - s->steps_kept);
+  return step < s->steps_kept || may_forget(s, step - s->steps_kept);
+}
+
+uint64_t plr__feeder_deadline(const plr_stage *s) {
+  const plr__feeder *f = &s->feeder;
+  uint64_t wait = s->reply_timeout_ns ? s->reply_timeout_ns : PLR__RECEIPT_PATIENCE;
+  if (!s->async || s->role != PLR_STAGE_FEEDER || f->command != PLR__COMMAND_TRAIN ||
+      !f->outstanding || f->steps_done < f->until || !all_finished(s))
+    return PLR_NEVER;
+  return f->quiet_ns + wait;
+}
+
+/* At the end of a command nothing comes any more that would say that a receipt is lost. */
+static void stop_waiting(plr_stage *s) {
+  if (plr__feeder_deadline(s) > s->now) return;
+  uint64_t from = s->feeder.step > s->steps_kept ? s->feeder.step - s->steps_kept : 0;
+  for (uint64_t step = PLR_MAX(from, s->feeder.start_step); step < s->feeder.step; step++)
+    plr__feeder_unsettled(s, step);
 }
 
 /* ---- feeding ---------------------------------------------------------------------------------- */
@@ -211,6 +237,7 @@ static void pump_train(plr_stage *s) {
   if (f->stop_wanted) f->until = PLR_MIN(f->until, f->step);
   if (s->async && snapshot_waits(s, f->step) && all_finished(s)) ask_snapshot(s, f->step);
   while (can_feed(s)) feed_one(s);
+  stop_waiting(s);
   if (f->steps_done < f->until || f->outstanding || f->left) return;
   if (s->async && !all_finished(s)) return;
   if (plr__feeder_snapshot_due(s, f->steps_done) && !plr__feeder_root(s, f->steps_done)) return;

@@ -205,6 +205,18 @@ void plr__worker_tensor_frame(plr_stage *s, plr__peer *p, const plr_frame_info *
 
 /* ---- micro-batches given up ------------------------------------------------------------------- */
 
+static void remove_gradient(plr_stage *s, uint64_t step, uint32_t mb) {
+  uint32_t cap = s->gradient_cap, found = 0;
+  for (uint32_t i = 0; i < s->gradient_count; i++) {
+    plr__frame *g = &s->gradients[(s->gradient_head + i) % cap];
+    found |= g->step == step && g->micro_batch == mb;
+    if (!found || i + 1 == s->gradient_count) continue;
+    plr__frame *next = &s->gradients[(s->gradient_head + i + 1) % cap], keep_it = *g;
+    *g = *next, *next = keep_it; /* their memory too */
+  }
+  s->gradient_count -= found;
+}
+
 static int in_job(const plr_stage *s, const plr__record *r) {
   return s->job_out && s->job.step == r->step && s->job.micro_batch == r->micro_batch &&
          (s->job.kind == PLR_JOB_FORWARD || s->job.kind == PLR_JOB_BACKWARD);
@@ -222,7 +234,8 @@ void plr__worker_cancel(plr_stage *s, plr__record *r) {
     if (a) plr__arrival_remove(s, a);
   }
   if (r->state == PLR__RECORD_FORWARD) {
-    if (in_job(s, r) || waiting_gradient(s, r->step, r->micro_batch)) return; /* as good as done */
+    if (in_job(s, r)) return; /* as good as done */
+    if (s->gradient_count) remove_gradient(s, r->step, r->micro_batch);
     release_slot(s, r->slot);
     plr__peer *p = plr__peer_of(s, r->peer[PLR__DOWN]);
     if (p && p->under_way) p->under_way--;
@@ -263,12 +276,25 @@ static void pass_on(plr_stage *s, const plr__control *c) {
   if (!s->tail) plr__stage_flood(s, c, PLR__PRIORITY_FLOW);
 }
 
+/* When a step is opened all is finished but the last `window` micro-batches before it: what is older and still here
+ * went another way. */
+static void cancel_old(plr_stage *s, uint64_t step) {
+  const uint64_t mbs = s->info.micro_batches;
+  for (uint32_t i = 0; i < s->record_count; i++) {
+    plr__record *r = &s->records[i];
+    if (r->state != PLR__RECORD_EMPTY && r->state != PLR__RECORD_DONE &&
+        r->step * mbs + r->micro_batch + s->window < step * mbs)
+      plr__worker_cancel(s, r);
+  }
+}
+
 /* Several upstream say the same, one after the other. */
 static int opened_before(const plr_stage *s, const plr__control *c) {
   const plr__open *o = &s->opens[c->step % s->steps_kept];
   return s->async && c->step < s->open_next &&
-         (o->step != c->step || (o->epoch == c->epoch && o->root_step == c->root_step &&
-                                 plr__hash_equal(&o->root, &c->root)));
+         (!o->valid || o->step != c->step ||
+          (o->epoch == c->epoch && o->root_step == c->root_step &&
+           plr__hash_equal(&o->root, &c->root)));
 }
 
 static void take_open(plr_stage *s, plr__peer *p, const plr__control *c) {
@@ -287,7 +313,19 @@ static void take_open(plr_stage *s, plr__peer *p, const plr__control *c) {
   o->step = c->step, o->epoch = c->epoch, o->root_step = c->root_step, o->root = c->root;
   o->flags = c->flags, o->valid = 1;
   s->open_next++;
+  if (s->async) cancel_old(s, c->step);
   pass_on(s, c);
+}
+
+/* A step cannot be without them: they go every way there is, and each stage's go on from here once. */
+void plr__stage_pass_leaves(plr_stage *s, const plr__control *c) {
+  uint64_t *passed = &s->leaves_passed[c->first_block % s->info.blocks];
+  if (!s->async) {
+    plr__stage_relay(s, c, PLR__PRIORITY_CONTROL);
+  } else if (*passed < c->step + 1) {
+    *passed = c->step + 1;
+    plr__stage_flood(s, c, PLR__PRIORITY_CONTROL);
+  }
 }
 
 static int is_empty(const plr_stage *s) {
@@ -374,6 +412,8 @@ static void from_upstream(plr_stage *s, plr__peer *p, const plr__control *c) {
     p->again_next = s->async;
     return;
   case PLR__CONTROL_LEAVES:
+    plr__stage_pass_leaves(s, c);
+    return;
   case PLR__CONTROL_RECEIPT:
   case PLR__CONTROL_MISSING:
   case PLR__CONTROL_ENTRY:

@@ -6,7 +6,8 @@
 #include <string.h>
 
 const char *plr__side_name(uint32_t side) {
-  return side == PLR__UP ? "upstream" : "downstream";
+  static const char *const names[] = {"upstream", "downstream", "replica"};
+  return names[side];
 }
 
 const char *plr__role_name(uint32_t role) {
@@ -17,6 +18,8 @@ const char *plr__role_name(uint32_t role) {
     return "gradient";
   case PLR_ROLE_TOKENS:
     return "token";
+  case PLR_ROLE_DELTA:
+    return "delta";
   case PLR_ROLE_CONTROL:
     return "control";
   default:
@@ -234,6 +237,10 @@ static void take_control(plr_stage *s, plr__peer *p, const void *frame, size_t l
   if (p->state != PLR__PEER_UP && c.type != PLR__CONTROL_HELLO && c.type != PLR__CONTROL_FAIL) {
     plr__peer_fault(s, p, PLR_ERR_SEQUENCE, "%s message before its hello",
                     plr__control_name(c.type));
+  } else if (p->side == PLR__MATE && c.type == PLR__CONTROL_COMMIT) {
+    plr__average_commit(s, p, &c);
+  } else if (p->side == PLR__MATE && c.type != PLR__CONTROL_HELLO && c.type != PLR__CONTROL_FAIL) {
+    plr__peer_fault(s, p, PLR_ERR_SEQUENCE, "unexpected %s message", plr__control_name(c.type));
   } else if (common_control(s, p, &c)) {
     return;
   } else if (s->role == PLR_STAGE_FEEDER) {
@@ -255,6 +262,8 @@ static void take_frame(plr_stage *s, plr__peer *p, const void *frame, size_t len
     plr__peer_fault(s, p, PLR_ERR_MALFORMED, "%s takes no %s frame",
                     s->role == PLR_STAGE_FEEDER ? "a feeder" : "a stage that has had no hello",
                     plr__role_name(info.role));
+  } else if (p->side == PLR__MATE && info.role == PLR_ROLE_DELTA) {
+    plr__average_frame(s, p, &info, frame, len);
   } else {
     plr__worker_tensor_frame(s, p, &info, frame, len);
   }

@@ -265,6 +265,12 @@ plr_status plr_job_run(plr_job *job) {
   case PLR_JOB_SNAPSHOT:
     job->status = run_snapshot(job);
     break;
+  case PLR_JOB_SHARE:
+    job->status = plr__average_share(job);
+    break;
+  case PLR_JOB_AVERAGE:
+    job->status = plr__average_apply(job);
+    break;
   default:
     job->status = PLR_ERR_INVALID_STATE;
     break;

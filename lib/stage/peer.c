@@ -65,7 +65,8 @@ static plr__peer *peer_new(plr_stage *s, uint32_t side, plr_link *link) {
   size_t receipts = (size_t)s->record_count * (s->count + 2u) * 1024u;
   plr__peer *p = plr__calloc(s->ctx, 1, sizeof *p);
   if (!p) return NULL;
-  if (plr__fifo_init(&p->outbox, s->ctx, 4096, receipts + 2 * s->job_room) != PLR_OK) {
+  size_t most = receipts + 2 * (side == PLR__MATE ? s->average.own.frame.cap : s->job_room);
+  if (plr__fifo_init(&p->outbox, s->ctx, 4096, most + PLR__ROOM) != PLR_OK) {
     plr__free(s->ctx, p);
     return NULL;
   }
@@ -78,7 +79,8 @@ static plr__peer *peer_new(plr_stage *s, uint32_t side, plr_link *link) {
 
 plr_status plr_stage_attach(plr_stage *s, uint32_t side, plr_link *link) {
   PLR_GUARD(s, NULL);
-  if (!s || !link || side >= PLR__SIDES) return PLR_ERR_INVALID_ARGUMENT;
+  if (!s || !link || side > PLR__MATE || (side == PLR__MATE && !s->average.every))
+    return PLR_ERR_INVALID_ARGUMENT;
   if (s->failed != PLR_OK) return s->failed;
   plr__peers_reap(s);
   for (uint32_t i = 0; i < s->peer_count; i++)
@@ -135,15 +137,15 @@ static void up(plr_stage *s, plr__peer *p) {
     if (s->peers[i]->side == p->side) latest = PLR_MAX(latest, s->peers[i]->due_ns);
   p->due_ns = latest; /* newcomers begin at the end of the queue */
   p->state = PLR__PEER_UP;
-  s->alone_ns[p->side] = PLR_NEVER;
-  if (s->async) tell(s, p, PLR_OK, p->side == PLR__UP ? "upstream is up" : "downstream is up");
+  if (p->side < PLR__SIDES) s->alone_ns[p->side] = PLR_NEVER;
+  if (s->async) tell(s, p, PLR_OK, "is up");
   if (!s->ready_reported && plr__peer_first(s, PLR__UP) && plr__peer_first(s, PLR__DOWN)) {
     plr_stage_event e = {.type = PLR_STAGE_READY, .step = s->step};
     s->ready_reported = 1;
     plr__event(s, &e, NULL);
   }
   if (p->side == PLR__DOWN) plr__stage_release_held(s, p);
-  if (!s->async || p->side == PLR__UP) return;
+  if (!s->async || p->side != PLR__DOWN) return;
   catch_up(s, p);
   plr__route_waiting(s);
 }
@@ -166,7 +168,7 @@ void plr__peer_hello(plr_stage *s, plr__peer *p, const plr__control *c) {
   /* The feeder, past the last stage, is also before the first. */
   uint32_t next = s->index == s->count ? 0 : s->index + 1;
   uint32_t before = s->index == 0 ? s->count : s->index - 1;
-  uint32_t want = p->side == PLR__DOWN ? next : before;
+  uint32_t want = p->side == PLR__DOWN ? next : p->side == PLR__UP ? before : s->index;
   if (!s->async || p->state != PLR__PEER_READY) {
     plr__peer_fault(s, p, PLR_ERR_SEQUENCE, "unexpected hello message");
   } else if (c->stage != want || c->top_k != s->count) {
@@ -184,6 +186,7 @@ void plr__peer_hello(plr_stage *s, plr__peer *p, const plr__control *c) {
 /* ---- given up --------------------------------------------------------------------------------- */
 
 static int others(const plr_stage *s, const plr__peer *p) {
+  if (p->side == PLR__MATE) return 1; /* nobody's work depends on it */
   for (uint32_t i = 0; i < s->peer_count; i++)
     if (s->peers[i] != p && s->peers[i]->side == p->side && s->peers[i]->state != PLR__PEER_GONE)
       return 1;
@@ -212,6 +215,10 @@ void plr__peer_fault(plr_stage *s, plr__peer *p, plr_status st, const char *fmt,
     return;
   }
   dismiss(s, p, st, text);
+  if (p->side == PLR__MATE) {
+    plr__average_collect(s);
+    return;
+  }
   if (!plr__peer_first(s, p->side)) s->alone_ns[p->side] = s->now;
   plr__receipts_lost(s, p);
   if (s->role == PLR_STAGE_WORKER) plr__worker_lost(s, p);
@@ -224,9 +231,12 @@ static uint64_t later(uint64_t from, uint64_t by) {
   return by >= PLR_NEVER - from ? PLR_NEVER : from + by;
 }
 
+/* Whoever waits for somebody who waits gives the other the time to find out. */
 static uint64_t reply_deadline(const plr_stage *s, const plr__peer *p) {
+  uint64_t behind = s->role == PLR_STAGE_FEEDER ? s->count : s->count - 1 - s->index;
   if (!s->reply_timeout_ns || p->state != PLR__PEER_UP || !p->under_way) return PLR_NEVER;
-  return later(p->since_ns, s->reply_timeout_ns);
+  if (s->reply_timeout_ns >= PLR_NEVER / (behind + 1)) return PLR_NEVER;
+  return later(p->since_ns, s->reply_timeout_ns * PLR_MAX(behind, 1));
 }
 
 uint64_t plr__peers_deadline(const plr_stage *s) {
@@ -234,6 +244,7 @@ uint64_t plr__peers_deadline(const plr_stage *s) {
   if (!s->async || s->failed != PLR_OK || s->stopped) return t;
   for (uint32_t side = 0; side < PLR__SIDES; side++)
     if (s->alone_ns[side] != PLR_NEVER) t = PLR_MIN(t, later(s->alone_ns[side], s->patience_ns));
+  t = PLR_MIN(t, plr__average_deadline(s));
   for (uint32_t i = 0; i < s->peer_count; i++) {
     const plr__peer *p = s->peers[i];
     t = PLR_MIN(t, reply_deadline(s, p));
@@ -244,6 +255,7 @@ uint64_t plr__peers_deadline(const plr_stage *s) {
 
 void plr__peers_advance(plr_stage *s) {
   if (!s->async) return;
+  if (plr__average_deadline(s) <= s->now) plr__average_collect(s);
   for (uint32_t i = 0; i < s->peer_count; i++) {
     plr__peer *p = s->peers[i];
     if (reply_deadline(s, p) <= s->now)

@@ -15,9 +15,9 @@ static uint32_t share(const plr_stage *s) {
   return s->window / PLR_MAX(up, 1u) + 2;
 }
 
-static int available(const plr_stage *s, const plr__peer *p, const plr__record *r) {
+static int available(const plr_stage *s, const plr__peer *p) {
   return p->side == PLR__DOWN && p->state == PLR__PEER_UP && p->busy_until_ns <= s->now &&
-         p->id != r->refused_by && plr__fifo_has_room(&p->outbox, s->job_room);
+         plr__fifo_has_room(&p->outbox, s->job_room);
 }
 
 static plr__peer *choose(plr_stage *s, const plr__record *r) {
@@ -25,7 +25,8 @@ static plr__peer *choose(plr_stage *s, const plr__record *r) {
   uint32_t alone = plr__peers_up(s, PLR__DOWN) == 1;
   for (uint32_t i = 0; i < s->peer_count; i++) {
     plr__peer *p = s->peers[i];
-    if (!available(s, p, r) || (!alone && p->under_way >= share(s))) continue;
+    if (!available(s, p)) continue;
+    if (!alone && (p->under_way >= share(s) || p->id == r->refused_by)) continue;
     if (!best || p->due_ns < best->due_ns) best = p;
   }
   return best;

@@ -12,10 +12,12 @@
 
 #include "control.h"
 #include "fifo.h"
+#include "permute.h"
 
 #define PLR__UP    PLR_SIDE_UPSTREAM
 #define PLR__DOWN  PLR_SIDE_DOWNSTREAM
 #define PLR__SIDES 2u
+#define PLR__MATE  PLR_SIDE_REPLICA /* neither: micro-batches do not go there */
 
 /* Priorities on a link. What must stay in order has one priority: FLOW carries opens, samples, stops, tokens and
  * activations. */
@@ -29,6 +31,9 @@
 #define PLR__RECEIPT_BYTES 384u /* more than header ‖ body of a receipt */
 
 #define PLR__MAX_UNDER_WAY 4096u
+
+/* Asynchronous: receipts of what is finished are waited for so long at the end of a command. */
+#define PLR__RECEIPT_PATIENCE UINT64_C(10000000000)
 
 /* Bound on what one message or one job adds to a queue besides its tensor frames. */
 #define PLR__ROOM (4u * 65536u + 16u * 1024u)
@@ -119,6 +124,7 @@ struct plr_job {
   plr__frame *gradient;
   uint64_t delay; /* backward: steps since its forward */
   uint32_t blame; /* 1: it failed because of what a neighbour sent */
+  uint64_t blame_peer; /* averaging: of which replica */
   plr_hash frames[PLR__FRAMES];
   uint8_t *out; /* frame made by the job, job_out_cap bytes */
   size_t out_len;
@@ -165,6 +171,35 @@ typedef struct plr__peer {
   uint64_t busy_until_ns;
 } plr__peer;
 
+#define PLR__AVERAGE_IDLE    0u
+#define PLR__AVERAGE_DUE     1u /* our share is to be made */
+#define PLR__AVERAGE_COLLECT 2u /* it was sent, the others' come in */
+#define PLR__AVERAGE_APPLY   3u /* it is known whose count */
+
+/* What a replica says of a part of its weights. */
+typedef struct plr__share {
+  uint64_t peer, round;
+  plr_hash account;
+  uint32_t weight; /* micro-batches since its last round */
+  plr__frame frame;
+} plr__share;
+
+/* Averaging with replicas (average.c). */
+typedef struct plr__average {
+  uint32_t every, parts, phase, rows, named;
+  uint32_t join_rounds, rounds; /* rounds in which it does not count; rounds it took part in */
+  uint64_t round, counted, deadline_ns;
+  int64_t elements;
+  plr__permutation permutation;
+  plr__share own, theirs[PLR_STAGE_MAX_PEERS]; /* by place of the peer */
+  plr_hash names[PLR_STAGE_MAX_PEERS + 1];     /* accounts that count, in order */
+  /* a running job's */
+  plr_encoder *encoder;
+  plr_decoder *decoder;
+  float *vector, *mask, *got;
+  double *sum;
+} plr__average;
+
 /* Leaf hashes of one snapshot step, as they come in. */
 typedef struct plr__roots {
   uint64_t step;
@@ -194,6 +229,7 @@ typedef struct plr__feeder {
   uint64_t finished;    /* micro-batches, counted from step 0, before which all are finished */
   uint64_t snapshot;    /* async: newest snapshot asked for */
   uint64_t outstanding; /* receipts not yet settled */
+  uint64_t quiet_ns;    /* since when nothing has been finished or settled */
   double loss_sum;
   uint32_t batches, fed, returned; /* evaluate, generate */
   uint32_t stop_sent, done_sent;
@@ -246,6 +282,7 @@ struct plr_stage {
   uint32_t snapshot_due, stop_wanted, stop_flags;
   uint64_t last_snapshot; /* step, PLR_NEVER before the first */
   uint64_t snapshot_step; /* of the snapshot that is due */
+  uint64_t *leaves_passed; /* async: by first block, 1 + step of the newest that were passed on */
   plr__arrival *arrivals, **queue; /* queue: those in use, in order, then the free ones */
   uint32_t arrival_cap, arrival_count;
   plr__frame *gradients; /* ring */
@@ -261,6 +298,7 @@ struct plr_stage {
   uint32_t record_count;
 
   plr__feeder feeder;
+  plr__average average;
 
   size_t tokens_cap, frame_cap, job_out_cap, job_room;
   plr_buffer payload, entry; /* scratch */
@@ -341,6 +379,8 @@ uint32_t plr__pipeline_depth(const plr_stage *s);
 void plr__worker_tensor_frame(plr_stage *s, plr__peer *p, const plr_frame_info *info,
                               const void *frame, size_t len);
 void plr__worker_control(plr_stage *s, plr__peer *p, const plr__control *c);
+/* Sends leaf hashes on, to the feeder. */
+void plr__stage_pass_leaves(plr_stage *s, const plr__control *c);
 void plr__arrival_remove(plr_stage *s, plr__arrival *a);
 /* Token rows that its activation has. */
 uint32_t plr__arrival_rows(const plr_stage *s, const plr__arrival *a);
@@ -379,6 +419,10 @@ void plr__feeder_void(plr_stage *s, plr__record *r, plr_status why);
 const plr__roots *plr__feeder_root(const plr_stage *s, uint64_t step);
 int plr__feeder_snapshot_due(const plr_stage *s, uint64_t step);
 uint64_t plr__feeder_root_step(const plr_stage *s, uint64_t step);
+/* async: receipts of that step that have not come will not be waited for. */
+void plr__feeder_unsettled(plr_stage *s, uint64_t step);
+/* When it stops waiting for receipts at the end of a command, or PLR_NEVER. */
+uint64_t plr__feeder_deadline(const plr_stage *s);
 int plr__feeder_settled(const plr_stage *s, uint64_t step);
 
 /* ---- job.c ---- */
@@ -386,6 +430,23 @@ plr_status plr__compute_init(plr_stage *s, const plr_stage_options *o, plr_error
 void plr__compute_release(plr_stage *s);
 /* Bytes a frame of rows x cols values of any codec of this version can have. */
 size_t plr__frame_bound(uint32_t rows, uint32_t cols);
+
+/* ---- average.c -------------------------------------------------------------------------------- */
+
+plr_status plr__average_init(plr_stage *s, const plr_stage_options *o, plr_error *err);
+void plr__average_release(plr_stage *s);
+/* The jobs, and what they bring. */
+plr_status plr__average_share(plr_job *job);
+plr_status plr__average_apply(plr_job *job);
+void plr__average_shared(plr_stage *s, const plr_job *job);
+void plr__average_applied(plr_stage *s, const plr_job *job);
+/* A step was done; a replica's weights, or who counts, have come; somebody came, went, or is late. */
+void plr__average_stepped(plr_stage *s);
+void plr__average_frame(plr_stage *s, plr__peer *p, const plr_frame_info *f, const void *frame,
+                        size_t len);
+void plr__average_commit(plr_stage *s, plr__peer *p, const plr__control *c);
+void plr__average_collect(plr_stage *s);
+uint64_t plr__average_deadline(const plr_stage *s);
 
 /* ---- budget.c ---- */
 void plr__budget_give(plr_stage *s, plr_job *job);

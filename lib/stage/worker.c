@@ -19,6 +19,35 @@ static plr__arrival *first_complete(const plr_stage *s) {
   return NULL;
 }
 
+/* Whoever sent it is gone, and nobody else has yet. */
+static int is_stranded(const plr_stage *s, const plr__record *r) {
+  return s->async && r->state == PLR__RECORD_FORWARD && !plr__peer_of(s, r->peer[PLR__UP]);
+}
+
+/* Brings a gradient that can be used to the head of the ring. One whose micro-batch nobody above asks for waits: if it
+ * was sent again it is counted by another replica. */
+static int next_gradient(plr_stage *s) {
+  for (uint32_t i = 0; i < s->gradient_count; i++) {
+    plr__frame *g = &s->gradients[s->gradient_head];
+    if (!is_stranded(s, plr__record_of(s, g->step, g->micro_batch))) return 1;
+    plr__frame *behind = &s->gradients[(s->gradient_head + s->gradient_count) % s->gradient_cap];
+    plr__frame held = *g;
+    *g = *behind, *behind = held;
+    s->gradient_head = (s->gradient_head + 1) % s->gradient_cap;
+  }
+  return 0;
+}
+
+/* New work comes before what nobody asks for. 1: a slot is free. */
+static int drop_stranded(plr_stage *s) {
+  for (uint32_t i = 0; i < s->record_count; i++) {
+    if (!is_stranded(s, &s->records[i])) continue;
+    plr__worker_cancel(s, &s->records[i]);
+    return 1;
+  }
+  return 0;
+}
+
 uint32_t plr__worker_pick(plr_stage *s) {
   const plr__arrival *a = first_complete(s);
   uint32_t due =
@@ -26,13 +55,15 @@ uint32_t plr__worker_pick(plr_stage *s) {
   if (s->async && s->snapshot_due && s->backward_next) due = s->backward_next;
   if (s->backward_next == due) return PLR_JOB_STEP;
   if (s->snapshot_due) return PLR_JOB_SNAPSHOT;
+  if (s->average.phase == PLR__AVERAGE_DUE) return PLR_JOB_SHARE;
+  if (s->average.phase == PLR__AVERAGE_APPLY) return PLR_JOB_AVERAGE;
   if (!s->async && (s->stop_flags & PLR__CONTROL_FLAG_SNAPSHOT) && s->step == s->open_next &&
       s->last_snapshot != s->step)
     return PLR_JOB_SNAPSHOT;
-  if (s->gradient_count) return PLR_JOB_BACKWARD;
+  if (next_gradient(s)) return PLR_JOB_BACKWARD;
   if (!a) return 0;
   if (a->kind != PLR__KIND_TRAIN) return PLR_JOB_INFER;
-  if (s->open == s->in_flight) return 0;
+  if (s->open == s->in_flight && !drop_stranded(s)) return 0;
   return s->async || a->step == s->step ? PLR_JOB_FORWARD : 0;
 }
 
@@ -227,6 +258,7 @@ static void step_done(plr_stage *s, const plr_job *job) {
   s->stats.steps++;
   plr_stage_event e = {.type = PLR_STAGE_STEP, .step = s->step};
   plr__event(s, &e, NULL);
+  plr__average_stepped(s);
 }
 
 static void snapshot_done(plr_stage *s, const plr_job *job) {
@@ -239,13 +271,13 @@ static void snapshot_done(plr_stage *s, const plr_job *job) {
                &job->frames[0]);
   s->snapshot_due = 0;
   s->last_snapshot = s->step;
-  plr__stage_relay(s, &c, PLR__PRIORITY_CONTROL);
+  plr__stage_pass_leaves(s, &c);
   plr__event(s, &e, NULL);
 }
 
 static const char *job_name(uint32_t kind) {
-  static const char *const names[] = {"job",  "forward",   "backward",
-                                      "step", "inference", "snapshot"};
+  static const char *const names[] = {"job",       "forward",  "backward", "step",
+                                      "inference", "snapshot", "share",    "averaging"};
   return names[kind < PLR_COUNT_OF(names) ? kind : 0];
 }
 
@@ -269,6 +301,10 @@ static int micro_batch_failed(plr_stage *s, plr_job *job) {
 }
 
 void plr__worker_complete(plr_stage *s, plr_job *job) {
+  if (job->kind == PLR_JOB_AVERAGE) {
+    plr__average_applied(s, job);
+    return;
+  }
   if (job->status != PLR_OK) {
     if (micro_batch_failed(s, job)) return;
     plr__stage_fail(s, job->status, "%s of step %llu, micro-batch %u: %s: %s", job_name(job->kind),
@@ -286,6 +322,9 @@ void plr__worker_complete(plr_stage *s, plr_job *job) {
     break;
   case PLR_JOB_STEP:
     step_done(s, job);
+    break;
+  case PLR_JOB_SHARE:
+    plr__average_shared(s, job);
     break;
   default:
     snapshot_done(s, job);

@@ -146,11 +146,26 @@ static const char *option(int argc, char **argv, const char *name, const char *f
 }
 
 int main(int argc, char **argv) {
-  static const char *const names[] = {
-      "raw",           "bf16",      "int8",           "int4",      "raw+zstd",
-      "bf16+zstd",     "int8+zstd", "int4+zstd",      "raw+split", "bf16+split",
-      "uniform2",      "uniform4",  "uniform4+token", "dither4",   "trellis3",
-      "trellis4+token"};
+  static const char *const names[] = {"raw",
+                                      "bf16",
+                                      "int8",
+                                      "int4",
+                                      "raw+zstd",
+                                      "bf16+zstd",
+                                      "int8+zstd",
+                                      "int4+zstd",
+                                      "raw+split",
+                                      "bf16+split",
+                                      "uniform2",
+                                      "uniform4",
+                                      "uniform4+token",
+                                      "dither4",
+                                      "trellis3",
+                                      "trellis4+token",
+                                      "topk",
+                                      "eden4",
+                                      "eden2",
+                                      "mask20+int4"};
   static const int64_t shapes[][2] = {{512, 16}, {1024, 768}};
   plr_context *ctx;
   must(plr_context_create(NULL, &ctx, NULL));
@@ -162,6 +177,7 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
       bench_one(ctx, names[i], x, y, shapes[s][0], shapes[s][1]);
   bench_codec_lossless(ctx);
+  bench_codec_deltas(ctx);
   bench_framing(ctx, x, y);
   free(x), free(y);
   plr_context_destroy(ctx);

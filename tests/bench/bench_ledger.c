@@ -1,106 +1,23 @@
 /* The ledger on three-signature receipts: appending with and without their signatures, in memory and durably,
  * verifying an export, proofs, opening. Peers are the parts that no ledger can do without: libsodium's verification
  * of as many signatures, and SQLite's insertion of the same bytes in the same groups. */
-#include "bench.h"
-
-#include "ledger/ledger_int.h"
+#include "ledger_bench.h"
 
 #include <sodium.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#define RECEIPTS 6000
-#define GROUP    1000
-#define PEOPLE   10 /* sequencer, designer, feeder, seven workers */
-#define ORIGIN   "example.org/bench"
-#define PATH     "bench-ledger.db"
-
-typedef struct bench {
-  plr_context *ctx;
-  plr_identity *people[PEOPLE];
-  uint8_t key[PEOPLE][32];
-  plr_hash account[PEOPLE], model;
-  plr_append_item items[RECEIPTS];
-  plr_ledger *ledger;
-} bench;
-
-static void must(plr_status st, const char *what) {
-  if (st == PLR_OK) return;
-  fprintf(stderr, "bench_ledger: %s: %s\n", what, plr_status_message(st));
-  exit(1);
-}
-
-static void remove_store(void) {
-  unlink(PATH);
-  unlink(PATH "-wal");
-}
-
-static void make_people(bench *b) {
-  for (uint8_t i = 0; i < PEOPLE; i++) {
-    uint8_t seed[32] = {i};
-    must(plr_identity_create(b->ctx, seed, &b->people[i], NULL), "identity");
-    plr_identity_public_key(b->people[i], b->key[i]);
-    plr_account_id(b->key[i], &b->account[i]);
-  }
-}
-
-static void make_receipt(bench *b, uint32_t i) {
-  int worker = (int)(3 + i % (PEOPLE - 3)), up = 3 + (worker - 2) % (PEOPLE - 3);
-  plr_receipt r = {.model = b->model, .step = i / 8, .mb_first = i % 8, .mb_count = 1};
-  plr_entry_signature s[3];
-  plr_buffer out;
-  r.block_end = 1;
-  r.tokens = 1024;
-  r.units = 1024 * 1000;
-  memcpy(r.worker, b->account[worker].bytes, 32);
-  memcpy(r.upstream, b->account[up].bytes, 32);
-  memcpy(r.downstream, b->account[2].bytes, 32);
-  plr__buffer_init(&out, b->ctx);
-  must(plr__receipt_encode(&out, &r), "receipt");
-  const plr_identity *who[3] = {b->people[worker], b->people[up], b->people[2]};
-  for (uint8_t k = 0; k < 3; k++) plr__entry_sign(who[k], k, ORIGIN, out.data, out.len, &s[k]);
-  must(plr__entry_attach_signatures(&out, s, 3), "receipt");
-  b->items[i] = (plr_append_item){.entry = out.data, .len = out.len};
-}
-
-/* A ledger with everybody's account and the model, and nothing else. */
-static void open_ledger(bench *b, const char *path) {
-  static uint8_t entry[PLR_ENTRY_MAX];
-  size_t len;
-  plr_ledger_options o;
-  plr_ledger_options_init(&o, sizeof o);
-  o.path = path, o.origin = ORIGIN, o.sequencer = b->people[0];
-  must(plr_ledger_open(b->ctx, &o, &b->ledger, NULL), "open");
-  plr_entry_options e;
-  plr_entry_options_init(&e, sizeof e);
-  e.origin = ORIGIN;
-  for (int i = 1; i < PEOPLE; i++) {
-    e.author = b->people[i];
-    must(plr_entry_account_open(b->ctx, &e, entry, sizeof entry, &len, NULL), "account");
-    must(plr_ledger_append(b->ledger, entry, len, NULL, NULL), "account");
-  }
-  const uint64_t cost = 1000;
-  plr_model_terms t;
-  plr_model_terms_init(&t, sizeof t);
-  t.model = b->model, t.microbatch_tokens = 1024, t.block_count = 1, t.costs = &cost;
-  t.halving_units.lo = 1000000000, t.rate = 1u << 20, t.rate_divisor = 1000;
-  e.author = b->people[1], e.nonce = 2;
-  must(plr_entry_model_register(b->ctx, &e, &t, entry, sizeof entry, &len, NULL), "model");
-  must(plr_ledger_append(b->ledger, entry, len, NULL, NULL), "model");
-}
 
 /* Seconds to append all receipts in groups. */
 static double append_all(bench *b, int trust) {
   b->ledger->state.trust_signatures = (uint32_t)trust;
   double start = bench_seconds();
   for (size_t i = 0; i < RECEIPTS; i += GROUP)
-    must(plr_ledger_append_many(b->ledger, b->items + i, GROUP, NULL), "append");
+    bench_must(plr_ledger_append_many(b->ledger, b->items + i, GROUP, NULL), "append");
   double took = bench_seconds() - start;
   b->ledger->state.trust_signatures = 0;
-  for (size_t i = 0; i < RECEIPTS; i++) must((plr_status)b->items[i].status, "receipt");
+  for (size_t i = 0; i < RECEIPTS; i++) bench_must((plr_status)b->items[i].status, "receipt");
   return took;
 }
 
@@ -124,7 +41,7 @@ static void sql(sqlite3 *db, const char *text) {
 static double sqlite_all(const bench *b) {
   sqlite3 *db;
   sqlite3_stmt *q;
-  remove_store();
+  bench_remove_store();
   if (sqlite3_open(PATH, &db) != SQLITE_OK) exit(1);
   sql(db, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
           "CREATE TABLE entry(idx INTEGER PRIMARY KEY, data BLOB NOT NULL)");
@@ -141,7 +58,7 @@ static double sqlite_all(const bench *b) {
   double took = bench_seconds() - start;
   sqlite3_finalize(q);
   sqlite3_close(db);
-  remove_store();
+  bench_remove_store();
   return took;
 }
 
@@ -172,7 +89,7 @@ static double verify_all(bench *b, plr_buffer *file, uint32_t skip, plr_ledger_s
   plr_verify_options_init(&o, sizeof o);
   o.origin = ORIGIN, o.public_key = b->key[0], o.skip_signatures = skip;
   double start = bench_seconds();
-  must(plr_ledger_verify(b->ctx, &source, &o, s, NULL), "verify");
+  bench_must(plr_ledger_verify(b->ctx, &source, &o, s, NULL), "verify");
   return bench_seconds() - start;
 }
 
@@ -182,7 +99,8 @@ static double prove_all(bench *b, uint64_t size) {
   uint32_t n;
   double start = bench_seconds();
   for (uint64_t i = 0; i < PROOFS; i++)
-    must(plr_ledger_prove_inclusion(b->ledger, i * 7919 % size, size, proof, &n, NULL), "proof");
+    bench_must(plr_ledger_prove_inclusion(b->ledger, i * 7919 % size, size, proof, &n, NULL),
+               "proof");
   return (bench_seconds() - start) / PROOFS;
 }
 
@@ -199,15 +117,15 @@ static void turns(bench *b, double (*ours)(bench *), double (*peer)(const bench 
 }
 
 static double ours_signed(bench *b) {
-  open_ledger(b, NULL);
+  bench_open_ledger(b, NULL);
   double took = append_all(b, 0);
   plr_ledger_destroy(b->ledger);
   return took;
 }
 
 static double ours_durable(bench *b) {
-  remove_store();
-  open_ledger(b, PATH);
+  bench_remove_store();
+  bench_open_ledger(b, PATH);
   double took = append_all(b, 1);
   plr_ledger_destroy(b->ledger);
   return took;
@@ -219,10 +137,10 @@ static void bench_verify(bench *b) {
   plr_ledger_summary s = {.struct_size = sizeof s};
   double full[3], skip[3], opens[3];
   plr__buffer_init(&file, b->ctx);
-  remove_store();
-  open_ledger(b, PATH);
+  bench_remove_store();
+  bench_open_ledger(b, PATH);
   append_all(b, 1);
-  must(plr_ledger_export(b->ledger, &sink, NULL), "export");
+  bench_must(plr_ledger_export(b->ledger, &sink, NULL), "export");
   double proof = prove_all(b, RECEIPTS);
   plr_ledger_destroy(b->ledger);
   for (int i = 0; i < 3; i++) {
@@ -232,7 +150,7 @@ static void bench_verify(bench *b) {
     plr_ledger_options_init(&o, sizeof o);
     o.path = PATH, o.sequencer = b->people[0];
     double start = bench_seconds();
-    must(plr_ledger_open(b->ctx, &o, &b->ledger, NULL), "open");
+    bench_must(plr_ledger_open(b->ctx, &o, &b->ledger, NULL), "open");
     opens[i] = bench_seconds() - start;
     plr_ledger_destroy(b->ledger);
   }
@@ -247,16 +165,21 @@ static void bench_verify(bench *b) {
               "making an inclusion proof out of %llu entries from SQLite",
               (unsigned long long)s.entries);
   plr__buffer_release(&file);
-  remove_store();
+  bench_remove_store();
 }
 
 int main(void) {
   static bench b;
   double ours, peer;
-  must(plr_context_create(NULL, &b.ctx, NULL), "context");
-  make_people(&b);
+  bench_must(plr_context_create(NULL, &b.ctx, NULL), "context");
+  bench_people(&b);
   plr_sha256("model", 5, &b.model);
-  for (uint32_t i = 0; i < RECEIPTS; i++) make_receipt(&b, i);
+  for (uint32_t i = 0; i < RECEIPTS; i++) {
+    plr_buffer entry;
+    plr__buffer_init(&entry, b.ctx);
+    bench_receipt(&b, 0, i, 1, &entry);
+    b.items[i] = (plr_append_item){.entry = entry.data, .len = entry.len};
+  }
   turns(&b, ours_signed, sodium_all, &ours, &peer);
   bench_print("ledger.append_signed", RECEIPTS / ours, "receipts/s",
               "libsodium: three verifications", RECEIPTS / peer, peer / ours,
@@ -266,6 +189,8 @@ int main(void) {
               "SQLite: insert of the same bytes", RECEIPTS / peer, peer / ours,
               "pre-verified, WAL and FULL, groups of %d of %zu bytes", GROUP, b.items[0].len);
   bench_verify(&b);
+  bench_paced(&b);
+  bench_million(&b);
   for (uint32_t i = 0; i < RECEIPTS; i++) plr__free(b.ctx, (void *)(uintptr_t)b.items[i].entry);
   for (int i = 0; i < PEOPLE; i++) plr_identity_destroy(b.people[i]);
   plr_context_destroy(b.ctx);

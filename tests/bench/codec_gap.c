@@ -58,17 +58,12 @@ static int run_ours(plr_context *ctx, const char *name, tensors *t, double *bits
   return good;
 }
 
-static const char *const ours[] = {"uniform1",       "uniform2",
-                                   "uniform3",       "uniform4",
-                                   "uniform5",       "uniform6",
-                                   "uniform8",       "trellis1",
-                                   "trellis2",       "trellis3",
-                                   "trellis4",       "trellis5",
-                                   "trellis6",       "uniform2+token",
-                                   "uniform4+token", "trellis2+token",
-                                   "trellis4+token", "dither3",
-                                   "dither4",        "dither5",
-                                   "int4",           "int8"};
+static const char *const ours[] = {
+    "uniform1",       "uniform2",       "uniform3", "uniform4",       "uniform5",
+    "uniform6",       "uniform8",       "trellis1", "trellis2",       "trellis3",
+    "trellis4",       "trellis5",       "trellis6", "uniform2+token", "uniform4+token",
+    "trellis2+token", "trellis4+token", "dither3",  "dither4",        "dither5",
+    "int4",           "int8",           "eden2",    "eden3",          "eden4"};
 
 /* Bits that ours take for a decibel figure: from its points with less and more, on a line. */
 static double bits_at(const report_panel *p, const char *codec, double db) {

@@ -10,4 +10,7 @@ void bench_codec_gap(plr_context *ctx, const char *dumps, const char *report);
 /* Lossless bf16 beside zstd. */
 void bench_codec_lossless(plr_context *ctx);
 
+/* Deltas of weights: top-k, 4 bits with error feedback, keyed masks. */
+void bench_codec_deltas(plr_context *ctx);
+
 #endif

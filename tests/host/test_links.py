@@ -70,8 +70,8 @@ class Links(unittest.TestCase):
             self.assertEqual(host.workers_of(out), {})
 
     def test_bits_follow_the_links(self):
-        """What the links were given and what they measured is kept, and drawn beside the bits. (That bits fall and climb
-        is tested under a virtual clock: test_link_rate, test_pipeline_budget.)"""
+        """What the links were given and what they measured is kept, and drawn beside the bits. (That bits fall and
+        climb is tested under a virtual clock: test_link_rate, test_pipeline_budget.)"""
         out = os.path.join(self.folder, "out")
         status, said, errors = host.train("--text", self.text, "--out", out, "--steps", "24", "--compress", "auto",
                                           "--trace", "80:8:80", "--stages", "2", *host.MODEL)

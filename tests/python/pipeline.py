@@ -11,14 +11,14 @@ class Pipeline:
     """events[i]: of stage i; the feeder's last."""
 
     def __init__(self, ctx, count=2, codec="raw", run=lambda job: job.run(), auto_budget=False,
-                 **feeder):
+                 common=None, shard=None, **feeder):
         self.ctx, self.count, self.run, self.now = ctx, count, run, 10 ** 9
         self.model, self.corpus = pluralis.Model(ctx, MANIFEST), pluralis.Corpus(ctx, TEXT)
         self.me = [pluralis.Identity(ctx, seed(i + 1)) for i in range(count + 1)]
         each = self.model.info.blocks // count
-        self.shards = [pluralis.Shard(ctx, self.model, i * each, (i + 1) * each, slots=count - i)
+        self.shards = [pluralis.Shard(ctx, self.model, i * each, (i + 1) * each, slots=count - i, **(shard or {}))
                        for i in range(count)]
-        codecs = dict(forward_codec=codec, backward_codec=codec)
+        codecs = dict(forward_codec=codec, backward_codec=codec, **(common or {}))
         self.stages = [pluralis.Stage(ctx, self.me[i], self.shards[i], i, count, origin=ORIGIN,
                                       auto_budget=auto_budget, **codecs) for i in range(count)]
         self.feeder = pluralis.Feeder(ctx, self.me[count], self.model, self.corpus, count, origin=ORIGIN, **codecs,

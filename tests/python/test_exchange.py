@@ -35,7 +35,8 @@ class ExchangeTest(unittest.TestCase):
     def test_codecs(self):
         sizes = {}
         for name, least in (("raw", math.inf), ("bf16", 45), ("int8", 38), ("int4", 15), ("raw+zstd", math.inf),
-                            ("int4+zstd", 15), ("uniform4", 20), ("dither4+token", 20), ("trellis4", 20)):
+                            ("int4+zstd", 15), ("eden4", 17),
+                            ("uniform4", 20), ("dither4+token", 20), ("trellis4", 20)):
             with pluralis.Encoder(self.ctx, name, ROWS, COLS) as encoder:
                 frame = encoder.encode(self.x, "gradient", stream=3, step=7, micro_batch=2, seed=2 ** 63 + 5)
                 self.assertLessEqual(len(frame), encoder.bound)
@@ -54,6 +55,60 @@ class ExchangeTest(unittest.TestCase):
             pluralis.Encoder(self.ctx, pluralis.Codec(9, 9, 9, 9, 9, 9, 9), ROWS, COLS)
         with self.assertRaises(errors.InvalidArgument):
             pluralis.Encoder(self.ctx, pluralis.Codec(256, 0, 0, 0, 1, 0, 0), ROWS, COLS)
+
+    def test_feedback(self):
+        encoder = pluralis.Encoder(self.ctx, "topk", ROWS, COLS)
+        feedback = pluralis.Feedback(self.ctx, ROWS, COLS, 1.0)
+        before = feedback.hash
+        frame = feedback.encode(encoder, self.decoder, self.x, step=3)
+        self.assertEqual(pluralis.frame_info(self.ctx, frame).step, 3)
+        with self.assertRaises(errors.InvalidState):
+            feedback.encode(encoder, self.decoder, self.x)
+        feedback.rollback()
+        self.assertEqual(feedback.hash, before)
+        self.assertEqual(feedback.encode(encoder, self.decoder, self.x, step=3), frame)
+        feedback.commit()
+        with self.assertRaises(errors.InvalidState):
+            feedback.commit()
+        self.assertNotEqual(feedback.hash, before)
+        decoded, owed = self.decoder.decode(frame), feedback.error
+        self.assertEqual(sum(1 for y in decoded.flat if y), 32)  # of 2048 values
+        for x, y, e in zip(self.x.flat, decoded.flat, owed.flat):
+            self.assertAlmostEqual(x, y + e, delta=1e-6)
+        other = pluralis.Feedback(self.ctx, ROWS, COLS, 1.0)
+        other.error = owed
+        self.assertEqual(other.hash, feedback.hash)
+        with self.assertRaises(errors.ShapeError):
+            other.error = Tensor((ROWS, COLS - 1))
+        with self.assertRaises(errors.ShapeError):
+            feedback.encode(encoder, self.decoder, Tensor((1, COLS)))
+        with self.assertRaises(errors.InvalidArgument):
+            pluralis.Feedback(self.ctx, ROWS, COLS, 2.0)
+
+    def test_mask(self):
+        total = ROWS * COLS
+        taken = []
+        for number in range(7):
+            mask = pluralis.Mask(total, 2 ** 63 + 1, 7, number)
+            taken += mask.indices()
+            self.assertEqual(mask.indices(3, 2), mask.indices()[3:5])
+            values = mask.gather(self.x)
+            self.assertEqual(list(values.flat), [self.x.flat[i] for i in mask.indices()])
+        self.assertEqual(sorted(taken), list(range(total)))
+        with pluralis.Encoder(self.ctx, "mask7+int8", 1, len(mask)) as encoder:
+            frame = encoder.encode(values, "delta", seed=2 ** 63 + 1, step=6)
+        info = pluralis.frame_info(self.ctx, frame)
+        self.assertEqual((info.codec.group, info.seed, info.step), (7, 2 ** 63 + 1, 6))
+        sent = pluralis.Decoder(self.ctx, 1, len(mask)).decode(frame)
+        average, before = Tensor((1, len(mask))), list(self.x.flat)
+        mask.scatter_add(self.x, average, sent)
+        for i, s in zip(mask.indices(), sent.flat):
+            self.assertAlmostEqual(self.x.flat[i], before[i] - s, delta=1e-6)
+        self.assertEqual(sum(1 for a, b in zip(before, self.x.flat) if a != b), sum(1 for s in sent.flat if s))
+        with self.assertRaises(errors.InvalidArgument):
+            pluralis.Mask(total, 1, 0)
+        with self.assertRaises(errors.ShapeError):
+            mask.gather(Tensor((1, 5)))
 
     def test_into_memory_that_is_there(self):
         encoder = pluralis.Encoder(self.ctx, "int8", ROWS, COLS)

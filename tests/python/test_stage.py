@@ -51,6 +51,32 @@ class StageTest(unittest.TestCase):
         self.assertTrue(p.stages[1].read_journal())
         self.assertEqual(p.feeder.next_deadline_ns, pluralis.NEVER)
 
+    def test_asynchronous(self):
+        p = Pipeline(self.ctx, common=dict(schedule="async", window=6, patience_ns=10 ** 9, reply_timeout_ns=10 ** 9),
+                     shard=dict(delayed="stash", versions=3))
+        p.feeder.train(4)
+        p.until("idle")
+        self.assertEqual(len(p.of("step")), 4)
+        peers = p.of("peer", 0)
+        self.assertEqual([(e.index, e.error) for e in peers], [(e.index, None) for e in peers])
+        self.assertEqual({e.token for e in peers}, {0, 1})
+        self.assertEqual(p.stages[1].stats.max_delay, 0)
+        self.assertLessEqual(p.stages[0].stats.max_delay, 1)
+        down = p.wires[0][0]
+        p.stages[0].detach(down)
+        with self.assertRaises(errors.NotFound):
+            p.stages[0].detach(down)
+        lost = [e for e in p.stages[0].events() if e.kind == "peer"]
+        self.assertIsInstance(lost[0].error, errors.PeerGone)
+
+    def test_schedule_options(self):
+        with self.assertRaises(errors.InvalidArgument):
+            Pipeline(self.ctx, common=dict(schedule="never"))
+        with self.assertRaises(errors.InvalidArgument):
+            Pipeline(self.ctx, shard=dict(delayed="never"))
+        with self.assertRaises(errors.InvalidArgument):  # the shard does not allow delays
+            Pipeline(self.ctx, common=dict(schedule="async"))
+
     def test_threads_run_jobs(self):
         def run(job):
             thread = threading.Thread(target=job.run)
@@ -168,7 +194,7 @@ class StageTest(unittest.TestCase):
         for handle in p.nodes + p.links + p.shards + p.me + [p.model, p.corpus]:
             handle.close()
         jobs[0].run()
-        with self.assertRaises(errors.Closed):
+        with self.assertRaises(errors.PeerGone):
             p.nodes[0].complete(jobs[0], 1)
 
     def test_wrong_options(self):

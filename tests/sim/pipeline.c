@@ -1,6 +1,7 @@
 #include "pipeline.h"
 
 #include <stdio.h>
+#include <time.h>
 
 const int32_t pipe_prompt[5] = {'t', 'h', 'e', ' ', 's'};
 
@@ -88,23 +89,12 @@ static void sink_abort(void *user) {
   ((pipe_snapshot *)user)->len = 0;
 }
 
-static void save(pipeline *p, uint32_t node) {
-  pipe_snapshot *s = &p->snapshot[node];
-  plr_sink sink = {s, sink_write, sink_commit, sink_abort};
-  s->len = 0;
-  plr_status st = plr_shard_save(p->shard[node], &sink, NULL);
-  if (st == PLR_ERR_NO_MEMORY) return; /* a test takes memory away: a host would try again later */
-  assert_int_equal(st, PLR_OK);
-  p->snapshot_step[node] = plr_shard_steps(p->shard[node]);
+plr_sink pipe_sink(pipe_snapshot *to) {
+  return (plr_sink){to, sink_write, sink_commit, sink_abort};
 }
 
-typedef struct memory_source {
-  const uint8_t *data;
-  size_t len;
-} memory_source;
-
 static plr_status source_read(void *user, uint64_t offset, void *buf, size_t len) {
-  const memory_source *m = user;
+  const pipe_snapshot *m = user;
   if (offset > m->len || len > m->len - offset) return PLR_ERR_TRUNCATED;
   memcpy(buf, m->data + offset, len);
   return PLR_OK;
@@ -114,9 +104,24 @@ static void source_close(void *user) {
   (void)user;
 }
 
+plr_source pipe_source(pipe_snapshot *from) {
+  return (plr_source){from, from->len, source_read, source_close};
+}
+
+static void save(pipeline *p, uint32_t node) {
+  pipe_snapshot *s = &p->snapshot[node];
+  plr_sink sink = pipe_sink(s);
+  s->len = 0;
+  plr_status st = plr_shard_save(p->shard[node], &sink, NULL);
+  if (st == PLR_ERR_NO_MEMORY) return; /* a test takes memory away: a host would try again later */
+  assert_int_equal(st, PLR_OK);
+  p->snapshot_step[node] = plr_shard_steps(p->shard[node]);
+}
+
 static void load(pipeline *p, uint32_t node) {
-  memory_source m = {p->config.snapshots[node], p->config.snapshot_lens[node]};
-  plr_source source = {&m, m.len, source_read, source_close};
+  pipe_snapshot m = {(uint8_t *)(uintptr_t)p->config.snapshots[node], p->config.snapshot_lens[node],
+                     0};
+  plr_source source = pipe_source(&m);
   plr_error err = {.struct_size = sizeof err};
   if (plr_shard_load(p->shard[node], &source, &err) != PLR_OK)
     fail_msg("%s: %s", err.where, err.message);
@@ -125,6 +130,7 @@ static void load(pipeline *p, uint32_t node) {
 /* ---- events ----------------------------------------------------------------------------------- */
 
 static void keep_receipt(pipeline *p, const plr_stage_event *e) {
+  if (p->config.forget_receipts) return;
   assert_in_range(p->receipts, 0, PIPE_MAX_EVENTS - 1);
   pipe_receipt *r = &p->receipt[p->receipts++];
   r->data = malloc(e->len);
@@ -190,6 +196,12 @@ static void on_event(void *user, uint32_t node, const plr_stage_event *e) {
   }
 }
 
+static double cpu_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void *job_thread(void *job) {
   plr_job_run(job);
   return NULL;
@@ -200,7 +212,9 @@ static void on_run(void *user, uint32_t node, plr_job *job) {
   if (p->config.threads) {
     assert_int_equal(pthread_create(&p->thread[node], NULL, job_thread, job), 0);
   } else {
+    double begin = p->config.time_jobs ? cpu_seconds() : 0;
     plr_job_run(job);
+    if (p->config.time_jobs) *p->config.time_jobs += cpu_seconds() - begin;
   }
 }
 

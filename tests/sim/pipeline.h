@@ -29,6 +29,8 @@ typedef struct pipe_config {
   uint32_t schedule;    /* PLR_PIPELINE_* */
   uint32_t newest;      /* async: backward with the newest weights, not those of the forward */
   uint32_t max_in_flight, window;
+  uint32_t forget_receipts; /* they are not kept */
+  double *time_jobs;        /* processor seconds of jobs are added here; NULL: they are not timed */
   uint32_t micro_batches; /* of the little model's step; 0: 4 */
   sim_wire wire;        /* all of them; seeds differ */
   uint64_t link_window; /* 0: default */
@@ -108,6 +110,10 @@ void pipe_manifest(char *out, size_t cap, int subspace);
 void pipe_replace(char *text, const char *from, const char *to);
 /* A text with some structure, len bytes, to be freed. */
 char *pipe_text(size_t len);
+
+/* A snapshot in memory, to write and to read. */
+plr_sink pipe_sink(pipe_snapshot *to);
+plr_source pipe_source(pipe_snapshot *from);
 
 /* Runs commands and waits for IDLE; fails the test when it does not come. */
 void pipe_train(pipeline *p, uint64_t until);

@@ -25,7 +25,7 @@ typedef struct node {
   plr_job *job;
   uint64_t job_done_ns;
   uint64_t job_time[SIM_JOB_KINDS];
-  int failed;
+  int failed, dead;
 } node;
 
 struct sim_net {
@@ -87,12 +87,28 @@ void sim_set_rate(sim_net *net, uint32_t wire, uint64_t bytes_per_second) {
     net->lanes[2 * wire + i].wire.bytes_per_second = bytes_per_second;
 }
 
+void sim_kill(sim_net *net, uint32_t n, int tell) {
+  net->nodes[n].dead = 1;
+  net->nodes[n].job = NULL;
+  for (uint32_t i = 0; i < net->lane_count; i++) {
+    lane *l = &net->lanes[i];
+    if (l->node_from != n && l->node_to != n) continue;
+    l->cut = 1;
+    if (tell && l->node_from == n) plr_link_close(l->to, PLR_ERR_CLOSED);
+  }
+}
+
 void sim_cut(sim_net *net, uint32_t wire) {
   net->lanes[2 * wire].cut = net->lanes[2 * wire + 1].cut = 1;
 }
 
 uint64_t sim_now(const sim_net *net) {
   return net->now;
+}
+
+/* The test's own links are always there. */
+static int is_dead(const sim_net *net, uint32_t n) {
+  return n < net->node_count && net->nodes[n].dead;
 }
 
 /* ---- bytes ------------------------------------------------------------------------------------ */
@@ -182,6 +198,7 @@ static int finish_job(sim_net *net, uint32_t n) {
 }
 
 static int step_node(sim_net *net, uint32_t n) {
+  if (net->nodes[n].dead) return 0;
   int any = finish_job(net, n);
   plr_stage_advance(net->nodes[n].stage, net->now);
   any |= read_events(net, n);
@@ -200,11 +217,15 @@ static uint64_t next_time(const sim_net *net) {
   for (uint32_t i = 0; i < net->lane_count; i++) {
     const lane *l = &net->lanes[i];
     if (l->first) t = earlier(t, l->first->arrive_ns);
-    if (l->full) t = earlier(t, l->busy_until);
-    t = earlier(t, plr_link_next_deadline_ns(l->from));
+    if (l->full && !is_dead(net, l->node_from)) t = earlier(t, l->busy_until);
+    if (!is_dead(net, l->node_from)) t = earlier(t, plr_link_next_deadline_ns(l->from));
   }
-  for (uint32_t i = 0; i < net->node_count; i++)
+  for (uint32_t i = 0; i < net->node_count; i++) {
+    if (net->nodes[i].dead) continue;
     if (net->nodes[i].job) t = earlier(t, net->nodes[i].job_done_ns);
+    uint64_t due = plr_stage_next_deadline_ns(net->nodes[i].stage);
+    if (due > net->now) t = earlier(t, due);
+  }
   return t;
 }
 
@@ -213,10 +234,12 @@ static int settle(sim_net *net) {
   int any = 0;
   for (uint32_t i = 0; i < net->lane_count; i++) any |= deliver(net, &net->lanes[i]);
   for (uint32_t i = 0; i < net->lane_count; i++)
-    if (plr_link_next_deadline_ns(net->lanes[i].from) <= net->now)
+    if (!is_dead(net, net->lanes[i].node_from) &&
+        plr_link_next_deadline_ns(net->lanes[i].from) <= net->now)
       plr_link_advance(net->lanes[i].from, net->now);
   for (uint32_t i = 0; i < net->node_count; i++) any |= step_node(net, i);
-  for (uint32_t i = 0; i < net->lane_count; i++) any |= load(net, &net->lanes[i]);
+  for (uint32_t i = 0; i < net->lane_count; i++)
+    if (!is_dead(net, net->lanes[i].node_from)) any |= load(net, &net->lanes[i]);
   return any;
 }
 

@@ -7,9 +7,9 @@
 #include <pluralis/link.h>
 #include <pluralis/stage.h>
 
-#define SIM_MAX_NODES 16u
-#define SIM_MAX_WIRES 16u
-#define SIM_JOB_KINDS 6u
+#define SIM_MAX_NODES 32u
+#define SIM_MAX_WIRES 160u
+#define SIM_JOB_KINDS 8u
 
 typedef struct sim_net sim_net;
 
@@ -45,6 +45,10 @@ uint32_t sim_add_wire(sim_net *net, uint32_t node_a, plr_link *a, uint32_t node_
 
 /* From now on the wire carries nothing, and nobody is told. */
 void sim_cut(sim_net *net, uint32_t wire);
+
+/* The node is no more: it does nothing, and its wires carry nothing. tell: its peers see that their streams ended;
+ * otherwise they find out by themselves. Its stage may be destroyed. */
+void sim_kill(sim_net *net, uint32_t node, int tell);
 
 /* From now on the wire carries that much, both ways. */
 void sim_set_rate(sim_net *net, uint32_t wire, uint64_t bytes_per_second);

@@ -16,6 +16,16 @@ typedef enum must_fail_base {
   UNIFORM,
   SPLIT,
   CHANNELS,
+  HISTOGRAM,
+  SAMPLE,
+  ANCHOR,
+  BASIS,
+  STREAM, /* streamed */
+  TOPK,
+  EDEN,
+  MASK,
+  COLUMNS,
+  FP16,
   TOKENS,
   PACKED,
   CONTROL
@@ -43,7 +53,19 @@ typedef struct must_fail_case {
   uint64_t value;
 } must_fail_case;
 
-enum { SWAP_CHUNKS, LARGE_CHUNK, AFTER_LAST, ZSTD_TWICE, ZSTD_SHORT, VOCAB_TWICE, NO_VOCAB, STATE_LOW, LAST_BYTE };
+enum {
+  SWAP_CHUNKS,
+  LARGE_CHUNK,
+  AFTER_LAST,
+  ZSTD_TWICE,
+  ZSTD_SHORT,
+  VOCAB_TWICE,
+  NO_VOCAB,
+  STATE_LOW,
+  LAST_BYTE,
+  WRONG_STATE,
+  HISTOGRAM_BYTE
+};
 
 #define SECOND         (UINT64_C(1) << 32)
 #define OF(len, value) ((uint64_t)(len) << 32 | (value))
@@ -128,6 +150,8 @@ static const must_fail_case must_fail_cases[] = {
     {"scale-minus-zero", PLR_ERR_MALFORMED, INT4, CHUNK32, 20, 0x8000},
     {"half-byte-left", PLR_ERR_MALFORMED, ODD, CHUNK8, 20 + 4 + 22, 0x10},
     {"bf16-nan", PLR_ERR_NON_FINITE, BF16, CHUNK8, 23, 0xff},
+    {"fp16-infinite", PLR_ERR_NON_FINITE, FP16, CHUNK8, 23, 0x7c},
+    {"fp16-in-4-bits", PLR_ERR_MALFORMED, FP16, SET8, 15, 4},
     {"zstd-garbage", PLR_ERR_MALFORMED, ZSTD, CHUNK8, 20, 0},
     {"zstd-of-other-length", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_SHORT, 0},
     {"zstd-two-frames", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_TWICE, 0},
@@ -140,6 +164,9 @@ static const must_fail_case must_fail_cases[] = {
     {"split-not-said", PLR_ERR_MALFORMED, BF16, CHUNK32, 12, 4},
     {"split-and-zstd", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 5},
     {"split-stored-not-said", PLR_ERR_MALFORMED, SPLIT, CHUNK32, 12, 0},
+    {"split-columns-rice-8", PLR_ERR_MALFORMED, COLUMNS, CHUNK8, 21, 8},
+    {"split-columns-twice", PLR_ERR_MALFORMED, COLUMNS, CHUNK8, 26, 1},
+    {"split-columns-cut", PLR_ERR_MALFORMED, COLUMNS, CHUNK32, 22, 0xffffffff},
     {"split-of-int4", PLR_ERR_UNSUPPORTED, INT4, SET8, 11, 4},
     {"split-cut", PLR_ERR_MALFORMED, SPLIT, SPECIAL, LAST_BYTE, 0},
     {"parametric-with-zstd", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 11, 5},
@@ -152,6 +179,8 @@ static const must_fail_case must_fail_cases[] = {
     {"parametric-model-late", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, SECOND | 2},
     {"parametric-model-with-rows", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 8, 1},
     {"parametric-model-of-rice-8", PLR_ERR_MALFORMED, CHANNELS, CHUNK8, 20, 8},
+    {"parametric-means-missing", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, 0x80000002u},
+    {"parametric-means-of-bad-step", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, 0x00010002u},
     {"parametric-model-cut", PLR_ERR_MALFORMED, CHANNELS, CHUNK8, 21, 0xff},
     {"parametric-step-high", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 15, 0xff},
     {"parametric-step-low", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 15, 0},
@@ -163,6 +192,78 @@ static const must_fail_case must_fail_cases[] = {
     {"parametric-state-low", PLR_ERR_MALFORMED, UNIFORM, SPECIAL, STATE_LOW, 0},
     {"parametric-words-changed", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 90, 0x5a},
     {"parametric-last-byte", PLR_ERR_MALFORMED, UNIFORM, SPECIAL, LAST_BYTE, 0},
+    {"predictor-of-raw", PLR_ERR_UNSUPPORTED, RAW, SET8, 8, 1},
+    {"predictor-without-state", PLR_ERR_MALFORMED, INT4, SET8, 8, 1},
+    {"state-without-predictor", PLR_ERR_MALFORMED, SAMPLE, SET8, 8, 0},
+    {"state-short", PLR_ERR_MALFORMED, INT4, EXTEND, PLR_EXT_STATE, OF(4, 1)},
+    {"state-flags-3", PLR_ERR_MALFORMED, SAMPLE, SET32, 80, 3},
+    {"state-hash-of-plain", PLR_ERR_MALFORMED, SAMPLE, SET32, 68, 1},
+    {"state-unknown", PLR_ERR_SEQUENCE, SAMPLE, SPECIAL, WRONG_STATE, 0},
+    {"keys-0", PLR_ERR_MALFORMED, SAMPLE, SET32, 76, 0},
+    {"keys-of-no-rows", PLR_ERR_MALFORMED, SAMPLE, SET32, 76, 3},
+    {"keys-absurd", PLR_ERR_MALFORMED, SAMPLE, SET32, 76, UINT32_MAX},
+    {"keys-of-other-length", PLR_ERR_MALFORMED, SAMPLE, SET32, 76, 8},
+    {"keys-of-anchor", PLR_ERR_MALFORMED, ANCHOR, SET32, 76, 4},
+    {"keys-of-width-0", PLR_ERR_MALFORMED, SAMPLE, CHUNK8, 20, 0},
+    {"keys-of-width-65", PLR_ERR_MALFORMED, SAMPLE, CHUNK8, 20, 65},
+    {"keys-too-wide", PLR_ERR_MALFORMED, SAMPLE, CHUNK8, 20, 5},
+    {"keys-spare-bits", PLR_ERR_MALFORMED, SAMPLE, CHUNK8, 21, 0x43},
+    {"keys-missing", PLR_ERR_MALFORMED, SAMPLE, CHUNK32, 12, 0},
+    {"keys-with-rows", PLR_ERR_MALFORMED, SAMPLE, CHUNK32, 8, 1},
+    {"keys-late", PLR_ERR_MALFORMED, SAMPLE, CHUNK32, 12, SECOND | 16},
+    {"keys-of-stateless", PLR_ERR_MALFORMED, INT4, CHUNK32, 12, 16},
+    {"dct-of-raw", PLR_ERR_UNSUPPORTED, RAW, SET8, 9, 3},
+    {"basis-missing", PLR_ERR_MALFORMED, INT4, SET8, 9, 2},
+    {"basis-of-other-transform", PLR_ERR_MALFORMED, BASIS, SET8, 9, 3},
+    {"basis-rank-0", PLR_ERR_MALFORMED, BASIS, SET32, 68, 0},
+    {"basis-rank-10", PLR_ERR_MALFORMED, BASIS, SET32, 68, 10},
+    {"basis-rank-2", PLR_ERR_MISMATCH, BASIS, SET32, 68, 2},
+    {"basis-generation", PLR_ERR_MISMATCH, BASIS, SET32, 36, 8},
+    {"histogram-of-raw", PLR_ERR_UNSUPPORTED, RAW, SET8, 11, 2},
+    {"histogram-of-uniform", PLR_ERR_UNSUPPORTED, UNIFORM, SET8, 11, 2},
+    {"histogram-not-said", PLR_ERR_MALFORMED, INT4, CHUNK32, 12, 8},
+    {"histogram-stored-not-said", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 12, 0},
+    {"histogram-as-zstd", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 12, 1},
+    {"histogram-scales-long", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 20, 160},
+    {"histogram-scales-absurd", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 20, UINT32_MAX},
+    {"histogram-scales-short", PLR_ERR_MALFORMED, HISTOGRAM, CHUNK32, 20, 2},
+    {"histogram-lanes-4", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, HISTOGRAM_BYTE, 4},
+    {"histogram-range-turned", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, HISTOGRAM_BYTE, 0x1ff},
+    {"histogram-too-many-bits", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, HISTOGRAM_BYTE, 0x2ff},
+    {"histogram-cut", PLR_ERR_MALFORMED, HISTOGRAM, SPECIAL, LAST_BYTE, 0},
+    {"streamed-without-chunks", PLR_ERR_TRUNCATED, STREAM, CUT, 64, 0},
+    {"streamed-cut", PLR_ERR_TRUNCATED, STREAM, CUT, UINT32_MAX, 0},
+    {"streamed-trailing", PLR_ERR_MALFORMED, STREAM, APPEND, 1, 0},
+    {"streamed-of-one-chunk", PLR_ERR_MALFORMED, STREAM, SET16, 56, 1},
+    {"streamed-rows-few", PLR_ERR_MALFORMED, STREAM, CHUNK32, 8, 39},
+    {"streamed-tokens", PLR_ERR_MALFORMED, TOKENS, SET32, 52, 0},
+    {"topk-bits-3", PLR_ERR_UNSUPPORTED, TOPK, SET8, 15, 3},
+    {"topk-group-16", PLR_ERR_UNSUPPORTED, TOPK, SET16, 58, 16},
+    {"topk-with-hadamard", PLR_ERR_UNSUPPORTED, TOPK, SET8, 9, 1},
+    {"topk-with-zstd", PLR_ERR_UNSUPPORTED, TOPK, SET8, 11, 5},
+    {"topk-dtype", PLR_ERR_UNSUPPORTED, TOPK, SET8, 12, PLR_DTYPE_BF16},
+    {"topk-flags", PLR_ERR_MALFORMED, TOPK, CHUNK32, 12, 1},
+    {"topk-level-infinite", PLR_ERR_NON_FINITE, TOPK, CHUNK32, 24, 0x7f800000},
+    {"topk-rice-8", PLR_ERR_MALFORMED, TOPK, CHUNK8, 36, 8},
+    {"topk-frequencies", PLR_ERR_MALFORMED, TOPK, CHUNK8, 38, 0xff},
+    {"topk-state-low", PLR_ERR_MALFORMED, TOPK, CHUNK32, 42, 0},
+    {"topk-words-changed", PLR_ERR_MALFORMED, TOPK, CHUNK8, 48, 0x5a},
+    {"topk-place-changed", PLR_ERR_MALFORMED, TOPK, CHUNK32, 80, 0xffffffff},
+    {"topk-last-byte", PLR_ERR_MALFORMED, TOPK, SPECIAL, LAST_BYTE, 0},
+    {"eden-bits-5", PLR_ERR_UNSUPPORTED, EDEN, SET8, 15, 5},
+    {"eden-bits-0", PLR_ERR_UNSUPPORTED, EDEN, SET8, 15, 0},
+    {"eden-group-64", PLR_ERR_UNSUPPORTED, EDEN, SET16, 58, 64},
+    {"eden-without-rotation", PLR_ERR_UNSUPPORTED, EDEN, SET8, 9, 0},
+    {"eden-with-zstd", PLR_ERR_UNSUPPORTED, EDEN, SET8, 11, 5},
+    {"eden-scale-negative", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0xbf800000},
+    {"eden-scale-infinite", PLR_ERR_NON_FINITE, EDEN, CHUNK32, 20, 0x7f800000},
+    {"eden-spare-bits", PLR_ERR_MALFORMED, EDEN, CHUNK8, 20 + 4 + 37, 0xf0},
+    {"mask-0", PLR_ERR_UNSUPPORTED, MASK, SET16, 58, 0},
+    {"mask-bits-1", PLR_ERR_UNSUPPORTED, MASK, SET8, 15, 1},
+    {"mask-with-hadamard", PLR_ERR_UNSUPPORTED, MASK, SET8, 9, 1},
+    {"mask-with-zstd", PLR_ERR_UNSUPPORTED, MASK, SET8, 11, 5},
+    {"mask-bf16-in-4-bits", PLR_ERR_UNSUPPORTED, MASK, SET8, 12, PLR_DTYPE_BF16},
+    {"mask-scale-infinite", PLR_ERR_NON_FINITE, MASK, CHUNK8, 21, 0x7f},
     {"control-two-rows", PLR_ERR_MALFORMED, CONTROL, SET32, 16, 2},
     {"control-with-zstd", PLR_ERR_UNSUPPORTED, CONTROL, SET8, 11, 5},
 };
@@ -171,10 +272,16 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   static const struct {
     const char *codec;
     uint32_t rows, cols;
-  } tensors[] = {
-      [INT4] = {"int4", 9, 8}, [ODD] = {"int4", 5, 9},       [BF16] = {"bf16", 3, 4},
-      [RAW] = {"raw", 3, 4},   [ZSTD] = {"int8+zstd", 9, 8}, [TWO] = {"int8+zstd", 2, 40000},
-      [UNIFORM] = {"uniform4", 40, 20}, [SPLIT] = {"bf16+split", 9, 30}, [CHANNELS] = {"trellis5", 64, 12}};
+  } tensors[] = {[INT4] = {"int4", 9, 8},           [ODD] = {"int4", 5, 9},
+                 [BF16] = {"bf16", 3, 4},           [RAW] = {"raw", 3, 4},
+                 [ZSTD] = {"int8+zstd", 9, 8},      [TWO] = {"int8+zstd", 2, 40000},
+                 [UNIFORM] = {"uniform4", 40, 20},  [SPLIT] = {"bf16+split", 9, 30},
+                 [CHANNELS] = {"trellis5", 64, 12}, [HISTOGRAM] = {"int7+histogram", 40, 64},
+                 [SAMPLE] = {"int8+sample", 8, 9},  [ANCHOR] = {"int8+anchor", 8, 9},
+                 [TOPK] = {"topk", 70, 64},         [EDEN] = {"eden3", 5, 20},
+                 [BASIS] = {"int8+basis", 8, 9},    [STREAM] = {"uniform4", 40, 20},
+                 [MASK] = {"mask20+int4", 1, 50},   [COLUMNS] = {"bf16+split", 64, 12},
+                 [FP16] = {"fp16", 3, 4}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];
@@ -196,12 +303,19 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
   const uint32_t rows = tensors[base].rows, cols = tensors[base].cols;
   float *x = base == TWO || base == ZSTD ? calloc((size_t)rows * cols, sizeof *x)
                                          : test_floats(1, (size_t)rows * cols);
-  if (base == CHANNELS)
+  if (base == CHANNELS || base == COLUMNS)
     for (size_t i = 0; i < (size_t)rows * cols; i++) x[i] *= i % cols == 3 ? 500.0f : 1.0f;
+  if (base == HISTOGRAM) /* so that most integers are small */
+    for (size_t i = 0; i < (size_t)rows * cols; i++) x[i] *= i % 32 == 3 ? 20.0f : 1.0f;
   plr_codec c = test_codec(tensors[base].codec, 32);
   f = test_encode(ctx, &c, PLR_ROLE_ACTIVATION, x, rows, cols);
   free(x);
   f.data = realloc(f.data, f.len + 4096);
+  if (base == STREAM) {
+    plr__store_le32(f.data + 52, 0);
+    plr__store_le16(f.data + 56, 0);
+    test_fix_frame(f.data, f.len);
+  }
   return f;
 }
 
@@ -260,6 +374,15 @@ static inline void must_fail_special(test_frame *f, uint32_t what, uint64_t valu
   case ZSTD_SHORT:
     if (value) payload[3] = 0x7f, payload[0] = 0xc0;
     must_fail_one_zstd(f, 9, payload, sizeof payload - (value ? 0 : 1), 1);
+    break;
+  case HISTOGRAM_BYTE: { /* after the scales */
+    const uint32_t split = plr__load_le32(first + PLR_CHUNK_HEADER);
+    first[PLR_CHUNK_HEADER + 4 + (split ? split : 160) + (value >> 8)] = (uint8_t)value;
+    break;
+  }
+  case WRONG_STATE: /* builds on what the decoder does not have */
+    plr__store_le64(f->data + 68, 0x1234567);
+    plr__store_le32(f->data + 80, 0);
     break;
   case STATE_LOW: /* the first state, below 2^15 */
     first[26] = first[27] = first[28] = 0;

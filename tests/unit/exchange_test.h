@@ -50,8 +50,10 @@ static inline plr_codec test_codec(const char *name, uint16_t group) {
 static const char *const test_codec_names[] = {
     "raw",      "bf16",           "int8",    "int4",         "raw+zstd", "bf16+zstd", "int8+zstd",
     "int4+zstd", "uniform5+token", "uniform6", "dither5",      "trellis5", "trellis4+token",
-    "raw+split", "bf16+split",
-    "int5", "int6+zstd", "int7", "int6+g64+hadamard", "uniform6+hadamard+token"};
+    "raw+split", "bf16+split", "fp16", "fp16+zstd", "fp16+split",
+    "int5", "topk", "eden3", "eden4", "eden4+g128", "mask20", "mask3+bf16", "mask1+int4",
+    "int6+zstd", "int7", "int6+g64+hadamard", "uniform6+hadamard+token",
+    "int4+histogram", "int6+dct", "uniform6+dct", "int6+sample", "uniform6+anchor"};
 
 static inline plr_frame_info test_info(uint32_t role) {
   plr_frame_info info;
@@ -61,6 +63,43 @@ static inline plr_frame_info test_info(uint32_t role) {
   info.stream = 3, info.step = 70000, info.micro_batch = 5,
   info.seed = UINT64_C(0x0123456789abcdef);
   return info;
+}
+
+/* What codecs need to be given: a store; keys (a sample a frame, a token a row); a basis of a third of the columns. */
+static inline plr_status test_make_basis(plr_tensor *basis, uint32_t cols) {
+  static float u[512 * 512];
+  uint64_t seed = cols;
+  if (cols > 512) return PLR_ERR_LIMIT;
+  for (uint32_t i = 0; i < cols * ((cols + 2) / 3); i++) u[i] = test_value(&seed) * 0.1f;
+  plr_tensor_matrix(basis, u, PLR_DTYPE_F32, cols, (cols + 2) / 3);
+  return PLR_OK;
+}
+
+/* Before each frame but the first. */
+static inline void test_set_keys(plr_encoder *e, const plr_codec *c, uint32_t rows) {
+  if (!c->predict) return;
+  uint64_t *keys = malloc(rows * sizeof *keys);
+  for (uint32_t i = 0; i < rows; i++) keys[i] = i % 7 + 3;
+  const uint32_t count = c->predict == PLR_PREDICT_ANCHOR ? rows : 1;
+  assert_int_equal(plr_encoder_set_keys(e, keys, count), PLR_OK);
+  free(keys);
+}
+
+static inline void test_ready_encoder(plr_encoder *e, const plr_codec *c, uint32_t rows,
+                                      uint32_t cols) {
+  plr_tensor basis;
+  if (c->transform == PLR_TRANSFORM_BASIS && test_make_basis(&basis, cols) == PLR_OK)
+    assert_int_equal(plr_encoder_set_basis(e, &basis, 7, NULL), PLR_OK);
+  if (!c->predict) return;
+  assert_int_equal(plr_encoder_set_store(e, 5, c->predict == PLR_PREDICT_ANCHOR ? 1 : rows), PLR_OK);
+  test_set_keys(e, c, rows);
+}
+
+static inline void test_ready_decoder(plr_decoder *d, uint32_t rows, uint32_t cols) {
+  plr_tensor basis;
+  if (test_make_basis(&basis, cols) == PLR_OK)
+    assert_int_equal(plr_decoder_set_basis(d, &basis, 7, NULL), PLR_OK);
+  assert_int_equal(plr_decoder_set_store(d, 5, rows), PLR_OK);
 }
 
 typedef struct test_frame {
@@ -77,6 +116,7 @@ static inline test_frame test_encode(plr_context *ctx, const plr_codec *c, uint3
   test_frame f;
   plr_frame_info info = test_info(role);
   if (plr_encoder_create(ctx, c, rows, cols, &e, &err) != PLR_OK) fail_msg("%s", err.message);
+  test_ready_encoder(e, c, rows, cols);
   size_t cap = plr_encoder_bound(e);
   f.data = malloc(cap);
   assert_non_null(f.data);
@@ -92,6 +132,8 @@ static inline plr_status test_decode(plr_context *ctx, const void *frame, size_t
   plr_decoder *d;
   plr_tensor t;
   assert_int_equal(plr_decoder_create(ctx, rows, cols, &d, NULL), PLR_OK);
+  if (len > 10 && (((const uint8_t *)frame)[8] || ((const uint8_t *)frame)[9] == PLR_TRANSFORM_BASIS))
+    test_ready_decoder(d, rows, cols);
   plr_tensor_matrix(&t, y, PLR_DTYPE_F32, rows, cols);
   plr_status st = plr_decoder_decode(d, frame, len, &t, NULL, err);
   plr_decoder_destroy(d);

@@ -4,6 +4,7 @@
 
 #include "shard_common.h"
 
+#include "remote/remote_int.h"
 #include "stage/stage_int.h"
 
 typedef struct kit {
@@ -286,6 +287,41 @@ static plr_status use_policy(kit *k, const void *policy, plr_error *err) {
   return st == PLR_ERR_MALFORMED ? PLR_OK : st;
 }
 
+static plr_status use_remote(kit *k, const void *options, plr_error *err) {
+  plr_remote_options o;
+  (void)k;
+  return plr__remote_options_read(options, &o, err);
+}
+
+static void fill_mirror(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_mirror_options, p, size, url, "http://example.org/records");
+  SET(plr_mirror_options, p, size, origin, "example.org/records");
+  SET(plr_mirror_options, p, size, public_key, no_key);
+}
+
+static plr_status use_mirror(kit *k, const void *options, plr_error *err) {
+  plr_mirror_options o;
+  (void)k;
+  return plr__mirror_options_read(options, &o, err);
+}
+
+static const plr_plan_device plan_devices[2] = {{.flops = 1e9, .memory = 1u << 30},
+                                                {.flops = 2e9, .memory = 1u << 30}};
+
+static void fill_plan(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_plan_options, p, size, device_count, 2);
+  SET(plr_plan_options, p, size, devices, plan_devices);
+}
+
+static plr_status use_plan(kit *k, const void *options, plr_error *err) {
+  plr_plan *plan;
+  plr_status st = plr_plan_create(k->ctx, k->model, options, &plan, err);
+  plr_plan_destroy(plan);
+  return st;
+}
+
 #define INIT(name)                                                                                 \
   static void init_##name(void *p, uint32_t size) {                                                \
     plr_##name##_init(p, size);                                                                    \
@@ -302,7 +338,10 @@ INIT(config_options)
 INIT(session_options)
 INIT(sample_options)
 INIT(proof_policy)
+INIT(remote_options)
+INIT(mirror_options)
 INIT(op_desc)
+INIT(plan_options)
 
 static const struct given {
   const char *name;
@@ -331,6 +370,10 @@ static const struct given {
     {"plr_sample_options", 32, sizeof(plr_sample_options), init_sample_options, fill_nothing,
      use_sample},
     {"plr_proof_policy", 40, sizeof(plr_proof_policy), init_proof_policy, fill_policy, use_policy},
+    {"plr_remote_options", 64, sizeof(plr_remote_options), init_remote_options, fill_nothing,
+     use_remote},
+    {"plr_mirror_options", 80, sizeof(plr_mirror_options), init_mirror_options, fill_mirror,
+     use_mirror},
     {"plr_key_rotate", 104, sizeof(plr_key_rotate), init_body, fill_nothing, use_key_rotate},
     {"plr_data_register", 112, sizeof(plr_data_register), init_body, fill_data, use_data_register},
     {"plr_assign", 16, sizeof(plr_assign), init_body, fill_nothing, use_assign},
@@ -346,6 +389,7 @@ static const struct given {
     {"plr_settlement_root", 72, sizeof(plr_settlement_root), init_body, fill_nothing,
      use_settlement_root},
     {"plr_param_change", 24, sizeof(plr_param_change), init_body, fill_param, use_param_change},
+    {"plr_plan_options", 80, sizeof(plr_plan_options), init_plan_options, fill_plan, use_plan},
     {"plr_op_desc", 208, sizeof(plr_op_desc), init_op_desc, fill_op, use_op},
 };
 

@@ -197,6 +197,8 @@ static void fill(float *x, uint32_t rows, uint32_t cols, uint32_t kind, uint64_t
 static void test_isa_equal(void **state) {
   (void)state;
   plr_context *best = context(PLR_ISA_BEST), *plain = context(PLR_ISA_PORTABLE);
+  plr_context *middle =
+      context(plr_context_isa(best) == PLR_ISA_AVX512 ? PLR_ISA_AVX2 : PLR_ISA_BEST);
   static const char *const names[] = {"uniform2", "uniform4+token", "uniform9",
                                       "dither3",  "dither6+token",  "trellis1",
                                       "trellis3", "trellis5+token", "trellis8"};
@@ -210,8 +212,12 @@ static void test_isa_equal(void **state) {
     plr_codec c = test_codec(names[round / 6 % PLR_COUNT_OF(names)], 0);
     test_frame p = test_encode(best, &c, PLR_ROLE_GRADIENT, x, rows, cols);
     test_frame q = test_encode(plain, &c, PLR_ROLE_GRADIENT, x, rows, cols);
+    test_frame r = test_encode(middle, &c, PLR_ROLE_GRADIENT, x, rows, cols);
     assert_int_equal(p.len, q.len);
     assert_memory_equal(p.data, q.data, p.len);
+    assert_int_equal(p.len, r.len);
+    assert_memory_equal(p.data, r.data, p.len);
+    free(r.data);
     assert_int_equal(test_decode(best, p.data, p.len, a, rows, cols, NULL), PLR_OK);
     assert_int_equal(test_decode(plain, p.data, p.len, b, rows, cols, NULL), PLR_OK);
     assert_memory_equal(a, b, n * sizeof *a);
@@ -221,6 +227,7 @@ static void test_isa_equal(void **state) {
     free(x), free(a), free(b);
   }
   plr_context_destroy(best);
+  plr_context_destroy(middle);
   plr_context_destroy(plain);
 }
 

@@ -1,63 +1,10 @@
-/* The SQLite store under faults: what was acknowledged survives killing, a full disk, damage and lack of memory. */
+/* The SQLite store under faults: what was acknowledged survives a full disk and damage. */
 #include "ledger_store_kit.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-
-/* Killed at a random moment, again and again: what was acknowledged is there. */
-static void killed(void **state) {
-  (void)state;
-  kit k;
-  scratch();
-  uint64_t acknowledged = 0, steps = 0;
-  for (int round = 0; round < 12; round++) {
-    int pipes[2];
-    assert_int_equal(pipe(pipes), 0);
-    pid_t child = fork();
-    if (child == 0) {
-      kit_init(&k, 1);
-      kit_open(&k, path);
-      if (round == 0) kit_populate(&k);
-      for (uint64_t step = steps;; step++) {
-        uint64_t entries;
-        kit_work(&k, kit_summary(k.ledger).epoch, step, 0, step % 4);
-        if (kit_append(&k) != PLR_OK) _exit(3);
-        if (step % 16 == 5) kit_close(&k);
-        entries = kit_summary(k.ledger).entries;
-        if (write(pipes[1], &entries, sizeof entries) != sizeof entries) _exit(4);
-      }
-    }
-    close(pipes[1]);
-    uint64_t want = 3 + (uint64_t)(round * 7) % 30, got = 0;
-    while (got < want && read(pipes[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged)
-      got++;
-    assert_int_equal(got, want);
-    struct timespec pause = {0, round * 137000L};
-    nanosleep(&pause, NULL);
-    kill(child, SIGKILL);
-    while (read(pipes[0], &acknowledged, sizeof acknowledged) == sizeof acknowledged) {
-    }
-    close(pipes[0]);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFSIGNALED(status));
-    kit_init(&k, 1);
-    kit_open(&k, path);
-    uint64_t entries = kit_summary(k.ledger).entries;
-    assert_true(entries >= acknowledged && entries <= acknowledged + 2);
-    steps = entries + 1000 * (uint64_t)(round + 1);
-    kit_file f = {0};
-    kit_export(&k, &f);
-    assert_int_equal(kit_verify(&k, &f, 0, NULL, NULL), PLR_OK);
-    free(f.data);
-    kit_done(&k);
-  }
-  clean();
-}
 
 /* No file may grow: the append fails and changes nothing; with room again, it works. */
 static void full_disk(void **state) {
@@ -157,154 +104,14 @@ static void flipped(void **state) {
   clean();
 }
 
-/* ---- lack of memory ----------------------------------------------------------------------------- */
-
-typedef struct failing {
-  uint64_t left; /* allocations that succeed */
-} failing;
-
-static void *failing_alloc(void *user, size_t size, size_t align) {
-  failing *f = user;
-  if (f->left == 0) return NULL;
-  f->left--;
-  return aligned_alloc(align, (size + align - 1) / align * align);
-}
-
-static void failing_free(void *user, void *ptr, size_t size, size_t align) {
-  (void)user, (void)size, (void)align;
-  free(ptr);
-}
-
-/* Each allocation fails in turn, for open, append, close, checkpoint, export and verify; then it is repeated with
- * memory, and comes to the same end. */
-static void no_memory(void **state) {
-  (void)state;
-  failing f = {UINT64_MAX};
-  kit k;
-  plr_context_options o;
-  kit_init(&k, 1);
-  plr_context *plain = k.ctx, *ctx;
-  plr_context_options_init(&o, sizeof o);
-  o.allocator.user = &f;
-  o.allocator.alloc = failing_alloc;
-  o.allocator.free = failing_free;
-  assert_int_equal(plr_context_create(&o, &ctx, NULL), PLR_OK);
-  for (int on_disk = 0; on_disk < 2; on_disk++) {
-    scratch();
-    const char *where = on_disk ? path : NULL;
-    int failures = 0;
-    for (uint64_t n = 0;; n++) {
-      plr_error err;
-      plr_error_init(&err, sizeof err);
-      plr_ledger_options lo = kit_options(&k, where);
-      f.left = n;
-      plr_status st = plr_ledger_open(ctx, &lo, &k.ledger, &err);
-      f.left = UINT64_MAX;
-      if (st == PLR_OK) break;
-      failures++;
-      assert_int_equal(st, PLR_ERR_NO_MEMORY);
-      assert_int_equal(err.status, st);
-      assert_null(k.ledger);
-    }
-    assert_true(failures >= 4);
-    kit_populate(&k);
-    failures = 0;
-    for (int what = 0; what < 6; what++) {
-      plr_append_item items[40];
-      void *copies[40];
-      for (uint32_t i = 0; i < 40; i++) {
-        kit_work(&k, 0, 10 + i, 2 * (uint32_t)what, i % 4);
-        copies[i] = malloc(k.len);
-        items[i] = (plr_append_item){.entry = memcpy(copies[i], k.entry, k.len), .len = k.len};
-      }
-      for (uint64_t n = 0;; n++) {
-        plr_ledger_summary before = kit_summary(k.ledger), after;
-        kit_file file = {0};
-        plr_sink sink = kit_sink(&file);
-        plr_source source;
-        char note[512];
-        uint8_t key[32];
-        size_t len;
-        plr_status st;
-        plr_verify_options v;
-        plr_verify_options_init(&v, sizeof v);
-        plr_identity_public_key(k.people[SEQUENCER], key);
-        v.origin = ORIGIN, v.public_key = key;
-        if (what == 5) assert_int_equal(plr_ledger_export(k.ledger, &sink, NULL), PLR_OK);
-        source = kit_source(&file);
-        f.left = n;
-        switch (what) {
-        case 0:
-          st = plr_ledger_append_many(k.ledger, items, 40, NULL);
-          break;
-        case 1:
-          st = plr_ledger_append(k.ledger, items[7].entry, items[7].len, NULL, NULL);
-          break;
-        case 2:
-          st = plr_ledger_close_epoch(k.ledger, NULL, NULL);
-          break;
-        case 3:
-          st = plr_ledger_checkpoint(k.ledger, note, sizeof note, &len, NULL);
-          break;
-        case 4:
-          st = plr_ledger_export(k.ledger, &sink, NULL);
-          break;
-        default:
-          st = plr_ledger_verify(ctx, &source, &v, NULL, NULL);
-          break;
-        }
-        f.left = UINT64_MAX;
-        free(file.data);
-        after = kit_summary(k.ledger);
-        if (st == PLR_OK) break;
-        failures++;
-        assert_int_equal(st, PLR_ERR_NO_MEMORY);
-        assert_memory_equal(&before, &after, sizeof before);
-      }
-      for (int i = 0; i < 40; i++) free(copies[i]);
-    }
-    assert_true(failures > 15);
-    assert_int_equal(plr__state_audit(&k.ledger->state, NULL), PLR_OK);
-    if (on_disk) { /* and opening what is there now, with snapshot and tail */
-      kit_work(&k, 1, 3, 0, 0);
-      assert_int_equal(kit_append(&k), PLR_OK);
-      plr_ledger_summary before = kit_summary(k.ledger), after;
-      plr_ledger_destroy(k.ledger);
-      for (uint64_t n = 0;; n++) {
-        plr_ledger_options lo = kit_options(&k, path);
-        f.left = n;
-        plr_error err;
-        plr_error_init(&err, sizeof err);
-        plr_status st = plr_ledger_open(ctx, &lo, &k.ledger, &err);
-        f.left = UINT64_MAX;
-        if (st == PLR_OK) break;
-        if (st != PLR_ERR_NO_MEMORY) fail_msg("%s: %s", err.where, err.message);
-      }
-      after = kit_summary(k.ledger);
-      assert_memory_equal(&before, &after, sizeof before);
-    }
-    plr_ledger_destroy(k.ledger);
-    k.ledger = NULL;
-    clean();
-  }
-  uint64_t bytes;
-  plr_context_memory(ctx, &bytes, NULL, NULL);
-  assert_int_equal(bytes, 0);
-  plr_context_destroy(ctx);
-  k.ctx = plain;
-  kit_done(&k);
-}
-
 int main(void) {
   if (!has_sqlite()) {
     printf("skipped: this build has no SQLite\n");
     return 0;
   }
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(killed),
       cmocka_unit_test(full_disk),
       cmocka_unit_test(flipped),
-      cmocka_unit_test(no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,11 +188,53 @@ static void out_of_memory(void **state) {
   plr_context_destroy(ctx);
 }
 
+/* Keys made to have one place in the index: those that find none are still found, changed, deleted and taken back. */
+static void colliding(void **state) {
+  (void)state;
+  enum { N = 150 };
+  kit k;
+  plr__map m;
+  uint8_t key[N][4];
+  size_t len;
+  kit_init(&k, 1);
+  plr__map_init(&m, k.ctx);
+  for (uint32_t i = 0, n = 0; n < N; i++) {
+    plr__store_be32(key[n], i);
+    n += (plr__index_hash(key[n], 4) & 0x3ff) == 0;
+  }
+  for (uint32_t i = 0; i < N; i++) assert_int_equal(plr__map_put(&m, key[i], 4, &i, 4), PLR_OK);
+  assert_true(m.index.left_out > 50);
+  plr__map_commit(&m);
+  size_t mark = plr__map_mark(&m);
+  for (uint32_t i = 0; i < N; i += 2) assert_int_equal(plr__map_delete(&m, key[i], 4), PLR_OK);
+  for (uint32_t i = 1; i < N; i += 2)
+    assert_int_equal(plr__map_put(&m, key[i], 4, "longer", 1 + i % 6), PLR_OK);
+  for (uint32_t i = 0; i < N; i += 4) assert_int_equal(plr__map_put(&m, key[i], 4, "x", 1), PLR_OK);
+  assert_null(plr__map_get(&m, key[2], 4, &len));
+  plr__map_rollback(&m, mark);
+  for (uint32_t i = 0; i < N; i++) {
+    const uint8_t *v = plr__map_get(&m, key[i], 4, &len);
+    assert_true(v && len == 4 && memcmp(v, &i, 4) == 0);
+  }
+  for (uint32_t i = 0; i < N; i += 2) assert_int_equal(plr__map_delete(&m, key[i], 4), PLR_OK);
+  plr__map_commit(&m);
+  for (uint32_t i = 0; i < N; i++) {
+    const uint8_t *v = plr__map_get(&m, key[i], 4, &len);
+    assert_true(i % 2 ? v && memcmp(v, &i, 4) == 0 : v == NULL);
+  }
+  for (uint32_t i = 1; i < N; i += 2) assert_int_equal(plr__map_delete(&m, key[i], 4), PLR_OK);
+  plr__map_commit(&m);
+  assert_true(m.count == 0 && m.index.used == 0 && m.index.left_out == 0);
+  plr__map_release(&m);
+  kit_done(&k);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(random_changes),
       cmocka_unit_test(delete_while_walking),
       cmocka_unit_test(out_of_memory),
+      cmocka_unit_test(colliding),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

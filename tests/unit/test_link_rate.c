@@ -227,8 +227,8 @@ static double mean_of(loop *l, int steps) {
   return sum / steps;
 }
 
-/* Bits follow the wire down, and up again from frames that it carries in a few milliseconds; also where hosts are kept from
- * running, which makes bytes late. */
+/* Bits follow the wire down, and up again from frames that it carries in a few milliseconds; also where hosts are kept
+ * from running, which makes bytes late. */
 static void test_down_and_up(void **state) {
   (void)state;
   static loop l;
@@ -290,10 +290,8 @@ static void test_rate_is_true(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rate_follows),
-      cmocka_unit_test(test_rate_rule),
-      cmocka_unit_test(test_down_and_up),
-      cmocka_unit_test(test_rate_is_true),
+      cmocka_unit_test(test_rate_follows), cmocka_unit_test(test_rate_rule),
+      cmocka_unit_test(test_down_and_up),  cmocka_unit_test(test_rate_is_true),
       cmocka_unit_test(test_short_bursts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,8 +90,8 @@ static void test_every_stage(void **state) {
   }
 }
 
-/* The stream is lost within the handshake, at every byte: whoever has verified the other and whoever has not, they find
- * together again, and a frame sent meanwhile arrives once. */
+/* The stream is lost within the handshake, at every byte: whoever has verified the other and whoever has not, they
+ * find together again, and a frame sent meanwhile arrives once. */
 static void test_cut_in_the_handshake(void **state) {
   (void)state;
   enum { HELLO = PLR_MSG_HEADER + PLR_HELLO_BYTES, LEN = HELLO + PLR_MSG_HEADER + PLR_AUTH_BYTES };

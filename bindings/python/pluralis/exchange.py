@@ -271,6 +271,119 @@ class Decoder(Handle):
             raise failure(status, "Decoder.set_basis", error)
 
 
+class Feedback(Handle):
+    """Error feedback for deltas of one tensor: a frame carries decay * error + x, and what it leaves out becomes the
+    error when it is committed. `error`, rows x cols float32, may be read, and written to restore it."""
+
+    __slots__ = ("_shape",)
+
+    def __init__(self, context: Context, rows: int, cols: int, decay: float = 0.95):
+        need(context, Context, "context")
+        shape = u32(rows, "rows"), u32(cols, "cols")
+        self._make(C.plr_feedback_destroy, (context,),
+                   lambda c: create(C.plr_feedback_create, "Feedback", c, *shape, ctypes.c_float(decay)))
+        self._shape = shape
+
+    def encode(self, encoder: Encoder, decoder: Decoder, x: Any, *, stream: int = 0, step: int = 0,
+               micro_batch: int = 0, seed: int = 0) -> bytes:
+        """The frame of a delta, which is pending until commit() or rollback()."""
+        need(encoder, Encoder, "encoder")
+        need(decoder, Decoder, "decoder")
+        x = Tensor.of(x, "x")
+        if x.dtype not in FLOATS or x.shape != self._shape:
+            raise ShapeError("%d x %d of float32, bfloat16 or float16 are needed, not %r" % (*self._shape, x), "x")
+        info = _info(ROLES["delta"], stream, step, micro_batch, seed)
+        return _write_frame("Feedback.encode", encoder.bound, lambda out, length: encoder._call(
+            lambda e: decoder._call(lambda d: self._call(C.plr_feedback_encode, e, d, info, x._ref, out,
+                                                         length._obj.value, length))))
+
+    def commit(self) -> None:
+        """The frame arrived."""
+        self._do(C.plr_feedback_commit, "Feedback.commit")
+
+    def rollback(self) -> None:
+        """It did not: the same delta has to be encoded again."""
+        self._do(C.plr_feedback_rollback, "Feedback.rollback")
+
+    def _do(self, function, where):
+        status = self._call(function)
+        if status:
+            raise failure(status, where)
+
+    @property
+    def hash(self) -> int:
+        """XXH3-64 of the committed error."""
+        out = ctypes.c_uint64()
+        status = self._read(C.plr_feedback_hash, byref(out))
+        if status:
+            raise failure(status, "Feedback.hash")
+        return out.value
+
+    @property
+    def error(self) -> Tensor:
+        """A copy of the committed error."""
+        out = Tensor(self._shape)
+        ctypes.memmove(out.address, self._memory(), 4 * self._shape[0] * self._shape[1])
+        return out
+
+    @error.setter
+    def error(self, value: Any) -> None:
+        value = Tensor.of(value, "error")
+        if value.dtype != "float32" or value.shape != self._shape or not value.contiguous:
+            raise ShapeError("contiguous %d x %d float32 are needed, not %r" % (*self._shape, value), "error")
+        ctypes.memmove(self._memory(), value.address, 4 * self._shape[0] * self._shape[1])
+
+    def _memory(self):
+        view = _abi.plr_tensor()
+        status = self._call(C.plr_feedback_tensor, byref(view))
+        if status:
+            raise failure(status, "Feedback.error")
+        return view.data
+
+
+class Mask:
+    """A keyed mask: the values of a tensor that round `round` of averaging takes, one of `masks` parts. The same key
+    gives the same values everywhere; in `masks` rounds every value is taken once. A codec "mask20" carries them."""
+
+    __slots__ = ("_mask",)
+
+    def __init__(self, total: int, key: int, masks: int, round: int = 0):  # pylint: disable=redefined-builtin
+        self._mask = _abi.plr_mask(u64(total, "total"), u64(key, "key"), u32(masks, "masks"), u32(round, "round"))
+        len(self)
+
+    def __len__(self) -> int:
+        out = ctypes.c_uint64()
+        self._do("Mask", C.plr_mask_count, byref(out))
+        return out.value
+
+    def indices(self, first: int = 0, count: Any = None) -> list:
+        """Where values [first, first + count) of the mask lie in the tensor, in row-major order."""
+        count = max(0, len(self) - first) if count is None else count
+        out = (ctypes.c_uint64 * integer(count, len(self), "count"))()
+        self._do("Mask.indices", C.plr_mask_indices, u64(first, "first"), len(out), out)
+        return list(out)
+
+    def gather(self, weights: Any, first: int = 0, count: Any = None) -> Tensor:
+        """Those values of a contiguous tensor: 1 x count float32."""
+        count = max(0, len(self) - first) if count is None else count
+        out = Tensor((1, integer(count, len(self), "count")))
+        self._do("Mask.gather", C.plr_mask_gather, u64(first, "first"), Tensor.of(weights, "weights")._ref, out._ref)
+        return out
+
+    def scatter_add(self, weights: Any, average: Any, sent: Any, first: int = 0) -> None:
+        """weights += average - sent at those places."""
+        weights = Tensor.of(weights, "weights")
+        if weights.readonly:
+            raise ShapeError("writable weights are needed", "weights")
+        self._do("Mask.scatter_add", C.plr_mask_scatter_add, u64(first, "first"), weights._ref,
+                 Tensor.of(average, "average")._ref, Tensor.of(sent, "sent")._ref)
+
+    def _do(self, where, function, *arguments):
+        status = function(self._mask, *arguments)
+        if status:
+            raise failure(status, where)
+
+
 def _write_frame(where, first, call):
     """The frame that call(buffer, &length) writes, with a second try in the size it asks for."""
     capacity = first

@@ -37,6 +37,7 @@ def tokens_of(value: Any, what: str = "tokens") -> Tensor:
 
 
 WEIGHT_FORMATS = ("f32", "bf16", "q8", "q4")  # PLR_WEIGHTS_*
+DELAYED = ("refused", "stash", "newest")
 
 
 class Parameter(NamedTuple):
@@ -56,6 +57,9 @@ class Shard(Handle):
 
     slots           micro-batches in flight
     inference_only  no gradients and optimizer state
+    delayed         whether a step may come between a forward and its backward: "refused", "stash" (backward with the
+                    weights of its forward) or "newest"
+    versions        with "stash": weights of so many versions may be held at once
     recompute       keep of a micro-batch what crosses from block to block, compute the rest again: the same bits
     weights         Weights to start from, at step 0, instead of the seed
     weight_format   "f32"; with inference_only also "bf16", "q8", "q4": how weights are held
@@ -66,7 +70,8 @@ class Shard(Handle):
 
     def __init__(self, context: Context, model: Model, first_block: int = 0, end_block: Optional[int] = None, *,
                  slots: int = 1, inference_only: bool = False, recompute: bool = False, device: str = "cpu",
-                 weights: Optional[Weights] = None, weight_format: str = "f32"):
+                 weights: Optional[Weights] = None, weight_format: str = "f32", delayed: str = "refused",
+                 versions: int = 1):
         need(context, Context, "context")
         need(model, Model, "model")
         info = model.info
@@ -79,6 +84,9 @@ class Shard(Handle):
         if weight_format not in WEIGHT_FORMATS:
             raise InvalidArgument("%r is not one of %s" % (weight_format, ", ".join(WEIGHT_FORMATS)), "weight_format")
         options.weight_format = WEIGHT_FORMATS.index(weight_format)
+        if delayed not in DELAYED:
+            raise InvalidArgument("%r is not one of %s" % (delayed, ", ".join(DELAYED)), "delayed")
+        options.delayed, options.versions = DELAYED.index(delayed), u32(versions, "versions")
         self._ended = ended = []
         with reading_weights(weights) as options.weights:
             self._make(lambda pointer: _destroy(pointer, ended), (context, model),

@@ -35,12 +35,14 @@ JOBS = {_abi.PLR_JOB_FORWARD: "forward", _abi.PLR_JOB_BACKWARD: "backward", _abi
 EVENTS = {_abi.PLR_STAGE_READY: "ready", _abi.PLR_STAGE_STEP: "step", _abi.PLR_STAGE_EVAL: "eval",
           _abi.PLR_STAGE_TOKEN: "token", _abi.PLR_STAGE_GENERATED: "generated", _abi.PLR_STAGE_RECEIPT: "receipt",
           _abi.PLR_STAGE_ENTRY: "entry", _abi.PLR_STAGE_ROOT: "root", _abi.PLR_STAGE_STOPPED: "stopped",
-          _abi.PLR_STAGE_FAILED: "failed", _abi.PLR_STAGE_REFUSED: "refused", _abi.PLR_STAGE_IDLE: "idle"}
+          _abi.PLR_STAGE_FAILED: "failed", _abi.PLR_STAGE_REFUSED: "refused", _abi.PLR_STAGE_IDLE: "idle",
+          _abi.PLR_STAGE_PEER: "peer", _abi.PLR_STAGE_DROPPED: "dropped"}
+SCHEDULES = {"sync": _abi.PLR_PIPELINE_SYNC, "async": _abi.PLR_PIPELINE_ASYNC}
 
 
 class StageEvent(NamedTuple):
-    """kind: "ready", "step", "eval", "token", "generated", "receipt", "entry", "root", "stopped", "failed", "refused"
-    or "idle"; <pluralis/stage.h> says which fields each has."""
+    """kind: "ready", "step", "eval", "token", "generated", "receipt", "entry", "root", "stopped", "failed", "refused",
+    "idle", "peer" or "dropped"; <pluralis/stage.h> says which fields each has."""
 
     kind: str
     step: int = 0
@@ -100,7 +102,13 @@ class _Stage(Handle):
 
     __slots__ = ("shard", "_links", "_job")
 
-    def _open(self, context, identity, model, borrowed, options, origin, forward_codec, backward_codec):
+    def _open(self, context, identity, model, borrowed, options, origin, forward_codec, backward_codec, schedule,
+              window, patience_ns, reply_timeout_ns):
+        if schedule not in SCHEDULES:
+            raise InvalidArgument("%r is not one of %s" % (schedule, ", ".join(SCHEDULES)), "schedule")
+        options.schedule, options.window = SCHEDULES[schedule], u32(window, "window")
+        options.patience_ns = u64(patience_ns, "patience_ns")
+        options.reply_timeout_ns = u64(reply_timeout_ns, "reply_timeout_ns")
         need(context, Context, "context")
         need(identity, Identity, "identity")
         options.origin = text(origin, "origin")
@@ -145,7 +153,13 @@ class _Stage(Handle):
             let_go(held)
             raise
         link._stage = True
-        self._links[side] = link
+        self._links[id(link)] = link
+
+    def detach(self, link: Link) -> None:
+        """Takes a link back, as if its neighbour had failed; the host may close it. NotFound: it is not attached, or
+        the stage has given it up."""
+        need(link, Link, "link")
+        self._do(C.plr_stage_detach, "Stage.detach", link._owner.pointer)
 
     def _attach(self, pointer, side, held):
         status = C.plr_stage_attach(pointer, SIDES[side], held[0].pointer)
@@ -208,20 +222,25 @@ class _Stage(Handle):
 
 class Stage(_Stage):
     """A worker: stage `index` of a pipeline of `count`. The shard is the stage's until it ends, and needs
-    min(count - index, micro_batches) slots. origin: of the ledger that receipts are signed for. auto_budget: bits
-    of training frames follow the bandwidth of the links; for codecs whose rate can be set."""
+    max_in_flight slots (0: count - index). origin: of the ledger that receipts are signed for. auto_budget: bits
+    of training frames follow the bandwidth of the links; for codecs whose rate can be set. schedule "async": no flush,
+    several links a side; the other options are described in <pluralis/stage.h>."""
 
     __slots__ = ()
 
     def __init__(self, context: Context, identity: Identity, shard: Shard, index: int, count: int, *, origin: str,
                  lane: int = 0, forward_codec: Union[Codec, str] = "raw", backward_codec: Union[Codec, str] = "raw",
-                 auto_budget: bool = False):
+                 auto_budget: bool = False, schedule: str = "sync", max_in_flight: int = 0, window: int = 0,
+                 delay_horizon: int = 0, patience_ns: int = 0, reply_timeout_ns: int = 0):
         self.shard = need(shard, Shard, "shard")
         options = initialised(_abi.plr_stage_options, C.plr_stage_options_init)
         options.role = _abi.PLR_STAGE_WORKER
         options.auto_budget = bool(auto_budget)
+        options.max_in_flight = u32(max_in_flight, "max_in_flight")
+        options.delay_horizon = u64(delay_horizon, "delay_horizon")
         options.index, options.count, options.lane = u32(index, "index"), u32(count, "count"), u32(lane, "lane")
-        self._open(context, identity, shard.model, shard, options, origin, forward_codec, backward_codec)
+        self._open(context, identity, shard.model, shard, options, origin, forward_codec, backward_codec,
+                   schedule, window, patience_ns, reply_timeout_ns)
 
     def next_job(self) -> Optional[Job]:
         """The next job; None when nothing can run now. One job of a stage is out at a time."""
@@ -266,14 +285,15 @@ class Feeder(_Stage):
 
     def __init__(self, context: Context, identity: Identity, model: Model, corpus: Corpus, count: int, *, origin: str,
                  snapshot_every: int = 0, start_step: int = 0, epoch: int = 0, lane: int = 0,
-                 forward_codec: Union[Codec, str] = "raw", backward_codec: Union[Codec, str] = "raw"):
+                 forward_codec: Union[Codec, str] = "raw", backward_codec: Union[Codec, str] = "raw",
+                 schedule: str = "sync", window: int = 0, patience_ns: int = 0, reply_timeout_ns: int = 0):
         self.shard = None
         options = initialised(_abi.plr_stage_options, C.plr_stage_options_init)
         options.role, options.count, options.lane = _abi.PLR_STAGE_FEEDER, u32(count, "count"), u32(lane, "lane")
         options.snapshot_every = u32(snapshot_every, "snapshot_every")
         options.start_step, options.epoch = u64(start_step, "start_step"), u64(epoch, "epoch")
         self._open(context, identity, need(model, Model, "model"), need(corpus, Corpus, "corpus"), options, origin,
-                   forward_codec, backward_codec)
+                   forward_codec, backward_codec, schedule, window, patience_ns, reply_timeout_ns)
 
     def train(self, until_step: int) -> None:
         """Feeds training steps until this many are done."""

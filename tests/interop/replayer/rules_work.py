@@ -96,9 +96,9 @@ def inference_receipt(m, entry):
     terms = terms_of(m, b.model)
     refuse_unless(b.block_end <= len(terms.costs), "MISMATCH", "blocks")
     check_units(terms, b)
-    place = u64(b.epoch), b.session, u32(b.sequence)
+    place = u64(b.epoch), b.client, b.session, u32(b.sequence)
     for key in m.state.keys("I", *place):
-        first = int.from_bytes(key[45:], "big")
+        first = int.from_bytes(key[77:], "big")
         refuse_unless(not meet(b.block_first, b.block_end, first, m.state.records[key].block_end), "EXISTS", "receipt")
     client = m.state.get("U", b.model, b.client)
     spent, deposited = (client.spent, client.deposited) if client else (0, 0)

@@ -46,7 +46,7 @@ RECORDS = {
 }
 
 # Records that are looked for by the beginning of their keys: how long it is. (R: epoch, model, step, lane.)
-GROUP = {"R": 53, "I": 45, "B": 33, "H": 33, "U": 33, "V": 33, "W": 33, "Y": 33}
+GROUP = {"R": 53, "I": 77, "B": 33, "H": 33, "U": 33, "V": 33, "W": 33, "Y": 33}
 
 
 class State:

@@ -42,11 +42,11 @@ pub struct Codec {
     pub quant: u8,
     /// Entropy coder.
     pub entropy: u8,
-    /// Of the raw values: [`crate::Dtype::F32`] or `BF16`.
+    /// Of the raw values: [`crate::Dtype::F32`], `BF16` or `F16`.
     pub dtype: u8,
-    /// Of block integers: 4 or 8; else 0.
+    /// Of block integers and so on, see `plr_codec`.
     pub bits: u8,
-    /// Values a scale: 32, 64 or 128; else 0.
+    /// Values a scale and so on, see `plr_codec`.
     pub group: u16,
 }
 
@@ -66,7 +66,8 @@ impl Codec {
 impl FromStr for Codec {
     type Err = Error;
 
-    /// `raw`, `bf16`, `int8`, `int4` (groups of 32), each with `+zstd` if wanted; else `NOT_FOUND`.
+    /// `raw`, `bf16`, `int4`, `uniform4`, `topk` and so on, with options after a `+`; <pluralis/exchange.h> has
+    /// the grammar. Else `NOT_FOUND`.
     fn from_str(name: &str) -> Result<Codec> {
         let text = c_text("codec", name)?;
         let mut codec = Codec::ZERO;
@@ -420,6 +421,141 @@ impl Incoming<'_> {
     }
 }
 
+/// Error feedback for deltas of one tensor: a frame carries decay * error + x, and what it leaves out becomes
+/// the error when it is committed. Used by one thread at a time.
+pub struct Feedback {
+    ptr: NonNull<sys::plr_feedback>,
+    shape: (u32, u32),
+    _context: Context,
+}
+
+// Safety: <pluralis/base.h>: used by one thread at a time, any of them.
+unsafe impl Send for Feedback {}
+
+impl Drop for Feedback {
+    fn drop(&mut self) {
+        // Safety: a live feedback.
+        unsafe { sys::plr_feedback_destroy(self.ptr.as_ptr()) }
+    }
+}
+
+impl Feedback {
+    /// An error of zeros for tensors of rows x cols; `decay` 0 to 1. `INVALID_ARGUMENT`, `LIMIT`.
+    pub fn new(context: &Context, rows: u32, cols: u32, decay: f32) -> Result<Feedback> {
+        // Safety: a live context.
+        let ptr = create(|out, err| unsafe {
+            sys::plr_feedback_create(context.as_ptr(), rows, cols, decay, out, err)
+        })?;
+        Ok(Feedback { ptr, shape: (rows, cols), _context: context.clone() })
+    }
+
+    /// As [`Encoder::encode`], of a delta; the frame is pending until [`Feedback::commit`] or
+    /// [`Feedback::rollback`]. The decoder, of no closed-loop state, says what the peer will have.
+    /// `INVALID_STATE` while a frame is pending; `SHAPE`, `NON_FINITE`.
+    pub fn encode(
+        &mut self,
+        encoder: &mut Encoder,
+        decoder: &mut Decoder,
+        info: &FrameInfo,
+        x: &Matrix<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        // Safety: three live handles; `*len` is the room at `to`.
+        write_frame(out, |to, len| unsafe {
+            let (cap, e, d) = (*len, encoder.ptr.as_ptr(), decoder.ptr.as_ptr());
+            sys::plr_feedback_encode(self.ptr.as_ptr(), e, d, info.as_ptr(), x.as_ptr(), to.cast(), cap, len)
+        })
+    }
+
+    /// The pending frame arrived. `INVALID_STATE` when none is pending.
+    pub fn commit(&mut self) -> Result<()> {
+        // Safety: a live feedback.
+        check(unsafe { sys::plr_feedback_commit(self.ptr.as_ptr()) })
+    }
+
+    /// It did not: the same delta has to be encoded again. `INVALID_STATE` when none is pending.
+    pub fn rollback(&mut self) -> Result<()> {
+        // Safety: a live feedback.
+        check(unsafe { sys::plr_feedback_rollback(self.ptr.as_ptr()) })
+    }
+
+    /// XXH3-64 of the committed error.
+    pub fn hash(&self) -> u64 {
+        let mut out = 0;
+        // Safety: a live feedback; out is written.
+        unsafe { sys::plr_feedback_hash(self.ptr.as_ptr(), &mut out) };
+        out
+    }
+
+    /// The committed error, rows x cols; written to when it is restored.
+    pub fn error(&mut self) -> &mut [f32] {
+        // Safety: a live feedback; the view, all zeros, is written.
+        unsafe {
+            let mut view: sys::plr_tensor = std::mem::zeroed();
+            sys::plr_feedback_tensor(self.ptr.as_ptr(), &mut view);
+            let len = self.shape.0 as usize * self.shape.1 as usize;
+            std::slice::from_raw_parts_mut(view.data.cast(), len)
+        }
+    }
+}
+
+/// A keyed mask: the values of a tensor that one round of averaging takes. The same key gives the same values
+/// everywhere; over `masks` rounds every value is taken once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Mask {
+    /// Values of the tensor, 1 to 2^48.
+    pub total: u64,
+    /// The same for all peers, another for each tensor.
+    pub key: u64,
+    /// 1 to 65535 parts that the tensor is cut into.
+    pub masks: u32,
+    /// Modulo masks.
+    pub round: u32,
+}
+
+impl Mask {
+    fn as_ptr(&self) -> *const sys::plr_mask {
+        (self as *const Mask).cast()
+    }
+
+    /// How many values it takes. `INVALID_ARGUMENT`.
+    pub fn count(&self) -> Result<u64> {
+        let mut out = 0;
+        // Safety: a mask that is read; out is written.
+        check(unsafe { sys::plr_mask_count(self.as_ptr(), &mut out) })?;
+        Ok(out)
+    }
+
+    /// Where values from `first` on lie, as many as `out` holds. `INVALID_ARGUMENT`.
+    pub fn indices(&self, first: u64, out: &mut [u64]) -> Result<()> {
+        // Safety: a mask that is read; out has that many.
+        check(unsafe { sys::plr_mask_indices(self.as_ptr(), first, out.len() as u64, out.as_mut_ptr()) })
+    }
+
+    /// Values from `first` on, as many as `out` holds, of `weights`. `SHAPE`, `INVALID_ARGUMENT`.
+    pub fn gather(&self, first: u64, weights: &[f32], out: &mut [f32]) -> Result<()> {
+        let weights = Matrix::new(weights, 1, weights.len())?;
+        let len = out.len();
+        let mut out = MatrixMut::new(out, 1, len)?;
+        // Safety: views of live slices; out is written within its shape.
+        check(unsafe { sys::plr_mask_gather(self.as_ptr(), first, weights.as_ptr(), out.as_mut_ptr()) })
+    }
+
+    /// weights += average - sent at those places. `SHAPE`, `INVALID_ARGUMENT`.
+    pub fn scatter_add(&self, first: u64, weights: &mut [f32], average: &[f32], sent: &[f32]) -> Result<()> {
+        let len = weights.len();
+        let mut weights = MatrixMut::new(weights, 1, len)?;
+        let average = Matrix::new(average, 1, average.len())?;
+        let sent = Matrix::new(sent, 1, sent.len())?;
+        // Safety: views of live slices; weights are written within their shape.
+        check(unsafe {
+            let (a, s) = (average.as_ptr(), sent.as_ptr());
+            sys::plr_mask_scatter_add(self.as_ptr(), first, weights.as_mut_ptr(), a, s)
+        })
+    }
+}
+
 /// Puts a frame of rows x cols token ids, each below `vocab`, into `out`, in place of what was there.
 /// `info` gives stream, step, micro_batch and seed. `SHAPE`, `INVALID_ARGUMENT`.
 pub fn encode_tokens(
@@ -509,6 +645,7 @@ mod tests {
         same_layout!(FrameInfo plr_frame_info: struct_size role stream step micro_batch generation seed rows
             cols vocab chunks payload_len codec flags);
         same_layout!(Codec plr_codec: predict transform quant entropy dtype bits group);
+        same_layout!(Mask plr_mask: total key masks round);
         assert_eq!(size_of::<crate::Hash>(), size_of::<sys::plr_hash>());
         // Safety: a pointer to a value of the same layout.
         assert_eq!(unsafe { (*FrameInfo::new(Role::STATE).as_ptr()).role }, Role::STATE.0);

@@ -42,6 +42,7 @@ pub mod io;
 pub mod ledger;
 pub mod link;
 pub mod model;
+pub mod plan;
 pub mod session;
 pub mod shard;
 pub mod stage;
@@ -51,13 +52,16 @@ pub mod weights;
 pub use builder::{Builder, Layer, Op, Part, Scaling};
 pub use context::{Context, ContextOptions, Isa, Level, Memory, Tasks};
 pub use error::{Error, Result, Status, StatusClass};
-pub use exchange::{Codec, Decoder, Encoder, EncoderStats, FrameInfo, Incoming, Pieces, Role};
+pub use exchange::{
+    Codec, Decoder, Encoder, EncoderStats, Feedback, FrameInfo, Incoming, Mask, Pieces, Role,
+};
 pub use hash::Hash;
 pub use identity::{account_id, verify, Identity, PublicKey, Signature};
 pub use io::{Sink, Source};
 pub use ledger::{Ledger, LedgerOptions};
 pub use link::{Link, LinkEvent, LinkIo, LinkOptions};
 pub use model::{ClipScope, ConfigOptions, Corpus, Model, ModelInfo, Optimizer, Split, Storage};
+pub use plan::{Plan, PlanOptions};
 pub use session::{sample_top_p, Rows, Session};
 pub use shard::{sample, weight_root, Parameter, Sampling, Shard, ShardOptions, SnapshotInfo, WeightFormat};
 pub use stage::{Job, JobInfo, JobKind, Ran, Side, Stage, StageEvent, StageOptions};

@@ -44,6 +44,22 @@ impl ShardOptions {
         slots: u32,
     }
 
+    /// A step may come between a forward and its backward, which is then done with the weights of its
+    /// forward: up to `versions` of them are held at once.
+    #[must_use]
+    pub fn stash(mut self, versions: u32) -> Self {
+        self.raw.delayed = sys::PLR_DELAYED_STASH;
+        self.raw.versions = versions;
+        self
+    }
+
+    /// A step may come between a forward and its backward, which is then done with the newest weights.
+    #[must_use]
+    pub fn newest(mut self) -> Self {
+        self.raw.delayed = sys::PLR_DELAYED_NEWEST;
+        self
+    }
+
     /// The blocks; both ends must be allowed cuts.
     #[must_use]
     pub fn blocks(mut self, blocks: Range<u32>) -> Self {

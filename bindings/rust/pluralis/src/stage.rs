@@ -59,7 +59,7 @@ unsafe impl Send for StageOptions {}
 
 impl StageOptions {
     /// A worker: number `index` of `count` in the pipeline. `origin`: name of the ledger, a part of what
-    /// receipts sign. The shard needs min(count - index, micro_batches) slots.
+    /// receipts sign. The shard needs as many slots as micro-batches may be in flight: `count - index`.
     pub fn worker(
         origin: impl Into<String>,
         identity: &Identity,
@@ -105,6 +105,23 @@ impl StageOptions {
         epoch: u64,
         /// Feeder: first step to feed; default 0. A worker takes it from its shard.
         start_step: u64,
+        /// Worker: forwards it may be ahead of its backwards; default: `count - index`.
+        max_in_flight: u32,
+        /// Asynchronous: steps during which the learning rate is lower because of delays.
+        delay_horizon: u64,
+        /// Asynchronous: how long to go on without a neighbour on one side; default 0.
+        patience_ns: u64,
+        /// Asynchronous: a neighbour that answers nothing for so long is given up; default 0: never.
+        reply_timeout_ns: u64,
+    }
+
+    /// No flush at each step; `window` micro-batches under way in the whole pipeline, the same on all
+    /// stages and the feeder. The shard must allow delays.
+    #[must_use]
+    pub fn asynchronous(mut self, window: u32) -> Self {
+        self.raw.schedule = sys::PLR_PIPELINE_ASYNC;
+        self.raw.window = window;
+        self
     }
 
     /// Codecs of activations and of gradients; the default of both is raw fp32.
@@ -193,6 +210,12 @@ pub enum StageEvent<'a> {
     Refused { step: u64, micro_batch: u64, message: &'a str },
     /// Feeder: the command is finished, the pipeline empty: the next may be given.
     Idle,
+    /// A neighbour is up, or was given up and why; `peer` counts links in the order of attach, from 1.
+    #[allow(missing_docs)]
+    Peer { peer: u64, side: Side, status: Status, account: Hash, message: &'a str },
+    /// Feeder: a micro-batch that no stage could compute is left out.
+    #[allow(missing_docs)]
+    Dropped { step: u64, micro_batch: u64, status: Status, message: &'a str },
     /// One that this crate does not know.
     Other(u32),
 }
@@ -222,6 +245,16 @@ record! {
         forward_budget: u64,
         /// The same of gradients.
         backward_budget: u64,
+        /// Steps between forward and backward, summed over backwards.
+        delays: u64,
+        /// The largest of them.
+        max_delay: u64,
+        /// Micro-batches sent again.
+        resent: u64,
+        /// Micro-batches that came again, and were counted once.
+        duplicates: u64,
+        /// Neighbours given up.
+        peers_lost: u64,
     }
 }
 
@@ -238,7 +271,7 @@ struct Core {
     /// Belongs to the job that is out, else to the `Stage`.
     shard: UnsafeCell<Option<Shard>>,
     /// Belong to the `Stage`.
-    links: UnsafeCell<[Option<Link>; 2]>,
+    links: UnsafeCell<Vec<(Side, Link)>>,
     job: Mutex<Place>,
     _identity: Identity,
     _corpus: Option<Corpus>,
@@ -296,7 +329,7 @@ impl Stage {
         let core = Core {
             ptr,
             shard: UnsafeCell::new(options.shard.take()),
-            links: UnsafeCell::new([None, None]),
+            links: UnsafeCell::new(Vec::new()),
             job: Mutex::new(Place::None),
             _identity: options.identity.clone(),
             _corpus: options.corpus.clone(),
@@ -311,8 +344,9 @@ impl Stage {
         self.core.ptr.as_ptr()
     }
 
-    /// Gives the stage a link, for good. Both must be attached before anything moves. The feeder's
-    /// downstream is stage 0, its upstream the last stage. `INVALID_STATE`: there is one already.
+    /// Gives the stage a link, until it is detached. Both sides must be attached before anything moves.
+    /// The feeder's downstream is stage 0, its upstream the last stage. An asynchronous stage may have
+    /// several on each side. `INVALID_STATE`: there is one already; `LIMIT`.
     pub fn attach(&mut self, side: Side, link: Link) -> Result<()> {
         let c_side = match side {
             Side::Upstream => sys::PLR_SIDE_UPSTREAM,
@@ -321,18 +355,36 @@ impl Stage {
         // Safety: live handles; the link goes where it lives as long as the stage.
         unsafe {
             check(sys::plr_stage_attach(self.ptr(), c_side, link.as_ptr()))?;
-            (*self.core.links.get())[side as usize] = Some(link);
+            (*self.core.links.get()).push((side, link));
         }
         Ok(())
     }
 
-    /// A link's side towards the byte stream, `None` before it is attached.
+    /// Takes link `n` of a side back, as if its neighbour had failed; those behind it move up by one.
+    /// `None`: there is none.
+    pub fn detach(&mut self, side: Side, n: usize) -> Option<Link> {
+        // Safety: as in `link`.
+        let links = unsafe { &mut *self.core.links.get() };
+        let at = links.iter().enumerate().filter(|(_, l)| l.0 == side).nth(n)?.0;
+        let link = links.remove(at).1;
+        // Safety: live handles. A link that the stage has given up before is not found, and free as well.
+        unsafe { sys::plr_stage_detach(self.ptr(), link.as_ptr()) };
+        Some(link)
+    }
+
+    /// The first link's side towards the byte stream, `None` before it is attached.
     #[inline]
     pub fn link(&mut self, side: Side) -> Option<LinkIo<'_>> {
+        self.link_at(side, 0)
+    }
+
+    /// The same of link `n` of that side, in the order of attach.
+    #[inline]
+    pub fn link_at(&mut self, side: Side, n: usize) -> Option<LinkIo<'_>> {
         // Safety: links are used by whoever has the `Stage`, which is borrowed for as long. `LinkIo`
         // does not let go of the `Link`.
         let links = unsafe { &mut *self.core.links.get() };
-        links[side as usize].as_mut().map(LinkIo)
+        links.iter_mut().filter(|l| l.0 == side).nth(n).map(|l| LinkIo(&mut l.1))
     }
 
     /// Takes in what the links have received and moves everything that can move: to be called after
@@ -501,6 +553,19 @@ unsafe fn event_of<'a>(event: &sys::plr_stage_event) -> StageEvent<'a> {
             StageEvent::Refused { step, micro_batch: index, message: text(event.message) }
         }
         sys::PLR_STAGE_IDLE => StageEvent::Idle,
+        sys::PLR_STAGE_PEER => StageEvent::Peer {
+            peer: index,
+            side: if event.token == sys::PLR_SIDE_UPSTREAM as i32 { Side::Upstream } else { Side::Downstream },
+            status: Status(event.status),
+            account: Hash::from_c(event.hash),
+            message: text(event.message),
+        },
+        sys::PLR_STAGE_DROPPED => StageEvent::Dropped {
+            step,
+            micro_batch: index,
+            status: Status(event.status),
+            message: text(event.message),
+        },
         other => StageEvent::Other(other),
     }
 }

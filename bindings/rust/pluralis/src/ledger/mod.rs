@@ -4,6 +4,7 @@
 pub mod body;
 pub mod entry;
 pub mod log;
+pub mod mirror;
 pub mod publish;
 pub mod settlement;
 pub mod store;

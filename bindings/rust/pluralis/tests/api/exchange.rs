@@ -47,6 +47,58 @@ fn matrices_stay_within_their_slices() {
 }
 
 #[test]
+fn feedback_is_committed_or_taken_back() {
+    let context = context();
+    let data = waves(64 * 64);
+    let x = Matrix::new(&data, 64, 64).unwrap();
+    let mut encoder = Encoder::new(&context, "topk".parse().unwrap(), 64, 64).unwrap();
+    let mut decoder = Decoder::new(&context, 64, 64).unwrap();
+    let mut feedback = Feedback::new(&context, 64, 64, 1.0).unwrap();
+    refused(Status::INVALID_ARGUMENT, Feedback::new(&context, 64, 64, 2.0));
+    let info = FrameInfo::new(Role::DELTA);
+    let (mut frame, mut again) = (Vec::new(), Vec::new());
+    let before = feedback.hash();
+    feedback.encode(&mut encoder, &mut decoder, &info, &x, &mut frame).unwrap();
+    let pending = feedback.encode(&mut encoder, &mut decoder, &info, &x, &mut again);
+    refused(Status::INVALID_STATE, pending);
+    feedback.rollback().unwrap();
+    assert_eq!(feedback.hash(), before);
+    feedback.encode(&mut encoder, &mut decoder, &info, &x, &mut again).unwrap();
+    assert_eq!(frame, again);
+    feedback.commit().unwrap();
+    refused(Status::INVALID_STATE, feedback.commit());
+    assert_ne!(feedback.hash(), before);
+    let mut back = vec![9.0; data.len()];
+    decoder.decode(&frame, &mut MatrixMut::new(&mut back, 64, 64).unwrap()).unwrap();
+    assert_eq!(back.iter().filter(|y| **y != 0.0).count(), 64);
+    for ((x, y), e) in data.iter().zip(&back).zip(feedback.error().iter()) {
+        assert!((x - y - e).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn masks_take_every_value_once() {
+    let mut weights = waves(1000);
+    let mut seen = vec![false; 1000];
+    for round in 0..7 {
+        let mask = Mask { total: 1000, key: 5, masks: 7, round };
+        let count = mask.count().unwrap() as usize;
+        let (mut indices, mut values) = (vec![0; count], vec![0.0; count]);
+        mask.indices(0, &mut indices).unwrap();
+        mask.gather(0, &weights, &mut values).unwrap();
+        for (i, v) in indices.iter().zip(&values) {
+            assert!(!std::mem::replace(&mut seen[*i as usize], true));
+            assert_eq!(weights[*i as usize], *v);
+        }
+        mask.scatter_add(0, &mut weights, &vec![1.0; count], &values).unwrap();
+        refused(Status::SHAPE, mask.gather(0, &weights[1..], &mut values));
+        refused(Status::INVALID_ARGUMENT, mask.indices(1, &mut indices));
+    }
+    assert!(seen.iter().all(|s| *s) && weights.iter().all(|w| (*w - 1.0).abs() < 1e-6));
+    refused(Status::INVALID_ARGUMENT, Mask { total: 0, key: 0, masks: 1, round: 0 }.count());
+}
+
+#[test]
 fn every_codec_there_and_back() {
     let context = context();
     let data = waves(100 * 64);
@@ -103,6 +155,113 @@ fn an_info_goes_with_its_frame() {
     let read = parse_frame(&context, &frame).unwrap();
     assert_eq!((read.role, read.stream, read.step), (Role::GRADIENT, 5, 6));
     assert_eq!((read.micro_batch, read.seed, read.rows, read.cols), (7, 1 << 40, 2, 3));
+}
+
+#[test]
+fn frames_in_pieces() {
+    let context = context();
+    let data = waves(3000 * 64);
+    let x = Matrix::new(&data, 3000, 64).unwrap();
+    let codec = "uniform4".parse().unwrap();
+    let mut encoder = Encoder::new(&context, codec, 3000, 64).unwrap();
+    let mut decoder = Decoder::new(&context, 3000, 64).unwrap();
+    let whole = frame_of(&context, "uniform4", &x);
+    let (mut back, mut again) = (vec![0.0; data.len()], vec![0.0; data.len()]);
+    let mut y = MatrixMut::new(&mut back, 3000, 64).unwrap();
+    let mut pieces = encoder.pieces(&FrameInfo::new(Role::ACTIVATION), &x).unwrap();
+    let mut incoming = decoder.incoming(&mut y).unwrap();
+    let (mut piece, mut left, mut count, mut bytes) = (Vec::new(), 3000, 0, 0);
+    while left > 0 {
+        left = pieces.next_piece(&mut piece).unwrap();
+        assert_eq!(incoming.feed(&piece).unwrap(), (piece.len(), 3000 - left));
+        count += 1;
+        bytes += piece.len();
+    }
+    refused(Status::INVALID_STATE, pieces.next_piece(&mut piece));
+    refused(Status::INVALID_STATE, incoming.feed(&piece));
+    assert!(count > 2 && bytes == whole.len());
+    decoder.decode(&whole, &mut MatrixMut::new(&mut again, 3000, 64).unwrap()).unwrap();
+    assert_eq!(back, again);
+    let mut y = MatrixMut::new(&mut back, 3000, 64).unwrap();
+    let mut incoming = decoder.incoming(&mut y).unwrap();
+    let spoilt: Vec<u8> = whole.iter().map(|byte| byte ^ 1).collect();
+    refused(Status::MALFORMED, incoming.feed(&spoilt));
+    let mut tall = vec![0.0; 3001 * 64];
+    let mut tall = MatrixMut::new(&mut tall, 3001, 64).unwrap();
+    refused(Status::SHAPE, decoder.incoming(&mut tall).map(|_| ()));
+}
+
+#[test]
+fn predictions_and_what_is_lost() {
+    let context = context();
+    let data = waves(32 * 64);
+    let louder: Vec<f32> = data.iter().map(|value| value * 1.5).collect();
+    let (x, other) = (Matrix::new(&data, 32, 64).unwrap(), Matrix::new(&louder, 32, 64).unwrap());
+    let mut back = vec![0.0; data.len()];
+    let mut encoder = Encoder::new(&context, "uniform4+sample".parse().unwrap(), 32, 64).unwrap();
+    let mut decoder = Decoder::new(&context, 32, 64).unwrap();
+    let mut info = FrameInfo::new(Role::ACTIVATION);
+    let mut frame = Vec::new();
+    refused(Status::INVALID_STATE, encoder.set_keys(&[1, 2]));
+    encoder.set_store(8, 16).unwrap();
+    decoder.set_store(8, 16).unwrap();
+    refused(Status::INVALID_ARGUMENT, encoder.set_keys(&[]));
+    let mut decode = |frame: &[u8]| {
+        let mut y = MatrixMut::new(&mut back, 32, 64).unwrap();
+        decoder.decode(frame, &mut y)
+    };
+    let mut lengths = Vec::new();
+    for _ in 0..3 {
+        encoder.set_keys(&[1, 2]).unwrap();
+        encoder.encode(&info, &x, &mut frame).unwrap();
+        decode(&frame).unwrap();
+        lengths.push(frame.len());
+    }
+    encoder.set_keys(&[1, 2]).unwrap();
+    encoder.encode(&info, &other, &mut frame).unwrap(); // and lost
+    encoder.set_keys(&[1, 2]).unwrap();
+    encoder.encode(&info, &other, &mut frame).unwrap();
+    refused(Status::SEQUENCE, decode(&frame));
+    info.flags = FrameInfo::KEY;
+    encoder.set_keys(&[1, 2]).unwrap();
+    encoder.encode(&info, &other, &mut frame).unwrap();
+    assert_eq!(decode(&frame).unwrap().flags, FrameInfo::KEY);
+    encoder.reset(9).unwrap();
+    refused(Status::INVALID_ARGUMENT, encoder.reset(9));
+    info.flags = 0;
+    encoder.set_keys(&[1, 2]).unwrap();
+    encoder.encode(&info, &x, &mut frame).unwrap();
+    let got = decode(&frame).unwrap();
+    assert_eq!((got.generation, got.flags), (9, FrameInfo::PLAIN));
+    let mut plain = Encoder::new(&context, "int4".parse().unwrap(), 32, 64).unwrap();
+    refused(Status::UNSUPPORTED, plain.set_store(1, 1));
+    refused(Status::UNSUPPORTED, plain.reset(1));
+}
+
+#[test]
+fn bases() {
+    let context = context();
+    let (data, mut unit) = (waves(20 * 8), vec![0.0; 8 * 2]);
+    unit[0] = 1.0;
+    unit[3] = 1.0; // the first two coordinates
+    let basis = Matrix::new(&unit, 8, 2).unwrap();
+    let mut encoder = Encoder::new(&context, "int8+basis".parse().unwrap(), 20, 8).unwrap();
+    let mut decoder = Decoder::new(&context, 20, 8).unwrap();
+    let (mut frame, mut back) = (Vec::new(), vec![0.0; data.len()]);
+    let (info, x) = (FrameInfo::new(Role::ACTIVATION), Matrix::new(&data, 20, 8).unwrap());
+    refused(Status::INVALID_STATE, encoder.encode(&info, &x, &mut frame));
+    encoder.set_basis(&basis, 4).unwrap();
+    encoder.encode(&info, &x, &mut frame).unwrap();
+    let mut y = MatrixMut::new(&mut back, 20, 8).unwrap();
+    refused(Status::MISMATCH, decoder.decode(&frame, &mut y));
+    decoder.set_basis(&basis, 4).unwrap();
+    assert_eq!(decoder.decode(&frame, &mut y).unwrap().generation, 4);
+    for (row, want) in back.chunks(8).zip(data.chunks(8)) {
+        assert!((row[0] - want[0]).abs() < 0.01 && (row[1] - want[1]).abs() < 0.01);
+        assert_eq!(&row[2..], [0.0; 6]);
+    }
+    let wide = Matrix::new(&unit, 2, 8).unwrap();
+    refused(Status::SHAPE, encoder.set_basis(&wide, 5));
 }
 
 #[test]
@@ -264,7 +423,11 @@ fn golden_frames() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let frame = std::fs::read(golden(&format!("{}.plr", words[0]))).unwrap();
         assert_eq!(Hash::of(&frame).to_string(), words[1], "{line}");
-        assert_eq!(decode_any(&context, &frame).unwrap().to_string(), words[2], "{line}");
+        let codec = parse_frame(&context, &frame).unwrap().codec;
+        if codec.predict == 0 && codec.transform != 2 {
+            // What the others build on is in the C test.
+            assert_eq!(decode_any(&context, &frame).unwrap().to_string(), words[2], "{line}");
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A feeder and workers in one process: bytes go from link to link at once, time is a counter.
 use std::sync::mpsc::{channel, Receiver, Sender};
 
+use pluralis::link::NEVER;
 use pluralis::*;
 
 use crate::support::*;
@@ -23,6 +24,8 @@ pub struct Log {
     pub stopped: Vec<(u64, Hash)>,
     /// Node, status, message.
     pub failed: Vec<(usize, Status, String)>,
+    /// Node, number, side and status of a neighbour that came up or was given up.
+    pub peers: Vec<(usize, u64, Side, Status)>,
     pub refused: Vec<String>,
     /// Of each worker, the newest.
     pub snapshots: Vec<Vec<u8>>,
@@ -64,6 +67,32 @@ impl Pipeline {
     }
 
     pub fn of_shards(context: &Context, model: &Model, shards: Vec<Shard>, codec: &str, start: u64) -> Self {
+        Pipeline::of(context, model, shards, codec, start, |options| options)
+    }
+
+    /// Without a flush, on shards that keep old weights.
+    pub fn asynchronous(context: &Context, count: u32) -> Pipeline {
+        let model = model(context);
+        let each = model.info().blocks / count;
+        let shards = (0..count)
+            .map(|i| {
+                let options = ShardOptions::new().blocks(i * each..(i + 1) * each).slots(count - i).stash(4);
+                Shard::new(context, &model, &options).unwrap()
+            })
+            .collect();
+        Pipeline::of(context, &model, shards, "raw", 0, |options| {
+            options.asynchronous(8).patience_ns(1 << 30).reply_timeout_ns(NEVER)
+        })
+    }
+
+    fn of(
+        context: &Context,
+        model: &Model,
+        shards: Vec<Shard>,
+        codec: &str,
+        start: u64,
+        set: impl Fn(StageOptions) -> StageOptions,
+    ) -> Self {
         let count = shards.len() as u32;
         let codec: Codec = codec.parse().unwrap();
         let identities: Vec<Identity> = (0..=count as usize).map(|i| key(context, i)).collect();
@@ -80,7 +109,7 @@ impl Pipeline {
         );
         let stages = options
             .into_iter()
-            .map(|options| Stage::new(context, &mut options.lane(1).codecs(codec, codec)).unwrap())
+            .map(|options| Stage::new(context, &mut set(options).lane(1).codecs(codec, codec)).unwrap())
             .collect();
         let (sender, receiver) = channel();
         let mut pipeline = Pipeline {
@@ -244,6 +273,7 @@ impl Log {
             StageEvent::Failed { status, message } => self.failed.push((node, status, message.into())),
             StageEvent::Refused { message, .. } => self.refused.push(message.into()),
             StageEvent::Idle => self.idle += 1,
+            StageEvent::Peer { peer, side, status, .. } => self.peers.push((node, peer, side, status)),
             other => panic!("an unknown event: {other:?}"),
         }
     }

@@ -36,6 +36,24 @@ fn a_pipeline_computes_what_one_shard_does() {
 }
 
 #[test]
+fn without_a_flush_backwards_come_late() {
+    let context = context();
+    let mut pipeline = Pipeline::asynchronous(&context, 2);
+    pipeline.command(|feeder| feeder.train(4));
+    assert_eq!(pipeline.log.losses.len(), 4);
+    assert_eq!(pipeline.log.peers.len(), 6);
+    assert!(pipeline.log.peers.iter().all(|peer| peer.3 == Status::OK && (1..=2).contains(&peer.1)));
+    let stats = pipeline.stages[0].stats();
+    assert!(stats.max_delay <= 1 && stats.peers_lost == 0 && stats.duplicates == 0);
+    assert!(pipeline.stages[0].link_at(Side::Downstream, 0).is_some());
+    assert!(pipeline.stages[0].link_at(Side::Downstream, 1).is_none());
+    assert!(pipeline.stages[0].detach(Side::Downstream, 1).is_none());
+    let link = pipeline.stages[0].detach(Side::Downstream, 0);
+    assert!(link.is_some() && pipeline.stages[0].link(Side::Downstream).is_none());
+    assert_eq!(pipeline.stages[0].stats().peers_lost, 1);
+}
+
+#[test]
 fn jobs_on_threads_give_the_same() {
     let context = Context::new(ContextOptions::new().threads(2)).unwrap();
     let run = |threads| {

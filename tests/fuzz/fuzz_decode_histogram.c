@@ -1,0 +1,8 @@
+/* Block integers by their frequencies. */
+#include "fuzz_decoder.h"
+
+static void ids(uint8_t *p) {
+  p[8] = 0, p[10] = PLR_QUANT_BLOCK_INT, p[11] = PLR_ENTROPY_HISTOGRAM;
+}
+
+FUZZ_DECODER(ids)
