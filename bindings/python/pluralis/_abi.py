@@ -134,9 +134,13 @@ PLR_QUANT_BLOCK_INT = 1
 PLR_QUANT_UNIFORM = 2
 PLR_QUANT_DITHER = 3
 PLR_QUANT_TRELLIS = 4
+PLR_QUANT_TOPK = 5
+PLR_QUANT_EDEN = 6
+PLR_QUANT_MASK = 7
 PLR_ENTROPY_PACK = 0
 PLR_ENTROPY_PARAMETRIC = 1
 PLR_ENTROPY_HISTOGRAM = 2
+PLR_ENTROPY_RICE = 3
 PLR_ENTROPY_SPLIT = 4
 PLR_ENTROPY_ZSTD = 5
 PLR_STEP_GLOBAL = 0
@@ -739,6 +743,15 @@ class plr_encoder_stats(Structure):
     ]
 
 
+class plr_mask(Structure):
+    _fields_ = [
+        ('total', c_uint64),
+        ('key', c_uint64),
+        ('masks', c_uint32),
+        ('round', c_uint32),
+    ]
+
+
 class plr_model_info(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -1331,6 +1344,19 @@ FUNCTIONS = {
         c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
     'plr_decoder_set_store': (c_int32, [c_void_p, c_uint32, c_uint32]),
     'plr_decoder_set_basis': (c_int32, [c_void_p, POINTER(plr_tensor), c_uint32, POINTER(plr_error)]),
+    'plr_feedback_create': (c_int32, [c_void_p, c_uint32, c_uint32, c_float, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_feedback_destroy': (None, [c_void_p]),
+    'plr_feedback_encode': (c_int32, [
+        c_void_p, c_void_p, c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_feedback_commit': (c_int32, [c_void_p]),
+    'plr_feedback_rollback': (c_int32, [c_void_p]),
+    'plr_feedback_hash': (c_int32, [c_void_p, c_void_p]),
+    'plr_feedback_tensor': (c_int32, [c_void_p, POINTER(plr_tensor)]),
+    'plr_mask_count': (c_int32, [POINTER(plr_mask), c_void_p]),
+    'plr_mask_indices': (c_int32, [POINTER(plr_mask), c_uint64, c_uint64, c_void_p]),
+    'plr_mask_gather': (c_int32, [POINTER(plr_mask), c_uint64, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_mask_scatter_add': (c_int32, [
+        POINTER(plr_mask), c_uint64, POINTER(plr_tensor), POINTER(plr_tensor), POINTER(plr_tensor)]),
     'plr_tokens_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), c_void_p, c_uint32, c_uint32, c_uint32, c_void_p, c_void_p]),
     'plr_tokens_decode': (c_int32, [
@@ -1542,6 +1568,7 @@ STRUCTS = {
     'plr_codec': plr_codec,
     'plr_frame_info': plr_frame_info,
     'plr_encoder_stats': plr_encoder_stats,
+    'plr_mask': plr_mask,
     'plr_model_info': plr_model_info,
     'plr_config_options': plr_config_options,
     'plr_op_desc': plr_op_desc,
@@ -1650,9 +1677,13 @@ CONSTANTS = [
     'PLR_QUANT_UNIFORM',
     'PLR_QUANT_DITHER',
     'PLR_QUANT_TRELLIS',
+    'PLR_QUANT_TOPK',
+    'PLR_QUANT_EDEN',
+    'PLR_QUANT_MASK',
     'PLR_ENTROPY_PACK',
     'PLR_ENTROPY_PARAMETRIC',
     'PLR_ENTROPY_HISTOGRAM',
+    'PLR_ENTROPY_RICE',
     'PLR_ENTROPY_SPLIT',
     'PLR_ENTROPY_ZSTD',
     'PLR_STEP_GLOBAL',
