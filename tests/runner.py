@@ -220,6 +220,7 @@ SUITES = {
     "codec": (False, topic("exchange|codec")),
     "frame": (False, topic("frame")),
     "link": (False, topic("link")),
+    "plan": (False, topic("plan")),
     "ledger": (False, topic("ledger")),
     "aarch64-all": (False, aarch64("^(test|fuzz)_")),
     "tsan-all": (False, lambda log, r: ctest("tsan", log, r)),

@@ -71,16 +71,17 @@ typedef struct plr_stage_options {
                                 delay^(1 - step/delay_horizon) before that step; default 0: it is not */
   uint64_t patience_ns;      /* ASYNC: how long to go on without any neighbour on one side, for which the host may
                                 attach another one; then the stage fails. Default 0: at once; PLR_NEVER: it waits */
-  uint32_t average_every;    /* ASYNC, worker: steps between rounds of averaging with the replicas that are attached, the
-                                same for all of them; default 0: none */
+  uint32_t average_every;    /* ASYNC, worker: steps between rounds of averaging with the replicas that are attached,
+                                the same for all of them; default 0: none */
   uint32_t average_parts;    /* so many rounds for all weights: each takes the next part of a permutation of them that
                                 all replicas know; default 0: 16. Memory: two copies of the weights' size and frames of
                                 a part from each replica */
-  uint32_t join_rounds;      /* a newcomer's first rounds, in which it takes the others' average and its own weights do not
-                                count; default 0 */
+  uint32_t join_rounds;      /* a newcomer's first rounds, in which it takes the others' average and its
+                                own weights do not count; default 0 */
   uint32_t reserved;         /* 0 */
-  uint64_t reply_timeout_ns; /* ASYNC: a neighbour that has been given micro-batches and answers none for so long is
-                                given up; default 0: never (its link may still time out) */
+  uint64_t reply_timeout_ns; /* ASYNC: a neighbour that has been given micro-batches and answers none for so long
+                                is given up, times the number of stages behind; default 0: never (its link
+                                may still time out) */
 } plr_stage_options;
 
 /* Schedules. SYNC: 1F1B with a flush at each step; the same bits as the model in one piece. ASYNC: no flush: a stage
@@ -190,8 +191,8 @@ PLR_API plr_status plr_stage_complete(plr_stage *stage, plr_job *job, uint64_t n
                                   SHAPE, MALFORMED, SEQUENCE, VERSION, CHECKSUM, NON_FINITE (what it sent), LIMIT (it
                                   takes nothing). index: counts links in the order of attach, from 1; token: its side;
                                   hash: its account; message. A link given up is not touched by the stage any more */
-#define PLR_STAGE_AVERAGED 15u /* worker: a round of averaging: index: the round; token: replicas that took part; hash: of
-                                  the average, the same at all of them. A round that fails changes nothing */
+#define PLR_STAGE_AVERAGED 15u /* worker: a round of averaging: index: the round; token: replicas that took part; hash:
+                                  of the average, the same at all of them. A round that fails changes nothing */
 #define PLR_STAGE_DROPPED 14u  /* feeder: a micro-batch that no stage could compute is left out; step, index, message */
 
 /* What happened: each type says which fields it sets, the others are 0. Its pointers are valid until the next call on

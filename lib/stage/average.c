@@ -1,7 +1,7 @@
 /* Replicas of a stage average their weights, a keyed mask of them at a time (SWARM; AsyncMesh, arXiv 2601.22442):
  *
- *   every `average_every` steps, round r: s = w[mask r], sent to all replicas with the number of micro-batches since the
- *   last round; the one of the lowest account says whose came (commit); those it names compute
+ *   every `average_every` steps, round r: s = w[mask r], sent to all replicas with the number of micro-batches since
+ *   the last round; the one of the lowest account says whose came (commit); those it names compute
  *   avg = sum of weight · s over the named, in the order of their accounts, / sum of weights
  *   w[mask] = avg + (w[mask] - s): what was learned since stays.
  *

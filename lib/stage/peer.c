@@ -231,9 +231,12 @@ static uint64_t later(uint64_t from, uint64_t by) {
   return by >= PLR_NEVER - from ? PLR_NEVER : from + by;
 }
 
+/* Whoever waits for somebody who waits gives the other the time to find out. */
 static uint64_t reply_deadline(const plr_stage *s, const plr__peer *p) {
+  uint64_t behind = s->role == PLR_STAGE_FEEDER ? s->count : s->count - 1 - s->index;
   if (!s->reply_timeout_ns || p->state != PLR__PEER_UP || !p->under_way) return PLR_NEVER;
-  return later(p->since_ns, s->reply_timeout_ns);
+  if (s->reply_timeout_ns >= PLR_NEVER / (behind + 1)) return PLR_NEVER;
+  return later(p->since_ns, s->reply_timeout_ns * PLR_MAX(behind, 1));
 }
 
 uint64_t plr__peers_deadline(const plr_stage *s) {

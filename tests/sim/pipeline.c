@@ -1,6 +1,7 @@
 #include "pipeline.h"
 
 #include <stdio.h>
+#include <time.h>
 
 const int32_t pipe_prompt[5] = {'t', 'h', 'e', ' ', 's'};
 
@@ -129,6 +130,7 @@ static void load(pipeline *p, uint32_t node) {
 /* ---- events ----------------------------------------------------------------------------------- */
 
 static void keep_receipt(pipeline *p, const plr_stage_event *e) {
+  if (p->config.forget_receipts) return;
   assert_in_range(p->receipts, 0, PIPE_MAX_EVENTS - 1);
   pipe_receipt *r = &p->receipt[p->receipts++];
   r->data = malloc(e->len);
@@ -194,6 +196,12 @@ static void on_event(void *user, uint32_t node, const plr_stage_event *e) {
   }
 }
 
+static double cpu_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static void *job_thread(void *job) {
   plr_job_run(job);
   return NULL;
@@ -204,7 +212,9 @@ static void on_run(void *user, uint32_t node, plr_job *job) {
   if (p->config.threads) {
     assert_int_equal(pthread_create(&p->thread[node], NULL, job_thread, job), 0);
   } else {
+    double begin = p->config.time_jobs ? cpu_seconds() : 0;
     plr_job_run(job);
+    if (p->config.time_jobs) *p->config.time_jobs += cpu_seconds() - begin;
   }
 }
 

@@ -29,6 +29,8 @@ typedef struct pipe_config {
   uint32_t schedule;    /* PLR_PIPELINE_* */
   uint32_t newest;      /* async: backward with the newest weights, not those of the forward */
   uint32_t max_in_flight, window;
+  uint32_t forget_receipts; /* they are not kept */
+  double *time_jobs;        /* processor seconds of jobs are added here; NULL: they are not timed */
   uint32_t micro_batches; /* of the little model's step; 0: 4 */
   sim_wire wire;        /* all of them; seeds differ */
   uint64_t link_window; /* 0: default */

@@ -66,8 +66,8 @@ void swarm_kill(swarm *w, uint32_t node, int tell);
 /* Trains until so many steps are done and everything is idle: fails the test if it does not come to that. */
 void swarm_train(swarm *w, uint64_t until);
 void swarm_stop(swarm *w);
-/* Every stage counted every micro-batch below `until` steps once: twice by nobody who lives, never missing unless
- * somebody died with it. */
+/* Every stage counted every micro-batch below `until` steps once: twice by nobody who lives and was not
+ * given up, never missing unless somebody died with it. */
 void swarm_check_once(const swarm *w, uint64_t until);
 /* Largest difference of a weight between two replicas. */
 double swarm_distance(const swarm *w, uint32_t a, uint32_t b);

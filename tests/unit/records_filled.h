@@ -157,6 +157,33 @@ static plr_status ask_mirror(kit *k, void *p) {
   return st;
 }
 
+static plr_status ask_plan(plr_status (*ask)(const plr_plan *plan, void *p), kit *k, void *p) {
+  plr_plan_options o;
+  plr_plan *plan;
+  plr_plan_options_init(&o, sizeof o);
+  fill_plan(k, &o, sizeof o);
+  assert_int_equal(plr_plan_create(k->ctx, k->model, &o, &plan, NULL), PLR_OK);
+  plr_status st = ask(plan, p);
+  plr_plan_destroy(plan);
+  return st;
+}
+
+static plr_status plan_info(const plr_plan *plan, void *p) {
+  return plr_plan_get_info(plan, p);
+}
+
+static plr_status plan_stage(const plr_plan *plan, void *p) {
+  return plr_plan_get_stage(plan, 0, p);
+}
+
+static plr_status ask_plan_info(kit *k, void *p) {
+  return ask_plan(plan_info, k, p);
+}
+
+static plr_status ask_plan_stage(kit *k, void *p) {
+  return ask_plan(plan_stage, k, p);
+}
+
 static const struct filled {
   const char *name;
   uint32_t first, now;
@@ -176,6 +203,8 @@ static const struct filled {
     {"plr_mirror_stats", 40, sizeof(plr_mirror_stats), 1, ask_mirror},
     {"plr_parameter_info", 32, sizeof(plr_parameter_info), 0, ask_parameter},
     {"plr_snapshot_info", 48, sizeof(plr_snapshot_info), 0, ask_snapshot},
+    {"plr_plan_info", 56, sizeof(plr_plan_info), 0, ask_plan_info},
+    {"plr_plan_stage", 80, sizeof(plr_plan_stage), 0, ask_plan_stage},
     {"plr_weights_tensor", 104, sizeof(plr_weights_tensor), 0, ask_tensor},
 };
 

@@ -306,6 +306,22 @@ static plr_status use_mirror(kit *k, const void *options, plr_error *err) {
   return plr__mirror_options_read(options, &o, err);
 }
 
+static const plr_plan_device plan_devices[2] = {{.flops = 1e9, .memory = 1u << 30},
+                                                {.flops = 2e9, .memory = 1u << 30}};
+
+static void fill_plan(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_plan_options, p, size, device_count, 2);
+  SET(plr_plan_options, p, size, devices, plan_devices);
+}
+
+static plr_status use_plan(kit *k, const void *options, plr_error *err) {
+  plr_plan *plan;
+  plr_status st = plr_plan_create(k->ctx, k->model, options, &plan, err);
+  plr_plan_destroy(plan);
+  return st;
+}
+
 #define INIT(name)                                                                                 \
   static void init_##name(void *p, uint32_t size) {                                                \
     plr_##name##_init(p, size);                                                                    \
@@ -325,6 +341,7 @@ INIT(proof_policy)
 INIT(remote_options)
 INIT(mirror_options)
 INIT(op_desc)
+INIT(plan_options)
 
 static const struct given {
   const char *name;
@@ -372,6 +389,7 @@ static const struct given {
     {"plr_settlement_root", 72, sizeof(plr_settlement_root), init_body, fill_nothing,
      use_settlement_root},
     {"plr_param_change", 24, sizeof(plr_param_change), init_body, fill_param, use_param_change},
+    {"plr_plan_options", 80, sizeof(plr_plan_options), init_plan_options, fill_plan, use_plan},
     {"plr_op_desc", 208, sizeof(plr_op_desc), init_op_desc, fill_op, use_op},
 };
 

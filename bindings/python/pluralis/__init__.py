@@ -6,6 +6,7 @@
     session = pluralis.Session(shard)                   generation: feed, draw
     frame = pluralis.Encoder(ctx, "int4+zstd", ...)     a tensor in few bytes
     link, stage                                         a pipeline over any byte stream
+    plan = pluralis.Plan(ctx, model, devices)           who holds which blocks
     ledger = pluralis.Ledger(ctx, ...)                  who did what, and who is owed what
 
 A ctypes package over libpluralis, without dependencies. Every object is a context manager with close(), may be closed
@@ -16,7 +17,7 @@ from . import entries, errors, io, log, mirror, settlement
 from ._abi import PLR_VERSION_MAJOR, PLR_VERSION_MINOR, PLR_VERSION_PATCH
 from ._load import LibraryError, path as library_path
 from ._records import (Balance, Codec, EncoderStats, FrameInfo, JobInfo, LedgerSummary, LinkStats, MirrorStats,
-                       ModelInfo, ModelTotals, StageStats)
+                       ModelInfo, ModelTotals, PlanInfo, PlanStage, StageStats)
 from .builder import Builder
 from .context import Context, profile_hash, sha256, status_message, status_name, version
 from .errors import (CallerError, Closed, DataError, EnvironmentFault, FatalError, InUse, PluralisError, ShapeError,
@@ -29,6 +30,7 @@ from .ledger import Appended, Ledger, rebuild_ledger, verify_ledger
 from .link import NEVER, Link, LinkEvent
 from .mirror import Mirror, Remote
 from .model import Corpus, Model
+from .plan import Device, Path, Plan
 from .session import Rows, Session, draw, feed
 from .shard import Parameter, Shard, sample, snapshot_info, weight_root
 from .stage import Feeder, Job, Stage, StageEvent

@@ -134,9 +134,13 @@ PLR_QUANT_BLOCK_INT = 1
 PLR_QUANT_UNIFORM = 2
 PLR_QUANT_DITHER = 3
 PLR_QUANT_TRELLIS = 4
+PLR_QUANT_TOPK = 5
+PLR_QUANT_EDEN = 6
+PLR_QUANT_MASK = 7
 PLR_ENTROPY_PACK = 0
 PLR_ENTROPY_PARAMETRIC = 1
 PLR_ENTROPY_HISTOGRAM = 2
+PLR_ENTROPY_RICE = 3
 PLR_ENTROPY_SPLIT = 4
 PLR_ENTROPY_ZSTD = 5
 PLR_STEP_GLOBAL = 0
@@ -202,17 +206,28 @@ PLR_LINK_WRITABLE = 3
 PLR_LINK_CLOSED = 4
 PLR_LINK_RESUMED = 5
 PLR_LOG_PATH_MAX = 64
+PLR_PLAN_MAX_DEVICES = 4096
+PLR_PLAN_NONE = 4294967295
+PLR_PLAN_SYNC = 0
+PLR_PLAN_ASYNC = 1
+PLR_PLAN_BOUND_COMPUTE = 1
+PLR_PLAN_BOUND_UP = 2
+PLR_PLAN_BOUND_DOWN = 3
+PLR_PLAN_BOUND_MEMORY = 4
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
 PLR_PIPELINE_SYNC = 0
 PLR_PIPELINE_ASYNC = 1
 PLR_SIDE_UPSTREAM = 0
 PLR_SIDE_DOWNSTREAM = 1
+PLR_SIDE_REPLICA = 2
 PLR_STAGE_MAX_PEERS = 64
 PLR_JOB_FORWARD = 1
 PLR_JOB_BACKWARD = 2
 PLR_JOB_STEP = 3
 PLR_JOB_INFER = 4
+PLR_JOB_SHARE = 6
+PLR_JOB_AVERAGE = 7
 PLR_JOB_SNAPSHOT = 5
 PLR_STAGE_READY = 1
 PLR_STAGE_STEP = 2
@@ -227,6 +242,7 @@ PLR_STAGE_FAILED = 10
 PLR_STAGE_REFUSED = 11
 PLR_STAGE_IDLE = 12
 PLR_STAGE_PEER = 13
+PLR_STAGE_AVERAGED = 15
 PLR_STAGE_DROPPED = 14
 
 
@@ -727,6 +743,15 @@ class plr_encoder_stats(Structure):
     ]
 
 
+class plr_mask(Structure):
+    _fields_ = [
+        ('total', c_uint64),
+        ('key', c_uint64),
+        ('masks', c_uint32),
+        ('round', c_uint32),
+    ]
+
+
 class plr_model_info(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -1056,6 +1081,79 @@ class plr_mirror_stats(Structure):
     ]
 
 
+class plr_plan_device(Structure):
+    _fields_ = [
+        ('flops', c_double),
+        ('memory', c_uint64),
+        ('up_bps', c_uint64),
+        ('down_bps', c_uint64),
+        ('delay_ns', c_uint64),
+        ('reserved', c_uint64),
+    ]
+
+
+class plr_plan_path(Structure):
+    _fields_ = [
+        ('from', c_uint32),
+        ('to', c_uint32),
+        ('bps', c_uint64),
+        ('delay_ns', c_uint64),
+    ]
+
+
+class plr_plan_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('device_count', c_uint32),
+        ('devices', POINTER(plr_plan_device)),
+        ('paths', POINTER(plr_plan_path)),
+        ('path_count', c_uint32),
+        ('flow', c_uint32),
+        ('min_stages', c_uint32),
+        ('max_stages', c_uint32),
+        ('max_replicas', c_uint32),
+        ('free_cuts', c_uint32),
+        ('versions', c_uint32),
+        ('restarts', c_uint32),
+        ('min_bits', c_double),
+        ('max_bits', c_double),
+        ('seed', c_uint64),
+    ]
+
+
+class plr_plan_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('stages', c_uint32),
+        ('devices', c_uint32),
+        ('exact', c_uint32),
+        ('slowest', c_uint32),
+        ('bound', c_uint32),
+        ('tokens_per_s', c_double),
+        ('micro_batches_per_s', c_double),
+        ('even_tokens_per_s', c_double),
+        ('latency_s', c_double),
+    ]
+
+
+class plr_plan_stage(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('first_block', c_uint32),
+        ('end_block', c_uint32),
+        ('devices', c_uint32),
+        ('bound', c_uint32),
+        ('in_flight', c_uint32),
+        ('tokens_per_s', c_double),
+        ('busy', c_double),
+        ('memory', c_uint64),
+        ('forward_bytes', c_uint64),
+        ('backward_bytes', c_uint64),
+        ('forward_bits', c_double),
+        ('backward_bits', c_double),
+    ]
+
+
 class plr_stage_options(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -1079,6 +1177,10 @@ class plr_stage_options(Structure):
         ('window', c_uint32),
         ('delay_horizon', c_uint64),
         ('patience_ns', c_uint64),
+        ('average_every', c_uint32),
+        ('average_parts', c_uint32),
+        ('join_rounds', c_uint32),
+        ('reserved', c_uint32),
         ('reply_timeout_ns', c_uint64),
     ]
 
@@ -1242,6 +1344,19 @@ FUNCTIONS = {
         c_void_p, c_void_p, c_size_t, c_void_p, c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
     'plr_decoder_set_store': (c_int32, [c_void_p, c_uint32, c_uint32]),
     'plr_decoder_set_basis': (c_int32, [c_void_p, POINTER(plr_tensor), c_uint32, POINTER(plr_error)]),
+    'plr_feedback_create': (c_int32, [c_void_p, c_uint32, c_uint32, c_float, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_feedback_destroy': (None, [c_void_p]),
+    'plr_feedback_encode': (c_int32, [
+        c_void_p, c_void_p, c_void_p, POINTER(plr_frame_info), POINTER(plr_tensor), c_void_p, c_size_t, c_void_p]),
+    'plr_feedback_commit': (c_int32, [c_void_p]),
+    'plr_feedback_rollback': (c_int32, [c_void_p]),
+    'plr_feedback_hash': (c_int32, [c_void_p, c_void_p]),
+    'plr_feedback_tensor': (c_int32, [c_void_p, POINTER(plr_tensor)]),
+    'plr_mask_count': (c_int32, [POINTER(plr_mask), c_void_p]),
+    'plr_mask_indices': (c_int32, [POINTER(plr_mask), c_uint64, c_uint64, c_void_p]),
+    'plr_mask_gather': (c_int32, [POINTER(plr_mask), c_uint64, POINTER(plr_tensor), POINTER(plr_tensor)]),
+    'plr_mask_scatter_add': (c_int32, [
+        POINTER(plr_mask), c_uint64, POINTER(plr_tensor), POINTER(plr_tensor), POINTER(plr_tensor)]),
     'plr_tokens_encode': (c_int32, [
         c_void_p, POINTER(plr_frame_info), c_void_p, c_uint32, c_uint32, c_uint32, c_void_p, c_void_p]),
     'plr_tokens_decode': (c_int32, [
@@ -1371,6 +1486,16 @@ FUNCTIONS = {
     'plr_ledger_cosign_url': (c_int32, [
         c_void_p, POINTER(plr_witness_key), c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
     'plr_ledger_guard_url': (c_int32, [c_void_p, c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
+    'plr_plan_options_init': (None, [POINTER(plr_plan_options), c_uint32]),
+    'plr_plan_create': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_plan_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_plan_destroy': (None, [c_void_p]),
+    'plr_plan_get_info': (c_int32, [c_void_p, POINTER(plr_plan_info)]),
+    'plr_plan_get_stage': (c_int32, [c_void_p, c_uint32, POINTER(plr_plan_stage)]),
+    'plr_plan_stage_device': (c_uint32, [c_void_p, c_uint32, c_uint32]),
+    'plr_plan_device_stage': (c_uint32, [c_void_p, c_uint32]),
+    'plr_plan_text': (c_char_p, [c_void_p]),
+    'plr_plan_json': (c_char_p, [c_void_p]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_stage_destroy': (None, [c_void_p]),
@@ -1443,6 +1568,7 @@ STRUCTS = {
     'plr_codec': plr_codec,
     'plr_frame_info': plr_frame_info,
     'plr_encoder_stats': plr_encoder_stats,
+    'plr_mask': plr_mask,
     'plr_model_info': plr_model_info,
     'plr_config_options': plr_config_options,
     'plr_op_desc': plr_op_desc,
@@ -1465,6 +1591,11 @@ STRUCTS = {
     'plr_remote_options': plr_remote_options,
     'plr_mirror_options': plr_mirror_options,
     'plr_mirror_stats': plr_mirror_stats,
+    'plr_plan_device': plr_plan_device,
+    'plr_plan_path': plr_plan_path,
+    'plr_plan_options': plr_plan_options,
+    'plr_plan_info': plr_plan_info,
+    'plr_plan_stage': plr_plan_stage,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
@@ -1546,9 +1677,13 @@ CONSTANTS = [
     'PLR_QUANT_UNIFORM',
     'PLR_QUANT_DITHER',
     'PLR_QUANT_TRELLIS',
+    'PLR_QUANT_TOPK',
+    'PLR_QUANT_EDEN',
+    'PLR_QUANT_MASK',
     'PLR_ENTROPY_PACK',
     'PLR_ENTROPY_PARAMETRIC',
     'PLR_ENTROPY_HISTOGRAM',
+    'PLR_ENTROPY_RICE',
     'PLR_ENTROPY_SPLIT',
     'PLR_ENTROPY_ZSTD',
     'PLR_STEP_GLOBAL',
@@ -1614,17 +1749,28 @@ CONSTANTS = [
     'PLR_LINK_CLOSED',
     'PLR_LINK_RESUMED',
     'PLR_LOG_PATH_MAX',
+    'PLR_PLAN_MAX_DEVICES',
+    'PLR_PLAN_NONE',
+    'PLR_PLAN_SYNC',
+    'PLR_PLAN_ASYNC',
+    'PLR_PLAN_BOUND_COMPUTE',
+    'PLR_PLAN_BOUND_UP',
+    'PLR_PLAN_BOUND_DOWN',
+    'PLR_PLAN_BOUND_MEMORY',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
     'PLR_PIPELINE_SYNC',
     'PLR_PIPELINE_ASYNC',
     'PLR_SIDE_UPSTREAM',
     'PLR_SIDE_DOWNSTREAM',
+    'PLR_SIDE_REPLICA',
     'PLR_STAGE_MAX_PEERS',
     'PLR_JOB_FORWARD',
     'PLR_JOB_BACKWARD',
     'PLR_JOB_STEP',
     'PLR_JOB_INFER',
+    'PLR_JOB_SHARE',
+    'PLR_JOB_AVERAGE',
     'PLR_JOB_SNAPSHOT',
     'PLR_STAGE_READY',
     'PLR_STAGE_STEP',
@@ -1639,5 +1785,6 @@ CONSTANTS = [
     'PLR_STAGE_REFUSED',
     'PLR_STAGE_IDLE',
     'PLR_STAGE_PEER',
+    'PLR_STAGE_AVERAGED',
     'PLR_STAGE_DROPPED',
 ]

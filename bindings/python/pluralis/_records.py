@@ -421,3 +421,65 @@ class SnapshotInfo(NamedTuple):
             c.steps,
             bytes(c.root),
         )
+
+
+class PlanInfo(NamedTuple):
+    """plr_plan_info of <pluralis/plan.h>, which says what the fields mean."""
+
+    stages: int
+    devices: int
+    exact: int
+    slowest: int
+    bound: int
+    tokens_per_s: float
+    micro_batches_per_s: float
+    even_tokens_per_s: float
+    latency_s: float
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.stages,
+            c.devices,
+            c.exact,
+            c.slowest,
+            c.bound,
+            c.tokens_per_s,
+            c.micro_batches_per_s,
+            c.even_tokens_per_s,
+            c.latency_s,
+        )
+
+
+class PlanStage(NamedTuple):
+    """plr_plan_stage of <pluralis/plan.h>, which says what the fields mean."""
+
+    first_block: int
+    end_block: int
+    devices: int
+    bound: int
+    in_flight: int
+    tokens_per_s: float
+    busy: float
+    memory: int
+    forward_bytes: int
+    backward_bytes: int
+    forward_bits: float
+    backward_bits: float
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.first_block,
+            c.end_block,
+            c.devices,
+            c.bound,
+            c.in_flight,
+            c.tokens_per_s,
+            c.busy,
+            c.memory,
+            c.forward_bytes,
+            c.backward_bytes,
+            c.forward_bits,
+            c.backward_bits,
+        )

@@ -156,8 +156,8 @@ class _Stage(Handle):
         self._links[id(link)] = link
 
     def detach(self, link: Link) -> None:
-        """Takes a link back, as if its neighbour had failed; the host may close it. NotFound: it is not attached, or the
-        stage has given it up."""
+        """Takes a link back, as if its neighbour had failed; the host may close it. NotFound: it is not attached, or
+        the stage has given it up."""
         need(link, Link, "link")
         self._do(C.plr_stage_detach, "Stage.detach", link._owner.pointer)
 
@@ -224,7 +224,7 @@ class Stage(_Stage):
     """A worker: stage `index` of a pipeline of `count`. The shard is the stage's until it ends, and needs
     max_in_flight slots (0: count - index). origin: of the ledger that receipts are signed for. auto_budget: bits
     of training frames follow the bandwidth of the links; for codecs whose rate can be set. schedule "async": no flush,
-    several links a side; window, patience_ns, reply_timeout_ns and delay_horizon are described in <pluralis/stage.h>."""
+    several links a side; the other options are described in <pluralis/stage.h>."""
 
     __slots__ = ()
 

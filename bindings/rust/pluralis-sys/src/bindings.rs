@@ -113,11 +113,14 @@ pub const PLR_PIPELINE_SYNC: u32 = 0;
 pub const PLR_PIPELINE_ASYNC: u32 = 1;
 pub const PLR_SIDE_UPSTREAM: u32 = 0;
 pub const PLR_SIDE_DOWNSTREAM: u32 = 1;
+pub const PLR_SIDE_REPLICA: u32 = 2;
 pub const PLR_STAGE_MAX_PEERS: u32 = 64;
 pub const PLR_JOB_FORWARD: u32 = 1;
 pub const PLR_JOB_BACKWARD: u32 = 2;
 pub const PLR_JOB_STEP: u32 = 3;
 pub const PLR_JOB_INFER: u32 = 4;
+pub const PLR_JOB_SHARE: u32 = 6;
+pub const PLR_JOB_AVERAGE: u32 = 7;
 pub const PLR_JOB_SNAPSHOT: u32 = 5;
 pub const PLR_STAGE_READY: u32 = 1;
 pub const PLR_STAGE_STEP: u32 = 2;
@@ -132,7 +135,16 @@ pub const PLR_STAGE_FAILED: u32 = 10;
 pub const PLR_STAGE_REFUSED: u32 = 11;
 pub const PLR_STAGE_IDLE: u32 = 12;
 pub const PLR_STAGE_PEER: u32 = 13;
+pub const PLR_STAGE_AVERAGED: u32 = 15;
 pub const PLR_STAGE_DROPPED: u32 = 14;
+pub const PLR_PLAN_MAX_DEVICES: u32 = 4096;
+pub const PLR_PLAN_NONE: u32 = 4294967295;
+pub const PLR_PLAN_SYNC: u32 = 0;
+pub const PLR_PLAN_ASYNC: u32 = 1;
+pub const PLR_PLAN_BOUND_COMPUTE: u32 = 1;
+pub const PLR_PLAN_BOUND_UP: u32 = 2;
+pub const PLR_PLAN_BOUND_DOWN: u32 = 3;
+pub const PLR_PLAN_BOUND_MEMORY: u32 = 4;
 pub const PLR_ENTRY_MAX: u32 = 65535;
 pub const PLR_PROOF_MAX: u32 = 64;
 pub const PLR_ENTRY_GENESIS: u32 = 1;
@@ -1447,6 +1459,10 @@ pub struct plr_stage_options {
     pub window: u32,
     pub delay_horizon: u64,
     pub patience_ns: u64,
+    pub average_every: u32,
+    pub average_parts: u32,
+    pub join_rounds: u32,
+    pub reserved: u32,
     pub reply_timeout_ns: u64,
 }
 extern "C" {
@@ -1576,6 +1592,112 @@ pub struct plr_stage_stats {
 }
 extern "C" {
     pub fn plr_stage_get_stats(stage: *const plr_stage, stats: *mut plr_stage_stats) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_device {
+    pub flops: f64,
+    pub memory: u64,
+    pub up_bps: u64,
+    pub down_bps: u64,
+    pub delay_ns: u64,
+    pub reserved: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_path {
+    pub from: u32,
+    pub to: u32,
+    pub bps: u64,
+    pub delay_ns: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_options {
+    pub struct_size: u32,
+    pub device_count: u32,
+    pub devices: *const plr_plan_device,
+    pub paths: *const plr_plan_path,
+    pub path_count: u32,
+    pub flow: u32,
+    pub min_stages: u32,
+    pub max_stages: u32,
+    pub max_replicas: u32,
+    pub free_cuts: u32,
+    pub versions: u32,
+    pub restarts: u32,
+    pub min_bits: f64,
+    pub max_bits: f64,
+    pub seed: u64,
+}
+extern "C" {
+    pub fn plr_plan_options_init(options: *mut plr_plan_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_plan_create(
+        ctx: *mut plr_context,
+        model: *const plr_model,
+        options: *const plr_plan_options,
+        out: *mut *mut plr_plan,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_plan_destroy(plan: *mut plr_plan);
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_info {
+    pub struct_size: u32,
+    pub stages: u32,
+    pub devices: u32,
+    pub exact: u32,
+    pub slowest: u32,
+    pub bound: u32,
+    pub tokens_per_s: f64,
+    pub micro_batches_per_s: f64,
+    pub even_tokens_per_s: f64,
+    pub latency_s: f64,
+}
+extern "C" {
+    pub fn plr_plan_get_info(plan: *const plr_plan, info: *mut plr_plan_info) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_stage {
+    pub struct_size: u32,
+    pub first_block: u32,
+    pub end_block: u32,
+    pub devices: u32,
+    pub bound: u32,
+    pub in_flight: u32,
+    pub tokens_per_s: f64,
+    pub busy: f64,
+    pub memory: u64,
+    pub forward_bytes: u64,
+    pub backward_bytes: u64,
+    pub forward_bits: f64,
+    pub backward_bits: f64,
+}
+extern "C" {
+    pub fn plr_plan_get_stage(plan: *const plr_plan, index: u32, stage: *mut plr_plan_stage) -> plr_status;
+}
+extern "C" {
+    pub fn plr_plan_stage_device(plan: *const plr_plan, stage: u32, i: u32) -> u32;
+}
+extern "C" {
+    pub fn plr_plan_device_stage(plan: *const plr_plan, device: u32) -> u32;
+}
+extern "C" {
+    pub fn plr_plan_text(plan: *const plr_plan) -> *const ::std::os::raw::c_char;
+}
+extern "C" {
+    pub fn plr_plan_json(plan: *const plr_plan) -> *const ::std::os::raw::c_char;
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]

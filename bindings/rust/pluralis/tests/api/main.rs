@@ -10,6 +10,7 @@ mod link;
 mod mirror;
 mod model;
 mod pipeline;
+mod plan;
 mod publish;
 mod session;
 mod shard;
