@@ -278,8 +278,7 @@ def a_life_told_in_c():
 
 @check
 def strange_signatures():
-    """Keys and signatures of every class of edge case, in entries: one of each kind of point counts, alone or in
-    batches."""
+    """Entries with keys and signatures of every class of edge case: the same codes, alone and in batches."""
     teller = Teller(15, LIBRARY.sign, VERIFIER, invalid=0, epoch_length=10 ** 9)
     teller.run(40)
     keys, found = edge_cases.points(edge_cases.SECRET), len(teller.entries)
