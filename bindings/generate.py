@@ -86,7 +86,9 @@ RECORDS = {
     "plr_codec": "Codec", "plr_model_info": "ModelInfo", "plr_frame_info": "FrameInfo", "plr_link_stats": "LinkStats",
     "plr_encoder_stats": "EncoderStats",
     "plr_job_info": "JobInfo", "plr_stage_stats": "StageStats", "plr_ledger_summary": "LedgerSummary",
-    "plr_model_totals": "ModelTotals", "plr_balance": "Balance", "plr_snapshot_info": "SnapshotInfo",
+    "plr_model_totals": "ModelTotals", "plr_mirror_stats": "MirrorStats", "plr_balance": "Balance",
+    "plr_snapshot_info": "SnapshotInfo",
+    "plr_plan_info": "PlanInfo", "plr_plan_stage": "PlanStage",
 }
 PLAIN = {"float": "float", "double": "float"}
 

@@ -206,8 +206,8 @@ typedef struct plr_param_change {
   uint64_t value, from_epoch;
 } plr_param_change;
 
-/* Writes one entry, signed by its author, to buf: as the functions of ledger.h. type: PLR_ENTRY_...; fields: the struct of
- * that type (table above; ACCOUNT_OPEN and what the ledger itself writes are not among them), with struct_size set,
+/* Writes one entry, signed by its author, to buf: as the functions of ledger.h. type: PLR_ENTRY_...; fields: the struct
+ * of that type (table above; ACCOUNT_OPEN and what the ledger itself writes are not among them), with struct_size set,
  * where it has one. A receipt's worker and, of RECEIPT and INFERENCE_RECEIPT, nonce and valid_to_epoch are set from
  * the author and the epoch, whatever options and fields say. Not checked here: the rules that need a ledger.
  * Errors: INVALID_ARGUMENT (also a field that is out of range: err says which), UNSUPPORTED (type), BUFFER_TOO_SMALL,

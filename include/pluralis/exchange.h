@@ -38,7 +38,7 @@ extern "C" {
 #define PLR_TRANSFORM_HADAMARD 1u /* of each row, with signs from the seed; not of RAW */
 #define PLR_TRANSFORM_BASIS 2u /* each row's coordinates in a basis that both sides were given; not of RAW */
 #define PLR_TRANSFORM_DCT 3u   /* discrete cosine transform of blocks of 64 x 64; not of RAW */
-#define PLR_QUANT_RAW 0u       /* dtype says F32 or BF16 */
+#define PLR_QUANT_RAW 0u       /* dtype says F32, BF16 or F16 */
 #define PLR_QUANT_BLOCK_INT 1u /* bits 2 to 8, one scale a group */
 #define PLR_QUANT_UNIFORM 2u   /* nearest multiple of a step, cell means; PARAMETRIC */
 #define PLR_QUANT_DITHER 3u    /* uniform with subtractive dither, which is unbiased; PARAMETRIC */
@@ -60,7 +60,7 @@ extern "C" {
 /* The four choices of a codec. */
 typedef struct plr_codec {
   uint8_t predict, transform, quant, entropy; /* ids of its parts, PLR_PREDICT_NONE and so on */
-  uint8_t dtype; /* of the raw values: PLR_DTYPE_F32 or PLR_DTYPE_BF16 */
+  uint8_t dtype; /* of the raw values: PLR_DTYPE_F32, PLR_DTYPE_BF16 or PLR_DTYPE_F16 */
   uint8_t bits;  /* of block integers; PARAMETRIC: about how many a value gets without a budget, 1 to 12;
                   * TOPK: 2; EDEN: 1 to 4; MASK: 2 to 8, or 0 for raw values; else 0 */
   uint16_t group; /* values a scale, block integers: 32, 64 or 128, EDEN: 128 or 1024; TOPK: values kept of each 4096,
@@ -68,17 +68,17 @@ typedef struct plr_codec {
 } plr_codec;
 
 /* A codec by name: parts joined by '+', the first of which is
- *   raw, bf16            all bits, or rounded to bf16
+ *   raw, bf16, fp16      all bits, or rounded to bf16 or fp16
  *   int2 to int8         block integers, in groups of 32
  *   uniformB, ditherB, trellisB   about B bits a value, 1 to 12 (4 when B is left out), entropy-coded
  *   topk                 64 of each 4096 values in two bits, for deltas of weights with plr_feedback
  *   eden1 to eden4       EDEN after a Hadamard rotation, a scale for 1024 values; eden is eden4
  *   maskN                values that plr_mask_gather took with N masks, 1 to 65535; as they are, or by an option
  *                        bf16, int4 or int8
- * and the others, each at most once: zstd (raw, bf16, int), split (raw, bf16) or histogram (int); g32, g64, g128
- * (int; topk: of each 4096; eden: g128); token (a step for each row's rms; uniform, dither, trellis); hadamard, basis
- * or dct (int, uniform, dither, trellis); sample or anchor (all but raw, bf16 and mask). NOT_FOUND for anything else.
- * Since 0.1. */
+ * and the others, each at most once: zstd (raw, bf16, fp16, int), split (raw, bf16, fp16) or histogram (int); g32, g64,
+ * g128 (int; topk: of each 4096; eden: g128); token (a step for each row's rms; uniform, dither, trellis); hadamard,
+ * basis or dct (int, uniform, dither, trellis); sample or anchor (all but raw, bf16, fp16 and mask). NOT_FOUND for
+ * anything else. Since 0.1. */
 PLR_API plr_status plr_codec_from_name(const char *name, plr_codec *out);
 
 /* What a frame says of itself. For tensors shape is rows x cols; tokens: rows x cols ids below `vocab`; control:
@@ -126,8 +126,8 @@ PLR_API size_t plr_encoder_bound(const plr_encoder *encoder);
 /* Encodes x (rows x cols; F32, BF16 or F16; any strides) into out. info gives role (activation, gradient, delta or
  * state), stream, step, micro_batch, seed; the rest is filled in by the encoder. Allocates as little as decode.
  * Errors: INVALID_ARGUMENT, SHAPE, BUFFER_TOO_SMALL (*len = the bound, which is always enough), NON_FINITE (lossy
- * codecs; bf16 also for what rounds to infinity; PARAMETRIC also for rows whose sum of squares reaches 2^200),
- * LIMIT (budget and floor, below). Since 0.1. */
+ * codecs; bf16 and fp16 also for what rounds to infinity; PARAMETRIC also for rows whose sum of squares reaches
+ * 2^200), LIMIT (budget and floor, below). Since 0.1. */
 PLR_API plr_status plr_encoder_encode(plr_encoder *encoder, const plr_frame_info *info, const plr_tensor *x,
                                       void *out, size_t cap, size_t *len);
 

@@ -290,13 +290,16 @@ typedef struct plr_model_totals {
   uint64_t escrow, served_paid;         /* of serving_bps of the deposits: not yet, and already paid to servers */
   plr_units served;      /* units of InferenceReceipts */
   plr_units data_tokens; /* tokens fed, closed epochs */
-  plr_parent parents[4]; /* parent_count of them */
-  uint32_t parent_count, depth; /* depth: of the lineage, 0 without parents */
+  uint32_t parent_count, depth; /* see plr_ledger_parents; depth: of the lineage, 0 without parents */
   uint32_t milestones, datasets; /* how many */
 } plr_model_totals;
 
 /* Errors: NOT_FOUND, INVALID_ARGUMENT. Since 0.1. */
 PLR_API plr_status plr_ledger_model(const plr_ledger *ledger, const plr_hash *model, plr_model_totals *out);
+
+/* What a model is built on, ascending by hash. *count: at most 4. Errors: NOT_FOUND, INVALID_ARGUMENT. Since 0.1. */
+PLR_API plr_status plr_ledger_parents(const plr_ledger *ledger, const plr_hash *model, plr_parent out[4],
+                                      uint32_t *count);
 
 /* What one account has in one model. This struct does not grow. */
 typedef struct plr_balance {

@@ -20,6 +20,8 @@
 
 #include <pluralis/stage.h>
 
+#include <pluralis/plan.h>
+
 #include <pluralis/ledger.h>
 #include <pluralis/entries.h>
 #include <pluralis/settlement.h>

@@ -4,8 +4,9 @@
  * all of these totals into the log; who posts it to a contract pays nobody twice, since the totals only grow and the
  * contract pays the difference to what it has paid before. Anyone can compute the root again from the log.
  *
- * The tree is OpenZeppelin's StandardMerkleTree (leaf = keccak(keccak(abi.encode(...))), sorted leaves, sorted pairs) of
- * (address account, address reward, uint256 claimable), byte for byte what Morpho's UniversalRewardsDistributor takes. */
+ * The tree is OpenZeppelin's StandardMerkleTree (leaf = keccak(keccak(abi.encode(...))), sorted leaves, sorted pairs)
+ * of (address account, address reward, uint256 claimable), byte for byte what Morpho's UniversalRewardsDistributor
+ * takes. */
 #ifndef PLURALIS_SETTLEMENT_H
 #define PLURALIS_SETTLEMENT_H
 

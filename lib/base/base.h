@@ -209,6 +209,15 @@ void plr__merkle_root(plr_hash *leaves, size_t n, plr_hash *out);
  * opened. */
 plr_status plr__verify_known(const uint8_t public_key[32], const void *data, size_t len,
                              const uint8_t signature[64]);
+/* Up to PLR__VERIFY_MANY of these at once, with the same verdicts: bit i is set when item i verifies. Where the
+ * processor has wide integer multiplication (AVX-512 IFMA) eight take the time of about two. */
+#define PLR__VERIFY_MANY 8u
+typedef struct plr__signed {
+  const uint8_t *key, *signature, *message;
+  size_t len; /* of the message */
+} plr__signed;
+uint32_t plr__verify_known_many(const plr_context *ctx, const plr__signed *items, uint32_t n);
+
 
 /* ---- random numbers -------------------------------------------------------------------------- */
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static plr_status check_raw(const plr_codec *c, const char *where, plr_error *err) {
-  if (c->dtype != PLR_DTYPE_F32 && c->dtype != PLR_DTYPE_BF16)
+  if (c->dtype != PLR_DTYPE_F32 && c->dtype != PLR_DTYPE_BF16 && c->dtype != PLR_DTYPE_F16)
     return plr__fail(err, PLR_ERR_UNSUPPORTED, where, "dtype %u", c->dtype);
   if (c->bits || c->group)
     return plr__fail(err, PLR_ERR_MALFORMED, where, "bits %u and group %u of a raw codec must be 0",
@@ -146,6 +146,17 @@ static void load_f32(const uint8_t *in, size_t n, float *y) {
 #endif
 }
 
+/* Both return 0 when a value is not finite. */
+static int store_f16(const float *x, size_t n, uint8_t *out) {
+  for (size_t i = 0; i < n; i++) plr__store_le16(out + 2 * i, plr__f32_to_f16(x[i]));
+  return plr__raw_finite(PLR_DTYPE_F16, out, n);
+}
+
+static int load_f16(const uint8_t *in, size_t n, float *y) {
+  for (size_t i = 0; i < n; i++) y[i] = plr__f16_to_f32(plr__load_le16(in + 2 * i));
+  return plr__raw_finite(PLR_DTYPE_F16, in, n);
+}
+
 plr_status plr__pack(uint32_t isa, const plr_codec *codec, const float *x, size_t n, uint8_t *out) {
   const plr_codec of = packing(codec), *c = &of;
   const plr__block_ops *ops = plr__block_ops_for(isa);
@@ -153,6 +164,8 @@ plr_status plr__pack(uint32_t isa, const plr_codec *codec, const float *x, size_
   if (c->quant == PLR_QUANT_EDEN) return plr__eden_pack(plr__model_ops_for(isa), c, x, n, out);
   if (c->quant == PLR_QUANT_BLOCK_INT)
     finite = ops->quantise(x, n, c->group, c->bits, out, out + scales_len(c, n));
+  else if (c->dtype == PLR_DTYPE_F16)
+    finite = store_f16(x, n, out);
   else if (c->dtype == PLR_DTYPE_BF16)
     finite = ops->to_bf16(x, n, out);
   else
@@ -187,6 +200,10 @@ plr_status plr__unpack(uint32_t isa, const plr_codec *codec, const uint8_t *in, 
     ops->dequantise(in, q, n, c->group, c->bits, y);
     return PLR_OK;
   }
+  if (c->dtype == PLR_DTYPE_F16) {
+    *why = "a value is not finite";
+    return load_f16(in, n, y) ? PLR_OK : PLR_ERR_NON_FINITE;
+  }
   if (c->dtype == PLR_DTYPE_BF16) {
     *why = "a value is not finite";
     return ops->from_bf16(in, n, y) ? PLR_OK : PLR_ERR_NON_FINITE;
@@ -195,13 +212,14 @@ plr_status plr__unpack(uint32_t isa, const plr_codec *codec, const uint8_t *in, 
   return PLR_OK;
 }
 
-int plr__bf16_finite(const uint8_t *in, size_t n) {
+int plr__raw_finite(uint32_t dtype, const uint8_t *in, size_t n) {
+  if (dtype == PLR_DTYPE_F32) return 1;
   int16_t magnitude = 0; /* signed, of which every machine has a vector maximum */
   for (size_t i = 0; i < n; i++) {
     const int16_t v = (int16_t)(plr__load_le16(in + 2 * i) & 0x7fffu);
     magnitude = v > magnitude ? v : magnitude;
   }
-  return magnitude < 0x7f80;
+  return magnitude < (dtype == PLR_DTYPE_BF16 ? 0x7f80 : 0x7c00);
 }
 
 /* Constant sizes let the compiler turn the loops into vector shuffles. */

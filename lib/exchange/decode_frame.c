@@ -62,16 +62,29 @@ plr_status plr__decode_begin(plr_decoder *d, plr_error *err) {
 
 /* ---- payload to values -------------------------------------------------------------------------- */
 
+static plr__split_scratch split_scratch(plr_decoder *d) {
+  plr__parametric_decoder *p = d->parametric;
+  return (plr__split_scratch){d->bytes, p->symbol, p->index, p->channel};
+}
+
 static plr_status open_split(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk, size_t n,
                              uint8_t *to, const char **why) {
   uint32_t largest;
-  const plr__split_scratch scratch = {d->bytes, d->parametric->symbol, d->parametric->index,
-                                      d->parametric->channel};
+  const plr__split_scratch scratch = split_scratch(d);
   PLR_TRY(plr__split_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), &scratch, chunk->payload,
                             chunk->payload_len, n, d->job.coded.cols, plr_dtype_size(c->dtype), to,
                             &largest, why));
   *why = "a value is not finite";
-  return c->dtype == PLR_DTYPE_BF16 && largest == 255 ? PLR_ERR_NON_FINITE : PLR_OK;
+  /* bits 7 to 14: of fp16 the exponent and three more */
+  const uint32_t most = c->dtype == PLR_DTYPE_F16 ? 0xf7 : c->dtype == PLR_DTYPE_BF16 ? 0xfe : 0xff;
+  return largest > most ? PLR_ERR_NON_FINITE : PLR_OK;
+}
+
+static plr_status open_histogram(plr_decoder *d, const plr_codec *c, const plr__chunk *chunk,
+                                 size_t n, uint8_t *to, const char **why) {
+  const plr__split_scratch scratch = split_scratch(d);
+  return plr__histogram_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), &scratch, c,
+                               chunk->payload, chunk->payload_len, n, to, why);
 }
 
 /* The payload of n values as FRAME.md packs them, in the frame or at `to`. */
@@ -81,10 +94,7 @@ static plr_status open_payload(plr_decoder *d, const plr_codec *c, const plr__ch
   if (!chunk->flags) return PLR_OK;
   *payload = to;
   if (chunk->flags == PLR_CHUNK_SPLIT) return open_split(d, c, chunk, n, to, why);
-  if (chunk->flags == PLR_CHUNK_HISTOGRAM)
-    return plr__histogram_decode(plr__bytes_ops_for(plr_context_isa(d->ctx)), d->bytes,
-                                 d->parametric->symbol, c, chunk->payload, chunk->payload_len, n,
-                                 to, why);
+  if (chunk->flags == PLR_CHUNK_HISTOGRAM) return open_histogram(d, c, chunk, n, to, why);
   const size_t packed = (size_t)plr__packed_len(c, n), front = (size_t)plr__planes_len(c, n);
   const uint32_t size = plr__plane_size(c);
   *why = "not one zstd frame of the right length";
@@ -117,8 +127,7 @@ static plr_status chunk_bytes(plr_decoder *d, const plr__chunk *chunk, uint8_t *
   const uint8_t *payload;
   PLR_TRY(open_payload(d, c, chunk, n, to, &payload, why));
   *why = "a value is not finite";
-  if (c->dtype == PLR_DTYPE_BF16 && chunk->flags != PLR_CHUNK_SPLIT &&
-      !plr__bf16_finite(payload, n))
+  if (chunk->flags != PLR_CHUNK_SPLIT && !plr__raw_finite(c->dtype, payload, n))
     return PLR_ERR_NON_FINITE;
   if (payload != to) memcpy(to, payload, n * plr_dtype_size(c->dtype));
   return PLR_OK;

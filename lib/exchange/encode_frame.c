@@ -221,8 +221,7 @@ static plr_status pack_rows(plr_encoder *e, uint32_t first, uint32_t rows, uint8
   const size_t n = (size_t)rows * x->cols;
   *packed = plr__view_bytes(x, &e->codec, first, rows);
   if (*packed) {
-    const int finite = e->codec.dtype != PLR_DTYPE_BF16 || plr__bf16_finite(*packed, n);
-    return finite ? PLR_OK : PLR_ERR_NON_FINITE;
+    return plr__raw_finite(e->codec.dtype, *packed, n) ? PLR_OK : PLR_ERR_NON_FINITE;
   }
   *packed = to;
   return plr__pack(plr_context_isa(e->ctx), &e->codec, plr__view_rows(x, first, rows, e->staging),

@@ -46,8 +46,8 @@ plr_status plr__pack(uint32_t isa, const plr_codec *c, const float *x, size_t n,
 plr_status plr__unpack(uint32_t isa, const plr_codec *c, const uint8_t *in, size_t n, float *y,
                        const char **why);
 
-/* 1 when none of n little-endian bf16 values is a NaN or an infinity. */
-int plr__bf16_finite(const uint8_t *in, size_t n);
+/* 1 when none of n little-endian bf16 or fp16 values is a NaN or an infinity; fp32 may be anything. */
+int plr__raw_finite(uint32_t dtype, const uint8_t *in, size_t n);
 
 /* planes[b * n + i] = byte b of value i, and back. */
 void plr__shuffle(const uint8_t *values, size_t n, uint32_t size, uint8_t *planes);

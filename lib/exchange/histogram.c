@@ -89,7 +89,7 @@ static void pack_bits(const uint8_t *symbol, size_t n, uint32_t bits, uint8_t *o
 /* The scales, split (E4) where that is shorter; returns bytes. */
 static size_t encode_scales(plr__split *s, const uint8_t *scales, size_t bytes, uint8_t *out) {
   size_t coded;
-  plr__split_encode(s, scales, bytes / 2, bytes / 2, 2, out + HEAD, &coded); /* one row */
+  plr__split_encode(s, scales, bytes / 2, 1, 2, out + HEAD, &coded);
   plr__store_le32(out, (uint32_t)coded);
   if (coded) return HEAD + coded;
   memcpy(out + HEAD, scales, bytes);
@@ -112,25 +112,22 @@ static plr_status bad(const char **why, const char *text) {
   return PLR_ERR_MALFORMED;
 }
 
-plr_status plr__histogram_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables,
-                                 uint8_t *symbol, const plr_codec *c, const uint8_t *in, size_t len,
-                                 size_t n, uint8_t *packed, const char **why) {
+plr_status plr__histogram_decode(const plr__bytes_ops *ops, const plr__split_scratch *scratch,
+                                 const plr_codec *c, const uint8_t *in, size_t len, size_t n,
+                                 uint8_t *packed, const char **why) {
+  uint8_t *symbol = scratch->symbol;
   const size_t front = (size_t)plr__planes_len(c, n);
   plr__symbols x;
   uint32_t any = 0, largest;
   if (len < HEAD) return bad(why, "it is cut off");
   const size_t split = plr__load_le32(in), head = HEAD + (split ? split : front);
   if (split >= front || head > len) return bad(why, "the scales have the wrong length");
-  if (split) {
-    uint8_t shift; /* nobody writes offsets of columns here; who does all the same has one column */
-    int16_t offset;
-    const plr__split_scratch scratch = {tables, symbol, &shift, &offset};
+  if (split)
     PLR_TRY(
-        plr__split_decode(ops, &scratch, in + HEAD, split, front / 2, 1, 2, packed, &largest, why));
-  } else {
+        plr__split_decode(ops, scratch, in + HEAD, split, front / 2, 1, 2, packed, &largest, why));
+  else
     memcpy(packed, in + HEAD, front);
-  }
-  PLR_TRY(plr__symbols_open(&x, ops, tables, in + head, len - head, n, why));
+  PLR_TRY(plr__symbols_open(&x, ops, scratch->tables, in + head, len - head, n, why));
   PLR_TRY(plr__symbols_next(&x, n, symbol, why));
   PLR_TRY(plr__symbols_close(&x, why));
   for (size_t i = 0; i < n; i++) any |= symbol[i];

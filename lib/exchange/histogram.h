@@ -9,10 +9,9 @@
 size_t plr__histogram_encode(plr__split *s, const plr_codec *c, const uint8_t *packed, size_t n,
                              uint8_t *out);
 
-/* Back to that payload; symbol is scratch of n bytes, tables is overwritten. Errors: MALFORMED. */
-plr_status plr__histogram_decode(const plr__bytes_ops *ops, plr__bytes_decoder *tables,
-                                 uint8_t *symbol, const plr_codec *c,
-                                 const uint8_t *in, size_t len, size_t n, uint8_t *packed,
-                                 const char **why);
+/* Back to that payload; scratch for n symbols and one column. Errors: MALFORMED. */
+plr_status plr__histogram_decode(const plr__bytes_ops *ops, const plr__split_scratch *scratch,
+                                 const plr_codec *c, const uint8_t *in, size_t len, size_t n,
+                                 uint8_t *packed, const char **why);
 
 #endif

@@ -12,6 +12,7 @@ typedef struct part {
 static const part firsts[] = {
     {"raw", 0, {.dtype = PLR_DTYPE_F32}},
     {"bf16", 0, {.dtype = PLR_DTYPE_BF16}},
+    {"fp16", 0, {.dtype = PLR_DTYPE_F16}},
     {"int", 8, {.quant = PLR_QUANT_BLOCK_INT, .dtype = PLR_DTYPE_F32, .group = 32}},
     {"uniform",
      12,

@@ -188,9 +188,9 @@ static uint64_t add_columns(const uint8_t *restrict e, size_t rows, size_t cols,
   return squares;
 }
 
-/* Mean exponents of the columns, relative to the mean of all; 0 when they do not differ by enough to pay for being sent:
- * what they explain of the variance (of which chance alone makes 1 / rows) has to save three bits a column. All sums
- * fit 64 bits, since n is at most 2^16. */
+/* Mean exponents of the columns, relative to the mean of all; 0 when they do not differ by enough to pay for being
+ * sent: what they explain of the variance (of which chance alone makes 1 / rows) has to save three bits a column. All
+ * sums fit 64 bits, since n is at most 2^16. */
 static int choose_offsets(plr__split *s, size_t n, size_t cols) {
   const size_t rows = n / cols;
   if (rows < LEAST_ROWS || n > PLR_CHUNK_VALUES) return 0;
@@ -262,7 +262,7 @@ plr_status plr__split_decode(const plr__bytes_ops *ops, const plr__split_scratch
   const size_t rest_len = n * (size - 1);
   size_t front = 0;
   if (len <= rest_len) return bad(why, "it is cut off");
-  if (in[0] == RELATIVE) {
+  if (in[0] == RELATIVE && scratch->offset) {
     front = read_shifts(scratch, in, len - rest_len, cols);
     if (!front) return bad(why, "the offsets of columns are wrong");
   }

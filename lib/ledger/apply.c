@@ -45,22 +45,25 @@ static plr_status verify_one(const plr_entry *e, uint32_t i, const uint8_t key[3
                     : plr__verify_known(key, message, PLR__SIGNING_BYTES, signature);
 }
 
-void plr__verdict_make(const plr__state *s, const plr_entry *e, plr__verdict *out) {
+void plr__verdict_prepare(const plr__state *s, const plr_entry *e, plr__verdict *out) {
   int first_seen;
-  uint8_t message[PLR__SIGNING_BYTES];
   memset(out, 0, sizeof *out);
   if (s->trust_signatures) return;
   if (!s->has_genesis && e->type != PLR_ENTRY_GENESIS) return;
   /* Cheap reasons to refuse come first, so that a flood of repeats costs no signature check. */
-  if (e->type == PLR_ENTRY_RECEIPT && plr__check_receipt(s, &e->as.receipt, NULL) != PLR_OK) return;
+  if (e->type == PLR_ENTRY_RECEIPT && plr__check_receipt(s, &e->as.receipt, 0, NULL) != PLR_OK)
+    return;
   if (e->type == PLR_ENTRY_INFERENCE_RECEIPT &&
       plr__check_inference(s, &e->as.inference, NULL) != PLR_OK)
     return;
-  message_of(s, e, message);
+  message_of(s, e, out->message);
   for (uint32_t i = 0; i < e->signature_count && i < PLR_COUNT_OF(out->keys); i++) {
     if (signer_key(s, e, i, out->keys[i], &first_seen) != PLR_OK) continue;
     out->checked |= 1u << i;
-    if (verify_one(e, i, out->keys[i], first_seen, message) == PLR_OK) out->good |= 1u << i;
+    if (!first_seen)
+      out->open |= 1u << i;
+    else if (verify_one(e, i, out->keys[i], first_seen, out->message) == PLR_OK)
+      out->good |= 1u << i;
   }
 }
 
@@ -217,7 +220,7 @@ static plr_status apply_any(plr__state *s, const plr_entry *e, const plr__verdic
   case PLR_ENTRY_ACCOUNT_OPEN:
     return apply_account_open(s, e, v, err);
   case PLR_ENTRY_RECEIPT:
-    PLR_TRY(plr__check_receipt(s, &e->as.receipt, err));
+    PLR_TRY(plr__check_receipt(s, &e->as.receipt, 0, err));
     PLR_TRY(check_signatures(s, e, v, err));
     return plr__apply_receipt(s, e, err);
   case PLR_ENTRY_INFERENCE_RECEIPT:

@@ -100,7 +100,8 @@ plr_status plr__apply_assign(plr__state *s, const plr_entry *e, plr_error *err) 
   plr_buffer auditors;
   PLR_TRY(plr__need_sequencer(s, e, "assign", err));
   PLR_TRY(plr__get_globals(s, &g));
-  if (epoch >= g.epoch) return plr__fail(err, PLR_ERR_SEQUENCE, "assign", "the epoch is not closed");
+  if (epoch >= g.epoch)
+    return plr__fail(err, PLR_ERR_SEQUENCE, "assign", "the epoch is not closed");
   if (plr__record_has(s, &key)) return plr__fail(err, PLR_ERR_EXISTS, "assign", "drawn before");
   plr__buffer_init(&auditors, s->ctx);
   plr_status st = collect(s, epoch, &seed, &auditors);

@@ -152,8 +152,8 @@ static plr_status mint_data(closing *c, uint64_t total) {
 static plr_status mint(closing *c) {
   const plr_model_register *terms = &c->m.terms;
   if (c->work.units == 0) return PLR_OK;
-  uint64_t total = plr__mint_total(terms->halving, terms->rate, terms->rate_divisor,
-                                   c->t.work + c->work.units);
+  uint64_t total =
+      plr__mint_total(terms->halving, terms->rate, terms->rate_divisor, c->t.work + c->work.units);
   c->pool = total - c->t.minted;
   PLR_TRY(mint_designer(c, total));
   PLR_TRY(mint_data(c, total));

@@ -40,7 +40,7 @@ static plr_status refusal(plr__state *s, const plr_entry *e, plr_error *err) {
   const plr_receipt *x = &d->receipt;
   plr__key up = plr__key_of('A', NULL, x->upstream), down = plr__key_of('A', NULL, x->downstream);
   plr__contest j;
-  PLR_TRY(plr__check_receipt(s, x, err));
+  PLR_TRY(plr__check_receipt(s, x, 1, err));
   if (!plr__record_has(s, &up) || !plr__record_has(s, &down))
     return plr__fail(err, PLR_ERR_NOT_FOUND, "dispute", "a neighbour's account is not open");
   memset(&j, 0, sizeof j);

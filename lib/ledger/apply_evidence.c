@@ -7,12 +7,33 @@ static plr_status no_proof(plr_error *err, const char *why) {
   return plr__fail(err, PLR_ERR_PROOF, "evidence", "%s", why);
 }
 
-static plr_status check_fork(const plr__state *s, const plr_evidence *x, plr_error *err) {
+/* What is proven, in bytes that do not depend on how: the record of one thing must not be made twice. */
+static void proven(uint8_t kind, const plr_buffer *what, plr_hash *id) {
+  static const char tag[] = "pluralis.evidence/v1";
+  plr_sha256_state sha;
+  plr__sha256_init(&sha);
+  plr__sha256_update(&sha, tag, sizeof tag - 1);
+  plr__sha256_update(&sha, &kind, 1);
+  plr__sha256_update(&sha, what->data, what->len);
+  plr__sha256_final(&sha, id);
+}
+
+static plr_status check_fork(const plr__state *s, const plr_evidence *x, plr_buffer *what,
+                             plr_error *err) {
   const plr_genesis *g = &s->genesis;
-  if (plr_log_verify_fork(x->first, (size_t)x->first_len, x->second, (size_t)x->second_len,
-                          g->origin, g->sequencer_key, NULL) == PLR_OK)
-    return PLR_OK;
-  return no_proof(err, "not two checkpoints of this log that contradict each other");
+  uint64_t size[2];
+  plr_hash root[2];
+  if (plr_log_verify_checkpoint(x->first, (size_t)x->first_len, g->origin, g->sequencer_key,
+                                &size[0], &root[0], NULL) != PLR_OK ||
+      plr_log_verify_checkpoint(x->second, (size_t)x->second_len, g->origin, g->sequencer_key,
+                                &size[1], &root[1], NULL) != PLR_OK ||
+      size[0] != size[1] || plr__hash_equal(&root[0], &root[1]))
+    return no_proof(err, "not two checkpoints of this log that contradict each other");
+  int lower = memcmp(root[0].bytes, root[1].bytes, 32) < 0 ? 0 : 1;
+  plr__buffer_be64(what, size[0]);
+  plr__buffer_put(what, root[lower].bytes, 32);
+  plr__buffer_put(what, root[!lower].bytes, 32);
+  return PLR_OK;
 }
 
 /* The worker's signature, under its key or the one before. */
@@ -43,11 +64,12 @@ static int same_work(const plr_receipt *a, const plr_receipt *b) {
 
 static int told_otherwise(const plr_receipt *a, const plr_receipt *b) {
   return !plr__hash_equal(&a->frames_root, &b->frames_root) &&
-         (memcmp(a->upstream, b->upstream, 32) != 0 || memcmp(a->downstream, b->downstream, 32) != 0);
+         (memcmp(a->upstream, b->upstream, 32) != 0 ||
+          memcmp(a->downstream, b->downstream, 32) != 0);
 }
 
 static plr_status check_double(const plr__state *s, const plr_evidence *x, plr_receipt *out,
-                               plr_error *err) {
+                               plr_buffer *what, plr_error *err) {
   plr_entry a, b;
   plr__account worker;
   if (plr__entry_decode(x->first, (size_t)x->first_len, &a, NULL) != PLR_OK ||
@@ -65,6 +87,11 @@ static plr_status check_double(const plr__state *s, const plr_evidence *x, plr_r
   if (!worker_signed(s, &a, &worker) || !worker_signed(s, &b, &worker))
     return no_proof(err, "not signed by the worker");
   *out = a.as.receipt;
+  plr__buffer_put(what, out->worker, 32);
+  plr__buffer_put(what, out->model.bytes, 32);
+  plr__buffer_be64(what, out->epoch);
+  plr__buffer_be64(what, out->step);
+  plr__buffer_be32(what, out->lane);
   return PLR_OK;
 }
 
@@ -73,13 +100,16 @@ plr_status plr__apply_evidence(plr__state *s, const plr_entry *e, plr_error *err
   plr_receipt receipt;
   plr_hash id;
   plr__globals g;
-  plr_sha256(e->body, e->body_len, &id);
+  plr_buffer *what = &s->scratch;
+  plr__buffer_clear(what);
+  if (x->kind == 0)
+    PLR_TRY(check_fork(s, x, what, err));
+  else
+    PLR_TRY(check_double(s, x, &receipt, what, err));
+  if (what->failed) return PLR_ERR_NO_MEMORY;
+  proven((uint8_t)x->kind, what, &id);
   plr__key key = plr__key_of('X', id.bytes, NULL);
   if (plr__record_has(s, &key)) return plr__fail(err, PLR_ERR_EXISTS, "evidence", "known");
-  if (x->kind == 0)
-    PLR_TRY(check_fork(s, x, err));
-  else
-    PLR_TRY(check_double(s, x, &receipt, err));
   PLR_TRY(plr__get_globals(s, &g));
   plr__exhibit exhibit = {x->kind, g.epoch};
   PLR_TRY(plr__record_put(s, &key, &plr__record_exhibit, &exhibit));

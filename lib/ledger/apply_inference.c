@@ -3,10 +3,12 @@
 
 #include <string.h>
 
-#define GROUP_LEN 45u /* kind, epoch, session, sequence */
+#define GROUP_LEN 77u /* kind, epoch, client, session, sequence */
 
+/* Under the client, who signs: nobody else can use up what its sessions are counted by. */
 static plr__key served_key(const plr_inference_receipt *x) {
-  plr__key k = plr__key_epoch('I', x->epoch, x->session.bytes);
+  plr__key k = plr__key_epoch('I', x->epoch, x->client);
+  plr__key_add(&k, x->session.bytes, 32);
   plr__key_add32(&k, x->sequence);
   plr__key_add32(&k, x->block_first);
   return k;
@@ -19,7 +21,8 @@ static plr_status overlaps(const plr__cursor *c, const plr_inference_receipt *x,
   return PLR_OK;
 }
 
-static plr_status check_unique(const plr__state *s, const plr_inference_receipt *x, plr_error *err) {
+static plr_status check_unique(const plr__state *s, const plr_inference_receipt *x,
+                               plr_error *err) {
   plr__key key = served_key(x);
   plr__cursor at, before;
   int yes = 0;
@@ -39,7 +42,8 @@ static plr_status get_client(const plr__state *s, const plr_inference_receipt *x
   return plr__record_find(s, key, &plr__record_client, c, sizeof *c, NULL);
 }
 
-plr_status plr__check_inference(const plr__state *s, const plr_inference_receipt *x, plr_error *err) {
+plr_status plr__check_inference(const plr__state *s, const plr_inference_receipt *x,
+                                plr_error *err) {
   const char *where = "inference_receipt";
   plr__globals g;
   plr__model m;

@@ -45,8 +45,6 @@ plr__key plr__receipt_key(char kind, const plr_receipt *x) {
   return k;
 }
 
-/* Receipts of one group never overlap each other, so those next to a new one in key order are the only ones that it
- * can overlap. */
 static plr_status overlaps(const plr__cursor *c, const plr_receipt *x, int *yes) {
   plr__receipt_record r;
   PLR_TRY(plr__record_decode(&plr__record_receipt, c->value, c->value_len, &r));
@@ -59,22 +57,64 @@ static plr_status overlaps(const plr__cursor *c, const plr_receipt *x, int *yes)
   return PLR_OK;
 }
 
-static plr_status check_unique(const plr__state *s, const plr_receipt *x, plr_error *err) {
+/* All of a group that it overlaps. With `drop` they are taken out, and the disputes about them; else *known tells
+ * whether any of them has been signed or judged. */
+static plr_status walk_group(const plr__state *s, plr__map *drop, const plr_receipt *x,
+                             int *known) {
+  plr__key key = plr__receipt_key('R', x);
+  plr__cursor c;
+  plr__map_seek(&s->map, key.bytes, GROUP_LEN, &c);
+  while (plr__cursor_next_in(&c, key.bytes, GROUP_LEN)) {
+    plr__receipt_record r;
+    int yes;
+    PLR_TRY(overlaps(&c, x, &yes));
+    if (!yes) continue;
+    if (drop) {
+      plr__key contest = {.len = c.key_len};
+      if (c.key_len != key.len) return PLR_ERR_CORRUPT;
+      memcpy(contest.bytes, c.key, c.key_len);
+      contest.bytes[0] = 'J';
+      PLR_TRY(plr__map_delete(drop, c.key, c.key_len));
+      PLR_TRY(plr__map_delete(drop, contest.bytes, contest.len));
+    } else {
+      PLR_TRY(plr__record_decode(&plr__record_receipt, c.value, c.value_len, &r));
+      *known |= r.standing != PLR__WAITS;
+    }
+  }
+  return PLR_OK;
+}
+
+/* Receipts of one group never overlap each other, so if a new one overlaps any, it overlaps one of those next to it in
+ * key order. */
+static plr_status any_overlap(const plr__state *s, const plr_receipt *x, int *yes) {
   plr__key key = plr__receipt_key('R', x);
   plr__cursor at, before;
-  int yes = 0;
+  *yes = 0;
   plr__map_seek(&s->map, key.bytes, key.len, &at);
   int has_before = plr__cursor_before(&at, &before);
-  if (plr__cursor_next_in(&at, key.bytes, GROUP_LEN)) PLR_TRY(overlaps(&at, x, &yes));
-  if (!yes && has_before && before.key_len == key.len &&
+  if (plr__cursor_next_in(&at, key.bytes, GROUP_LEN)) PLR_TRY(overlaps(&at, x, yes));
+  if (!*yes && has_before && before.key_len == key.len &&
       memcmp(before.key, key.bytes, GROUP_LEN) == 0)
-    PLR_TRY(overlaps(&before, x, &yes));
+    PLR_TRY(overlaps(&before, x, yes));
+  return PLR_OK;
+}
+
+/* Work for which a signature was refused keeps its place against other such work only: anyone can say so. */
+static plr_status check_unique(const plr__state *s, const plr_receipt *x, int refused,
+                               plr_error *err) {
+  int yes;
+  PLR_TRY(any_overlap(s, x, &yes));
+  if (yes && !refused) {
+    yes = 0;
+    PLR_TRY(walk_group(s, NULL, x, &yes));
+  }
   if (yes)
     return plr__fail(err, PLR_ERR_EXISTS, "receipt", "this work, or a part of it, has a receipt");
   return PLR_OK;
 }
 
-plr_status plr__check_receipt(const plr__state *s, const plr_receipt *x, plr_error *err) {
+plr_status plr__check_receipt(const plr__state *s, const plr_receipt *x, int refused,
+                              plr_error *err) {
   plr__globals g;
   plr__model m;
   PLR_TRY(plr__get_globals(s, &g));
@@ -83,7 +123,7 @@ plr_status plr__check_receipt(const plr__state *s, const plr_receipt *x, plr_err
                      (unsigned long long)x->epoch, (unsigned long long)g.epoch);
   PLR_TRY(plr__need_model(s, &x->model, &m, NULL, "receipt.model", err));
   PLR_TRY(check_terms(&m.terms, x, err));
-  return check_unique(s, x, err);
+  return check_unique(s, x, refused, err);
 }
 
 /* ---- counting --------------------------------------------------------------------------------- */
@@ -136,8 +176,11 @@ plr_status plr__put_receipt(plr__state *s, const plr_receipt *x, uint64_t counte
 plr_status plr__apply_receipt(plr__state *s, const plr_entry *e, plr_error *err) {
   const plr_receipt *x = &e->as.receipt;
   plr__globals g;
+  int replaces;
   (void)err;
   PLR_TRY(plr__get_globals(s, &g));
+  PLR_TRY(any_overlap(s, x, &replaces));
+  if (replaces) PLR_TRY(walk_group(s, &s->map, x, NULL));
   PLR_TRY(plr__put_receipt(s, x, g.epoch, PLR__ACCEPTED));
   uint64_t data = x->block_first == 0 ? x->tokens : 0; /* what the feeder brought */
   PLR_TRY(add_work(s, plr__key_of('O', x->model.bytes, NULL), x->units, data, 1));

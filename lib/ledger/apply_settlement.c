@@ -69,9 +69,9 @@ plr_status plr__apply_settlement(plr__state *s, const plr_entry *e, plr_error *e
   return plr__record_put(s, &key, &plr__record_settled, &record);
 }
 
-plr_status plr_ledger_settlement_leaves(const plr_ledger *l, const uint8_t reward[20], uint32_t scale,
-                                        uint64_t first, plr_settlement_leaf *out, size_t cap,
-                                        size_t *count) {
+plr_status plr_ledger_settlement_leaves(const plr_ledger *l, const uint8_t reward[20],
+                                        uint32_t scale, uint64_t first, plr_settlement_leaf *out,
+                                        size_t cap, size_t *count) {
   PLR_GUARD_CONST(l);
   plr__cursor c;
   uint64_t at = 0, claimed;

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-plr_status plr__open_holding(const plr__state *s, const uint8_t model[32], const uint8_t account[32],
-                             plr__totals *t, plr__holding *h) {
+plr_status plr__open_holding(const plr__state *s, const uint8_t model[32],
+                             const uint8_t account[32], plr__totals *t, plr__holding *h) {
   plr_status st = plr__get_holding(s, model, account, h);
   if (st != PLR_ERR_NOT_FOUND) return st;
   memset(h, 0, offsetof(plr__holding, tranches));

@@ -47,11 +47,10 @@ static int line_check(plr_buffer *work, const char *line, size_t len, const plr_
       memcmp(line + dash, w->name, name) != 0 || line[dash + name] != ' ')
     return 0;
   const char *base64 = line + dash + name + 1;
-  if (plr__base64_decode(base64, len - (size_t)(base64 - line), blob, sizeof blob) < 4) return 0;
+  size_t base64_len = len - (size_t)(base64 - line);
   plr__key_id(w->name, COSIGNATURE, w->public_key, id);
-  if (memcmp(blob, id, 4) != 0) return 0;
-  if (plr__base64_decode(base64, len - (size_t)(base64 - line), blob, sizeof blob) != BLOB)
-    return -1;
+  if (!plr__note_line_id(base64, base64_len, id)) return 0;
+  if (plr__base64_decode(base64, base64_len, blob, sizeof blob) != BLOB) return -1;
   *time = plr__load_be64(blob + 4);
   if (message(work, *time, text, text_len) != PLR_OK) return -2;
   return plr_verify(w->public_key, work->data, work->len, blob + 12) == PLR_OK ? 1 : -1;

@@ -58,8 +58,8 @@ static void signers(plr_buffer *b, const plr_entry *e) {
   plr__buffer_printf(b, "]}");
 }
 
-plr_status plr_entry_json(plr_context *ctx, const void *entry, size_t entry_len, char *buf, size_t cap,
-                          size_t *len, plr_error *err) {
+plr_status plr_entry_json(plr_context *ctx, const void *entry, size_t entry_len, char *buf,
+                          size_t cap, size_t *len, plr_error *err) {
   plr_entry e;
   plr_buffer b;
   if (!ctx || (!entry && entry_len) || (!buf && cap) || !len)

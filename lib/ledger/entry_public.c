@@ -27,7 +27,8 @@ static plr_status begin(writing *w, plr_context *ctx, const plr_entry_options *o
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry", "ctx or options is NULL");
   plr_entry_options_init(&w->o, sizeof w->o);
   PLR_TRY(plr__options_read(&w->o, (uint32_t)sizeof w->o, options, "entry options", err));
-  if (!w->o.author || w->o.nonce == 0)
+  int numbered = type != PLR_ENTRY_RECEIPT && type != PLR_ENTRY_INFERENCE_RECEIPT;
+  if (!w->o.author || (numbered && w->o.nonce == 0))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry.author, nonce", "missing");
   if (!w->o.origin || !plr__name_ok(w->o.origin, PLR__MAX_ORIGIN))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry.origin", "missing or not a log's name");
@@ -223,8 +224,8 @@ plr_status plr_entry_write(plr_context *ctx, const plr_entry_options *options, u
   return end(&w, buf, cap, len, err);
 }
 
-static plr_status add_signature(const plr_entry *e, const plr_entry_signature *more, plr_buffer *out,
-                                plr_error *err) {
+static plr_status add_signature(const plr_entry *e, const plr_entry_signature *more,
+                                plr_buffer *out, plr_error *err) {
   plr_entry_signature all[PLR__MAX_SIGNATURES];
   uint32_t n = e->signature_count;
   if (n == PLR__MAX_SIGNATURES)
@@ -247,7 +248,8 @@ plr_status plr_entry_countersign(plr_context *ctx, const plr_identity *identity,
   plr_entry_signature more;
   plr_buffer out;
   if (!ctx || !identity || !buf || !len || role > PLR_SIGN_COUNTER || role == PLR_SIGN_AUTHOR)
-    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry", "an argument is NULL, or no such role");
+    return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry",
+                     "an argument is NULL, or no such role");
   if (!origin || !plr__name_ok(origin, PLR__MAX_ORIGIN))
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "entry.origin", "missing or not a log's name");
   PLR_TRY(plr__entry_decode_partial(buf, *len, &e, err));
@@ -260,7 +262,8 @@ plr_status plr_entry_countersign(plr_context *ctx, const plr_identity *identity,
   return st;
 }
 
-void plr_commit_hash(const plr_hash *account, uint64_t epoch, const plr_hash *secret, plr_hash *out) {
+void plr_commit_hash(const plr_hash *account, uint64_t epoch, const plr_hash *secret,
+                     plr_hash *out) {
   static const char tag[] = "pluralis.commit/v1";
   uint8_t text[18 + 32 + 8 + 32];
   memcpy(text, tag, 18);

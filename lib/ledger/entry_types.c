@@ -14,9 +14,11 @@ static plr_status malformed(plr_error *err, const char *where, const char *what)
 
 static const plr__field account_open[] = {{"algorithm", 0, PLR__FIELD_ALGORITHM},
                                           F(plr_account_key, key, 32)};
-static const plr__field key_rotate[] = {
-    F(plr_key_rotate, way, U8), F(plr_key_rotate, recovery_key, 32), {"algorithm", 0, PLR__FIELD_ALGORITHM},
-    F(plr_key_rotate, key, 32), F(plr_key_rotate, recovery, 32)};
+static const plr__field key_rotate[] = {F(plr_key_rotate, way, U8),
+                                        F(plr_key_rotate, recovery_key, 32),
+                                        {"algorithm", 0, PLR__FIELD_ALGORITHM},
+                                        F(plr_key_rotate, key, 32),
+                                        F(plr_key_rotate, recovery, 32)};
 static const plr__field data_register[] = {
     F(plr_data_register, model, 32), F(plr_data_register, root, 32), F(plr_data_register, bps, U16),
     F(plr_data_register, tokens, U64), F(plr_data_register, data_account, 32)};
@@ -24,43 +26,58 @@ static const plr__field assign[] = {F(plr_assign, epoch, U64)};
 static const plr__field commit[] = {F(plr_commit, phase, U8), F(plr_commit, epoch, U64),
                                     F(plr_commit, value, 32)};
 static const plr__field receipt[] = {
-    F(plr_receipt, model, 32),       F(plr_receipt, profile, 32),     F(plr_receipt, epoch, U64),
-    F(plr_receipt, step, U64),       F(plr_receipt, mb_first, U32),   F(plr_receipt, mb_count, U32),
-    F(plr_receipt, block_first, U32), F(plr_receipt, block_end, U32), F(plr_receipt, lane, U32),
-    F(plr_receipt, tokens, U32),     F(plr_receipt, units, U64),      F(plr_receipt, frames_root, 32),
-    F(plr_receipt, weight_root, 32), F(plr_receipt, weight_step, U64), F(plr_receipt, upstream, 32),
-    F(plr_receipt, downstream, 32)};
-static const plr__field audit_result[] = {
-    F(plr_audit_result, receipt.epoch, U64), F(plr_audit_result, receipt.model, 32),
-    F(plr_audit_result, receipt.step, U64),  F(plr_audit_result, receipt.lane, U32),
-    F(plr_audit_result, receipt.block_first, U32), F(plr_audit_result, receipt.mb_first, U32),
-    F(plr_audit_result, verdict, U8), F(plr_audit_result, trace_root, 32)};
-static const plr__field dispute[] = {
-    F(plr_dispute, kind, U8), F(plr_dispute, refusers, U8),
-    F(plr_dispute, receipt.model, 32), F(plr_dispute, receipt.profile, 32),
-    F(plr_dispute, receipt.epoch, U64), F(plr_dispute, receipt.step, U64),
-    F(plr_dispute, receipt.mb_first, U32), F(plr_dispute, receipt.mb_count, U32),
-    F(plr_dispute, receipt.block_first, U32), F(plr_dispute, receipt.block_end, U32),
-    F(plr_dispute, receipt.lane, U32), F(plr_dispute, receipt.tokens, U32),
-    F(plr_dispute, receipt.units, U64), F(plr_dispute, receipt.frames_root, 32),
-    F(plr_dispute, receipt.weight_root, 32), F(plr_dispute, receipt.weight_step, U64),
-    F(plr_dispute, receipt.upstream, 32), F(plr_dispute, receipt.downstream, 32)};
+    F(plr_receipt, model, 32),        F(plr_receipt, profile, 32),
+    F(plr_receipt, epoch, U64),       F(plr_receipt, step, U64),
+    F(plr_receipt, mb_first, U32),    F(plr_receipt, mb_count, U32),
+    F(plr_receipt, block_first, U32), F(plr_receipt, block_end, U32),
+    F(plr_receipt, lane, U32),        F(plr_receipt, tokens, U32),
+    F(plr_receipt, units, U64),       F(plr_receipt, frames_root, 32),
+    F(plr_receipt, weight_root, 32),  F(plr_receipt, weight_step, U64),
+    F(plr_receipt, upstream, 32),     F(plr_receipt, downstream, 32)};
+static const plr__field audit_result[] = {F(plr_audit_result, receipt.epoch, U64),
+                                          F(plr_audit_result, receipt.model, 32),
+                                          F(plr_audit_result, receipt.step, U64),
+                                          F(plr_audit_result, receipt.lane, U32),
+                                          F(plr_audit_result, receipt.block_first, U32),
+                                          F(plr_audit_result, receipt.mb_first, U32),
+                                          F(plr_audit_result, verdict, U8),
+                                          F(plr_audit_result, trace_root, 32)};
+static const plr__field dispute[] = {F(plr_dispute, kind, U8),
+                                     F(plr_dispute, refusers, U8),
+                                     F(plr_dispute, receipt.model, 32),
+                                     F(plr_dispute, receipt.profile, 32),
+                                     F(plr_dispute, receipt.epoch, U64),
+                                     F(plr_dispute, receipt.step, U64),
+                                     F(plr_dispute, receipt.mb_first, U32),
+                                     F(plr_dispute, receipt.mb_count, U32),
+                                     F(plr_dispute, receipt.block_first, U32),
+                                     F(plr_dispute, receipt.block_end, U32),
+                                     F(plr_dispute, receipt.lane, U32),
+                                     F(plr_dispute, receipt.tokens, U32),
+                                     F(plr_dispute, receipt.units, U64),
+                                     F(plr_dispute, receipt.frames_root, 32),
+                                     F(plr_dispute, receipt.weight_root, 32),
+                                     F(plr_dispute, receipt.weight_step, U64),
+                                     F(plr_dispute, receipt.upstream, 32),
+                                     F(plr_dispute, receipt.downstream, 32)};
 static const plr__field evidence[] = {F(plr_evidence, kind, U8), F(plr_evidence, first, BLOB),
                                       F(plr_evidence, second, BLOB)};
 static const plr__field epoch_close[] = {
-    F(plr_epoch_close, epoch, U64), F(plr_epoch_close, receipts, U64), F(plr_epoch_close, units, U128),
-    F(plr_epoch_close, minted, U128), F(plr_epoch_close, deposited, U64), F(plr_epoch_close, paid, U64),
+    F(plr_epoch_close, epoch, U64),     F(plr_epoch_close, receipts, U64),
+    F(plr_epoch_close, units, U128),    F(plr_epoch_close, minted, U128),
+    F(plr_epoch_close, deposited, U64), F(plr_epoch_close, paid, U64),
     F(plr_epoch_close, state_root, 32)};
 static const plr__field milestone[] = {
-    F(plr_milestone, model, 32), F(plr_milestone, number, U32), F(plr_milestone, step, U64),
-    F(plr_milestone, weight_root, 32), F(plr_milestone, report, 32), F(plr_milestone, witness, 32)};
+    F(plr_milestone, model, 32),  F(plr_milestone, number, U32),
+    F(plr_milestone, step, U64),  F(plr_milestone, weight_root, 32),
+    F(plr_milestone, report, 32), F(plr_milestone, witness, 32)};
 static const plr__field deposit[] = {F(plr_money, model, 32), F(plr_money, amount, U64)};
 static const plr__field inference[] = {
-    F(plr_inference_receipt, model, 32), F(plr_inference_receipt, epoch, U64),
-    F(plr_inference_receipt, session, 32), F(plr_inference_receipt, sequence, U32),
+    F(plr_inference_receipt, model, 32),        F(plr_inference_receipt, epoch, U64),
+    F(plr_inference_receipt, session, 32),      F(plr_inference_receipt, sequence, U32),
     F(plr_inference_receipt, block_first, U32), F(plr_inference_receipt, block_end, U32),
-    F(plr_inference_receipt, tokens, U32), F(plr_inference_receipt, units, U64),
-    F(plr_inference_receipt, price, U64), F(plr_inference_receipt, frames_root, 32),
+    F(plr_inference_receipt, tokens, U32),      F(plr_inference_receipt, units, U64),
+    F(plr_inference_receipt, price, U64),       F(plr_inference_receipt, frames_root, 32),
     F(plr_inference_receipt, client, 32)};
 static const plr__field transfer[] = {F(plr_transfer, model, 32), F(plr_transfer, to, 32),
                                       F(plr_transfer, shares, U64)};
@@ -203,30 +220,37 @@ static plr_status check_param(const plr_entry *e, plr_error *err) {
 
 /* ---- the table -------------------------------------------------------------------------------- */
 
-#define T(array) {array, PLR_COUNT_OF(array)}
+#define T(array)                                                                                   \
+  { array, PLR_COUNT_OF(array) }
 
 /* By type; Genesis and ModelRegister have fields of varying number, which entry.c reads. */
 const plr__entry_type plr__entry_types[PLR__ENTRY_TYPES] = {
     [PLR_ENTRY_GENESIS] = {"genesis", {NULL, 0}, 0, NULL},
     [PLR_ENTRY_ACCOUNT_OPEN] = {"account_open", T(account_open), 0, NULL},
-    [PLR_ENTRY_KEY_ROTATE] = {"key_rotate", T(key_rotate), sizeof(plr_key_rotate), check_key_rotate},
+    [PLR_ENTRY_KEY_ROTATE] = {"key_rotate", T(key_rotate), sizeof(plr_key_rotate),
+                              check_key_rotate},
     [PLR_ENTRY_MODEL_REGISTER] = {"model_register", {NULL, 0}, 0, NULL},
-    [PLR_ENTRY_DATA_REGISTER] = {"data_register", T(data_register), sizeof(plr_data_register), check_data_register},
+    [PLR_ENTRY_DATA_REGISTER] = {"data_register", T(data_register), sizeof(plr_data_register),
+                                 check_data_register},
     [PLR_ENTRY_ASSIGN] = {"assign", T(assign), sizeof(plr_assign), NULL},
     [PLR_ENTRY_COMMIT] = {"commit", T(commit), sizeof(plr_commit), check_commit},
     [PLR_ENTRY_RECEIPT] = {"receipt", T(receipt), sizeof(plr_receipt), check_receipt},
-    [PLR_ENTRY_AUDIT_RESULT] = {"audit_result", T(audit_result), sizeof(plr_audit_result), check_audit_result},
+    [PLR_ENTRY_AUDIT_RESULT] = {"audit_result", T(audit_result), sizeof(plr_audit_result),
+                                check_audit_result},
     [PLR_ENTRY_DISPUTE] = {"dispute", T(dispute), sizeof(plr_dispute), check_dispute},
     [PLR_ENTRY_EVIDENCE] = {"evidence", T(evidence), sizeof(plr_evidence), check_evidence},
     [PLR_ENTRY_EPOCH_CLOSE] = {"epoch_close", T(epoch_close), 0, NULL},
     [PLR_ENTRY_MILESTONE] = {"milestone", T(milestone), sizeof(plr_milestone), check_milestone},
     [PLR_ENTRY_REVENUE_DEPOSIT] = {"revenue_deposit", T(deposit), 0, check_deposit},
-    [PLR_ENTRY_INFERENCE_RECEIPT] = {"inference_receipt", T(inference), sizeof(plr_inference_receipt), check_inference},
+    [PLR_ENTRY_INFERENCE_RECEIPT] = {"inference_receipt", T(inference),
+                                     sizeof(plr_inference_receipt), check_inference},
     [PLR_ENTRY_TRANSFER] = {"transfer", T(transfer), sizeof(plr_transfer), check_transfer},
     [PLR_ENTRY_CLAIM] = {"claim", T(claim), 0, check_claim},
     [PLR_ENTRY_SLASH] = {"slash", T(slash), sizeof(plr_slash), NULL},
-    [PLR_ENTRY_SETTLEMENT_ROOT] = {"settlement_root", T(settlement), sizeof(plr_settlement_root), check_settlement},
-    [PLR_ENTRY_PARAM_CHANGE] = {"param_change", T(param_change), sizeof(plr_param_change), check_param},
+    [PLR_ENTRY_SETTLEMENT_ROOT] = {"settlement_root", T(settlement), sizeof(plr_settlement_root),
+                                   check_settlement},
+    [PLR_ENTRY_PARAM_CHANGE] = {"param_change", T(param_change), sizeof(plr_param_change),
+                                check_param},
 };
 
 /* ---- who signs -------------------------------------------------------------------------------- */

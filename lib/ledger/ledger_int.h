@@ -141,6 +141,8 @@ void plr__note_key_id(const char *name, const uint8_t key[32], uint8_t out[4]);
 void plr__key_id(const char *name, uint8_t type, const uint8_t key[32], uint8_t out[4]);
 plr_status plr__vkey_make(const char *name, uint8_t type, const uint8_t key[32], char *buf, size_t cap,
                           size_t *len);
+/* Whether a signature line says that it is of the key with this id: its signature must then hold. */
+int plr__note_line_id(const char *base64, size_t len, const uint8_t id[4]);
 extern const char plr__note_dash[]; /* what a signature line begins with */
 /* Checks a note's form, and no signature. text_len: bytes of the signed text; an empty line follows. */
 plr_status plr__note_split(const char *note, size_t len, size_t *text_len, plr_error *err);
@@ -180,6 +182,7 @@ plr_status plr__tile_parse(const char *path, plr__tile *out);
 /* NOT_FOUND when the log does not fill it. */
 plr_status plr__tile_read(plr_ledger *l, const plr__tile *t, plr_buffer *out, plr_error *err);
 
+<<<<<<< HEAD
 /* ---- state records (state.c); FORMAT.md gives the bytes ---------------------------------------- */
 
 typedef struct plr__key {
@@ -411,12 +414,13 @@ plr_status plr__revenue_check(const plr_model_register *terms, const plr__totals
 /* Signatures of an entry, verified ahead of its turn: bit i of `checked` and `good` for signature i, under the key
  * in keys[i]. A key that is another one when the entry's turn comes is verified again. */
 typedef struct plr__verdict {
-  uint32_t checked, good;
-  uint8_t keys[3][32];
+  uint32_t checked, good, open; /* open: still to be verified, over `message` */
+  uint8_t keys[3][32], message[PLR__SIGNING_BYTES];
 } plr__verdict;
 
-/* Verifies what can be verified now; touches nothing, so that many may run at once. */
-void plr__verdict_make(const plr__state *s, const plr_entry *e, plr__verdict *out);
+/* Finds what can be verified now; touches nothing, so that many may run at once. Signatures under keys that were
+ * checked before are left open. */
+void plr__verdict_prepare(const plr__state *s, const plr_entry *e, plr__verdict *out);
 
 /* Applies one entry. A refusal (plr__is_refusal) leaves at most the author's nonce changed; any other failure
  * leaves nothing changed. Nothing is committed. verdict may be NULL. */
@@ -485,6 +489,9 @@ plr_status plr__settlement_preview(plr__state *s, plr_settlement_root *out, plr_
 
 /* Adds up every holder of every model against the totals, and the totals against the globals. */
 plr_status plr__state_audit(const plr__state *s, plr_error *err);
+=======
+#include "ledger/state_int.h"
+>>>>>>> main
 
 /* ---- batches (batch.c) ------------------------------------------------------------------------- */
 
@@ -504,6 +511,8 @@ typedef struct plr__batch {
   const plr__state *state;
   plr__batch_item *items;
   uint32_t count;
+  uint32_t open; /* signatures to be verified */
+  struct plr__open_signature *signatures;
 } plr__batch;
 
 plr_status plr__batch_init(plr__batch *b, plr_context *ctx);

@@ -58,11 +58,15 @@ static size_t find_text(const char *note, size_t len) {
   return 0;
 }
 
+int plr__note_line_id(const char *base64, size_t len, const uint8_t id[4]) {
+  uint8_t first[6];
+  return len >= 8 && plr__base64_decode(base64, 8, first, sizeof first) >= 4 &&
+         memcmp(first, id, 4) == 0;
+}
+
 typedef struct signature_line {
-  const char *name;
-  size_t name_len;
-  uint8_t blob[4 + 64]; /* key id and signature, when it is of our kind's length */
-  int64_t blob_len;
+  const char *name, *base64; /* of key id and signature */
+  size_t name_len, base64_len;
 } signature_line;
 
 static int line_read(const char *line, size_t len, signature_line *out) {
@@ -73,25 +77,22 @@ static int line_read(const char *line, size_t len, signature_line *out) {
   out->name = line + head;
   out->name_len = (size_t)(space - out->name);
   if (memchr(out->name, '+', out->name_len)) return 0;
-  size_t base64_len = len - head - out->name_len - 1;
-  if (base64_len < 8 || base64_len % 4 != 0) return 0;
-  out->blob_len = plr__base64_decode(space + 1, base64_len, out->blob, sizeof out->blob);
-  return 1;
+  out->base64 = space + 1;
+  out->base64_len = len - head - out->name_len - 1;
+  return out->base64_len >= 8 && out->base64_len % 4 == 0;
 }
 
 /* 1: of the key and good; 0: of another key; -1: not well formed; -2: of the key and bad. */
 static int line_check(const char *line, size_t len, const char *note, size_t text_len,
                       const char *name, const uint8_t key[32]) {
   signature_line s;
-  uint8_t id[4];
+  uint8_t id[4], blob[4 + 64];
   if (!line_read(line, len, &s)) return -1;
   if (s.name_len != strlen(name) || memcmp(s.name, name, s.name_len) != 0) return 0;
-  if (s.blob_len < 4) return 0; /* longer than ours (another algorithm), or not base64 */
   plr__note_key_id(name, key, id);
-  if (memcmp(s.blob, id, 4) != 0) return 0;
-  if (s.blob_len != sizeof s.blob || plr_verify(key, note, text_len, s.blob + 4) != PLR_OK)
-    return -2;
-  return 1;
+  if (!plr__note_line_id(s.base64, s.base64_len, id)) return 0;
+  if (plr__base64_decode(s.base64, s.base64_len, blob, sizeof blob) != sizeof blob) return -2;
+  return plr_verify(key, note, text_len, blob + 4) == PLR_OK ? 1 : -2;
 }
 
 plr_status plr__note_split(const char *note, size_t len, size_t *text_len, plr_error *err) {

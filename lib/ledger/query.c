@@ -99,8 +99,18 @@ plr_status plr_ledger_model(const plr_ledger *l, const plr_hash *model, plr_mode
   full.depth = m.depth;
   full.milestones = t.milestones;
   full.datasets = t.datasets;
-  memcpy(full.parents, m.terms.parents, sizeof full.parents);
   return give(out, &full, (uint32_t)sizeof full);
+}
+
+plr_status plr_ledger_parents(const plr_ledger *l, const plr_hash *model, plr_parent out[4],
+                              uint32_t *count) {
+  PLR_GUARD_CONST(l);
+  plr__model m;
+  if (!l || !model || !out || !count) return PLR_ERR_INVALID_ARGUMENT;
+  PLR_TRY(plr__get_model(&l->state, model->bytes, &m));
+  *count = m.terms.parent_count;
+  memcpy(out, m.terms.parents, *count * sizeof *out);
+  return PLR_OK;
 }
 
 /* What balances of one model share. */

@@ -63,7 +63,8 @@ static uint64_t royalties(const plr_model_register *terms, uint64_t gross) {
   return sum;
 }
 
-plr_status plr__revenue_check(const plr_model_register *terms, const plr__totals *t, plr_error *err) {
+plr_status plr__revenue_check(const plr_model_register *terms, const plr__totals *t,
+                              plr_error *err) {
   plr_status broken = PLR_ERR_CONSERVATION;
   plr__u128 have = ((plr__u128)t->credited + t->held) << 64;
   plr__u128 due = ((plr__u128)holders_part(terms, t->gross) + t->served_paid) << 64;

@@ -47,8 +47,7 @@ static void sort_descending(plr_hash *h, size_t n) {
 
 void plr__settlement_tree(plr_hash *tree, size_t leaves) {
   sort_descending(tree + leaves - 1, leaves);
-  for (size_t i = leaves - 1; i-- > 0;)
-    hash_pair(&tree[2 * i + 1], &tree[2 * i + 2], &tree[i]);
+  for (size_t i = leaves - 1; i-- > 0;) hash_pair(&tree[2 * i + 1], &tree[2 * i + 2], &tree[i]);
 }
 
 static plr_status build(plr_context *ctx, const plr_settlement_leaf *leaves, size_t count,

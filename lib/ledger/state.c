@@ -54,14 +54,15 @@ plr_status plr__record_decode(const plr__fields *t, const uint8_t *value, size_t
   return plr__reader_done(&r) ? PLR_OK : PLR_ERR_CORRUPT;
 }
 
-plr_status plr__record_get(const plr__state *s, const plr__key *key, const plr__fields *t, void *out) {
+plr_status plr__record_get(const plr__state *s, const plr__key *key, const plr__fields *t,
+                           void *out) {
   size_t len;
   const uint8_t *value = plr__map_get(&s->map, key->bytes, key->len, &len);
   return value ? plr__record_decode(t, value, len, out) : PLR_ERR_NOT_FOUND;
 }
 
-plr_status plr__record_find(const plr__state *s, const plr__key *key, const plr__fields *t, void *out,
-                            size_t size, int *found) {
+plr_status plr__record_find(const plr__state *s, const plr__key *key, const plr__fields *t,
+                            void *out, size_t size, int *found) {
   memset(out, 0, size);
   plr_status st = plr__record_get(s, key, t, out);
   if (found) *found = st == PLR_OK;
@@ -83,14 +84,15 @@ static plr_status put_record(plr__state *s, const plr__key *key) {
   return plr__map_put(&s->map, key->bytes, key->len, s->scratch.data, s->scratch.len);
 }
 
-plr_status plr__record_put(plr__state *s, const plr__key *key, const plr__fields *t, const void *in) {
+plr_status plr__record_put(plr__state *s, const plr__key *key, const plr__fields *t,
+                           const void *in) {
   plr_status st = plr__fields_write(begin_record(s), t, in, NULL);
   if (st == PLR_ERR_INVALID_ARGUMENT) return PLR_ERR_INTERNAL;
   return put_record(s, key);
 }
 
-plr_status plr__take_due(plr__state *s, char kind, uint64_t end, plr__key *key, const plr__fields *t,
-                         void *out) {
+plr_status plr__take_due(plr__state *s, char kind, uint64_t end, plr__key *key,
+                         const plr__fields *t, void *out) {
   plr__cursor c;
   plr__map_seek(&s->map, &kind, 1, &c);
   if (!plr__cursor_next_in(&c, &kind, 1)) return PLR_ERR_NOT_FOUND;

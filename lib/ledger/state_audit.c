@@ -61,7 +61,8 @@ static plr_status audit_open_work(const plr__state *s, const uint8_t model[32], 
     data += w.data;
     receipts += w.receipts;
   }
-  if (units != total.units || receipts != total.receipts || data != total.data) return breach(err, "the workers' units");
+  if (units != total.units || receipts != total.receipts || data != total.data)
+    return breach(err, "the workers' units");
   return PLR_OK;
 }
 

@@ -85,6 +85,8 @@ void plr__map_seek(const plr__map *m, const void *key, size_t key_len, plr__curs
 int plr__cursor_next(plr__cursor *c); /* 0 at the end; else key and value are set */
 /* The record before the one that next would give, without moving; 0 when there is none. */
 int plr__cursor_before(const plr__cursor *c, plr__cursor *out);
+/* The record before the one that next would give, without moving; 0 when there is none. */
+int plr__cursor_before(const plr__cursor *c, plr__cursor *out);
 /* The same, and 0 also when the key does not begin with the prefix. */
 int plr__cursor_next_in(plr__cursor *c, const void *prefix, size_t prefix_len);
 

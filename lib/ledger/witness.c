@@ -153,8 +153,12 @@ static uint32_t behind(answering *a) {
   return 409;
 }
 
-/* The proof must lead from the root we signed to the one we are asked to sign. */
+/* The proof must lead from the root we signed to the one we are asked to sign. Of a log without entries that is never
+ * remembered, but there is one root only. */
 static int extends(const answering *a) {
+  plr_hash empty;
+  plr_sha256(NULL, 0, &empty);
+  if (a->size == 0 && !plr__hash_equal(&a->root, &empty)) return 0;
   if (a->have == 0) return a->r->count == 0;
   return plr_log_verify_consistency(a->have, &a->have_root, a->size, &a->root, a->r->proof,
                                     a->r->count) == PLR_OK;

@@ -19,7 +19,7 @@ struct plr__http {
   plr__transfer *waiting, *running; /* lists; waiting in the order they begin */
   uint32_t active;
   int https;
-  char encodings[64];
+  const char *encodings; /* NULL: none */
   plr__http_counts counts;
   plr__tick_fn tick;
   void *user;
@@ -66,11 +66,10 @@ static plr_status check_url(const char *url, plr_error *err) {
 }
 
 /* What this libcurl can undo; zstd first, since it is the better one. */
-static void name_encodings(char *out) {
+static const char *encodings(void) {
   const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
-  *out = 0;
-  if (v->features & CURL_VERSION_ZSTD) strcat(out, "zstd");
-  if (v->features & CURL_VERSION_LIBZ) strcat(out, *out ? ", gzip" : "gzip");
+  int zstd = (v->features & CURL_VERSION_ZSTD) != 0, gzip = (v->features & CURL_VERSION_LIBZ) != 0;
+  return zstd ? gzip ? "zstd, gzip" : "zstd" : gzip ? "gzip" : NULL;
 }
 
 plr_status plr__http_create(plr_context *ctx, const char *url, const plr_remote_options *options,
@@ -91,7 +90,7 @@ plr_status plr__http_create(plr_context *ctx, const char *url, const plr_remote_
   h->https = !strncmp(url, "https://", 8);
   h->tick = tick;
   h->user = user;
-  name_encodings(h->encodings);
+  h->encodings = encodings();
   plr_status st = copy_strings(h, url, err);
   h->multi = curl_multi_init();
   if (st == PLR_OK && !h->multi) st = plr__no_memory(err, "remote");
@@ -155,8 +154,10 @@ static int make_headers(const plr__http *h, plr__transfer *t) {
   if (t->body) {
     plr__buffer_printf(&line, "Content-Type: %s", t->content_type);
     plr__buffer_u8(&line, 0);
-    good =
-        !line.failed && add_header(&list, (const char *)line.data) && add_header(&list, "Expect:");
+    good = !line.failed && add_header(&list, (const char *)line.data);
+    /* Nobody is asked whether a body may be sent. (A signature would name this header, which is
+     * not sent.) */
+    if (good && !h->o.sigv4) good = add_header(&list, "Expect:");
   }
   if (good && h->o.sigv4) {
     plr_hash hash;
@@ -218,7 +219,7 @@ static int set_request(const plr__http *h, plr__transfer *t, CURL *e) {
     curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, t->method);
   } else {
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
-    if (*h->encodings) curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, h->encodings);
+    if (h->encodings) curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, h->encodings);
   }
   if (!make_headers(h, t)) return 0;
   if (t->headers) curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);

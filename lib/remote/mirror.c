@@ -33,22 +33,6 @@ struct plr_mirror {
 
 /* ---- create ------------------------------------------------------------------------------------------- */
 
-static plr_status check_options(const plr_mirror_options *o, plr_error *err) {
-  plr_status bad = PLR_ERR_INVALID_ARGUMENT;
-  if (!o->url) return plr__fail(err, bad, "mirror.url", "missing");
-  if (!o->origin) return plr__fail(err, bad, "mirror.origin", "missing");
-  if (!o->public_key) return plr__fail(err, bad, "mirror.public_key", "missing");
-  if (o->path && !*o->path) return plr__fail(err, bad, "mirror.path", "empty");
-  if (o->witness_count > 1024 || (o->witness_count && !o->witnesses))
-    return plr__fail(err, bad, "mirror.witnesses", "NULL, or more than 1024");
-  if (o->quorum > o->witness_count)
-    return plr__fail(err, bad, "mirror.quorum", "%u of %u witnesses", o->quorum, o->witness_count);
-  for (uint32_t i = 0; i < o->witness_count; i++)
-    if (!o->witnesses[i].name)
-      return plr__fail(err, bad, "mirror.witnesses", "number %u has no name", i);
-  return PLR_OK;
-}
-
 /* The witnesses and their names, in one block. */
 static plr_status copy_witnesses(plr_mirror *m, const plr_mirror_options *o, plr_error *err) {
   size_t bytes = o->witness_count * sizeof *o->witnesses;
@@ -115,9 +99,7 @@ plr_status plr_mirror_create(plr_context *ctx, const plr_mirror_options *options
   if (out) *out = NULL;
   if (!ctx || !options || !out)
     return plr__fail(err, PLR_ERR_INVALID_ARGUMENT, "mirror", "ctx, options or out is NULL");
-  plr_mirror_options_init(&o, sizeof o);
-  PLR_TRY(plr__options_read(&o, (uint32_t)sizeof o, options, "mirror options", err));
-  PLR_TRY(check_options(&o, err));
+  PLR_TRY(plr__mirror_options_read(options, &o, err));
   plr_mirror *m = plr__calloc(ctx, 1, sizeof *m);
   if (!m) return plr__no_memory(err, "mirror");
   m->ctx = plr__context_ref(ctx);

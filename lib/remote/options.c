@@ -33,3 +33,26 @@ plr_status plr__remote_options_read(const plr_remote_options *given, plr_remote_
     return plr__fail(err, bad, "remote.user", "signing needs the two keys");
   return PLR_OK;
 }
+
+static plr_status check_mirror(const plr_mirror_options *o, plr_error *err) {
+  plr_status bad = PLR_ERR_INVALID_ARGUMENT;
+  if (!o->url) return plr__fail(err, bad, "mirror.url", "missing");
+  if (!o->origin) return plr__fail(err, bad, "mirror.origin", "missing");
+  if (!o->public_key) return plr__fail(err, bad, "mirror.public_key", "missing");
+  if (o->path && !*o->path) return plr__fail(err, bad, "mirror.path", "empty");
+  if (o->witness_count > 1024 || (o->witness_count && !o->witnesses))
+    return plr__fail(err, bad, "mirror.witnesses", "NULL, or more than 1024");
+  if (o->quorum > o->witness_count)
+    return plr__fail(err, bad, "mirror.quorum", "%u of %u witnesses", o->quorum, o->witness_count);
+  for (uint32_t i = 0; i < o->witness_count; i++)
+    if (!o->witnesses[i].name)
+      return plr__fail(err, bad, "mirror.witnesses", "number %u has no name", i);
+  return PLR_OK;
+}
+
+plr_status plr__mirror_options_read(const plr_mirror_options *given, plr_mirror_options *out,
+                                    plr_error *err) {
+  plr_mirror_options_init(out, sizeof *out);
+  PLR_TRY(plr__options_read(out, (uint32_t)sizeof *out, given, "mirror options", err));
+  return check_mirror(out, err);
+}

@@ -58,5 +58,7 @@ plr_status plr__http_run(plr__http *h, plr__transfer *t, plr_error *err);
 /* Of options.c. Errors: INVALID_ARGUMENT, UNSUPPORTED. */
 plr_status plr__remote_options_read(const plr_remote_options *given, plr_remote_options *out,
                                     plr_error *err);
+plr_status plr__mirror_options_read(const plr_mirror_options *given, plr_mirror_options *out,
+                                    plr_error *err);
 
 #endif

@@ -102,7 +102,7 @@ static double order0(const uint16_t *x) {
   return bits;
 }
 
-/* bf16 weights (all of one size), or activations, whose tokens and channels differ in size (log-normal, 0.3 and 0.5). */
+/* bf16 weights, all of one size, or activations, whose tokens and channels differ in size (log-normal, 0.3 and 0.5). */
 static void fill(uint16_t *x, int activations) {
   uint64_t seed = 3;
   double *channel = bench_alloc(COLS * 8);

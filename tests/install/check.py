@@ -46,12 +46,14 @@ def by_pkg_config(libdir, scratch):
         raise Failed("pluralis.pc says version %s" % version)
 
 
-def by_cmake(way, scratch, libdir, *arguments):
-    folder = os.path.join(scratch, way)
+def by_cmake(way, scratch, libdir, *arguments, remote=True):
+    folder = os.path.join(scratch, way if remote else way + "-without-remote")
     run(["cmake", "-S", CONSUMER, "-B", folder, "-GNinja", "-DWAY=" + way, "-DCMAKE_BUILD_TYPE=Release", *arguments])
     run(["cmake", "--build", folder])
     for kind in ("shared", "static"):
         output = run([os.path.join(folder, "consumer_" + kind)], LD_LIBRARY_PATH=libdir)
+        if ("without libcurl" in output) == remote:
+            raise Failed("PLR_REMOTE is %s, and it says: %s" % ("ON" if remote else "OFF", output))
         print("ok %s %s: %s" % (way, kind, output))
 
 
@@ -120,6 +122,9 @@ def main():
                             ("component cuda", lambda: component_cuda(prefix, libdir, scratch)),
                             ("add_subdirectory", lambda: by_cmake("subdirectory", scratch, libdir,
                                                                   "-DSOURCE=" + ROOT)),
+                            ("add_subdirectory without PLR_REMOTE",
+                             lambda: by_cmake("subdirectory", scratch, "", "-DSOURCE=" + ROOT, "-DPLR_REMOTE=OFF",
+                                              remote=False)),
                             ("Debian packages", lambda: debian.check(ROOT, scratch, run, by_pkg_config, by_cmake))):
             try:
                 check()

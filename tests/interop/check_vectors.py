@@ -1,14 +1,16 @@
 """Published vectors and edge cases, put to the library and to the replayer of this folder."""
 import hashlib
+import random
 import sys
 
 import edge_cases
 from harness import check, main, need
 from library import Library, pluralis
-from pluralis import errors, identity, log
+from pluralis import errors, identity, log, settlement
 from replayer import ed25519, keccak, merkle, note
 
 LIBRARY, VERIFIER = Library(), ed25519.Verifier()
+ORIGIN, WITNESS = "example.org/vectors", "witness.example/w"
 
 
 def raises(kind, function, *arguments, **named):
@@ -143,8 +145,10 @@ COSIGNED = """example.com/behind-the-sofa
 20852163
 CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
 
-\u2014 example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
-\u2014 witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==
+\u2014 example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGz\
+Gku9nTo+zyWE+xeMcTOAYQ8=
+\u2014 witness.example.com/w1 jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZ\
+qhf5nNo0xUe+mbIUBkBIfZ+qnA==
 """.encode()
 
 
@@ -157,11 +161,72 @@ def notes():
     need(raises(note.BadNote, note.verify, NOTE.replace(b"an", b"no", 1), [key], VERIFIER), "another text")
     text, lines = note.split(COSIGNED)
     need(note.parse_checkpoint(text)[:2] == ("example.com/behind-the-sofa", 20852163), "example checkpoint")
-    need(note.signed_text(note.COSIGNATURE, text, lines[1][1][4:])[0].startswith(b"cosignature/v1\ntime 1679315147\n"),
-         "example cosignature")
+    message, _ = note.signed_text(note.COSIGNATURE, text, note.unbase64(lines[1][1])[4:])
+    need(message == b"cosignature/v1\ntime 1679315147\n" + text.encode(), "example cosignature")
 
 
-ORIGIN, WITNESS = "example.org/vectors", "witness.example/w"
+def read_checkpoint(raw, key):
+    """What the replayer makes of it; None."""
+    try:
+        return note.open_checkpoint(raw, ORIGIN, key, VERIFIER)
+    except note.BadNote:
+        return None
+
+
+def scrambled_note(random, whole):
+    out = bytearray(whole)
+    for _ in range(random.choice((1, 1, 2))):
+        at, how = random.randrange(len(out)), random.randrange(7)
+        if how == 0:
+            out[at] ^= 1 << random.randrange(8)
+        elif how == 1:
+            out[at:at + random.randrange(1, 5)] = b""
+        elif how == 2:
+            out[at:at] = random.choice((b"\n", b" ", b"+", b"=", b"\xc2\xa0", b"\xff", b"0", b"\0", b"\n\n"))
+        elif how == 3:
+            line = random.choice((b"x AAAAAAAA", b"x AAAA", ORIGIN.encode() + b" AAAAAAAA", b"x+y AAAAAAAA",
+                                  b"x !AAAAAAA", b"x\xc2\xa0y AAAAAAAA", ORIGIN.encode() + b" " + b"A" * 400,
+                                  b" AAAAAAAA"))
+            out += b"\xe2\x80\x94 " + line + b"\n"
+        elif how == 4:
+            text, signatures = bytes(out).split(b"\n\n")[0], bytes(out).split(b"\n\n")[-1]
+            out = bytearray(text + b"\nan extension\n\n" + signatures)
+        elif how == 5:
+            out = bytearray(bytes(out) + bytes(out).split(b"\n\n")[-1] * random.choice((1, 126, 127, 128)))
+        else:
+            out = bytearray(bytes(out).replace(b"=", random.choice((b"", b"A", b"==")), 1))
+        out = out or bytearray(b"x")
+    return bytes(out)
+
+
+def texts():
+    """Texts that are checkpoints, and such that are nearly."""
+    root = note.checkpoint_text(ORIGIN, 5, bytes(range(32))).split("\n")[2]
+    for size in ("0", "5", "05", "", "+5", "5 ", "x", "9223372036854775807", "9223372036854775808", "1" * 30, "\u0665"):
+        yield "%s\n%s\n%s\n" % (ORIGIN, size, root)
+    for other in (root[:-1], root[:-2] + "B=", root + "=", "AAAA", "", root.replace("+", "-").replace("/", "_")):
+        yield "%s\n5\n%s\n" % (ORIGIN, other)
+    for more in ("", "more\n", "more\nand more\n", "\n", "a\n\nb\n"):
+        yield "%s\n5\n%s\n%s" % (ORIGIN, root, more)
+    yield "elsewhere\n5\n%s\n" % root
+    yield "%s\n5\n" % ORIGIN
+
+
+@check
+def scrambled_checkpoints():
+    """Checkpoints, nearly checkpoints and scrambled ones: both read the same, or both refuse."""
+    randomness, seed = random.Random(5), b"\5" * 32
+    key, accepted, count = ed25519.public_key(seed), 0, 0
+    whole = [note.sign(text, ORIGIN, seed, ed25519) for text in texts()]
+    for raw in whole + [scrambled_note(randomness, whole[i % 2]) for i in range(4000)]:
+        try:
+            ours = tuple(log.verify_checkpoint(raw, ORIGIN, key))
+        except errors.PluralisError:
+            ours = None
+        need(ours == read_checkpoint(raw, key), "%r: the library says %r" % (raw, ours))
+        accepted, count = accepted + (ours is not None), count + 1
+    need(20 < accepted < count // 2, "%d of %d accepted" % (accepted, count))
+    return "%d of %d accepted" % (accepted, count)
 
 
 @check
@@ -231,6 +296,7 @@ def keccak256():
     need(keccak.keccak256(b"abc").hex() == "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45", "abc")
     for size in list(range(290)) + [407, 408, 409]:
         data = hashlib.shake_128(b"%d" % size).digest(size)
+        need(settlement.keccak256(data) == keccak.keccak256(data), "Keccak-256 of %d bytes" % size)
         need(sha3_256(data) == hashlib.sha3_256(data).digest(), "SHA3-256 of %d bytes" % size)
 
 
@@ -271,11 +337,19 @@ def openzeppelin():
 
 @check
 def morpho():
-    """Morpho's UniversalRewardsDistributor: leaves (address, address, uint256), against the root that OpenZeppelin's library makes of them."""
+    """Morpho's UniversalRewardsDistributor: leaves (address, address, uint256), the root by OpenZeppelin's library."""
     reward, tree = b"\xaa" * 20, None
     claims = ((b"\x11" * 20, 5 * 10 ** 18), (b"\x22" * 20, 25 * 10 ** 17), (b"\x33" * 20, 1))
     tree = keccak.StandardTree([keccak.claim_leaf(account, reward, amount) for account, amount in claims])
     need(tree.root.hex() == "0042337f42db4c2364d8b99998fd6176b5cbfbb87ae1043b81a08761351a46fa", "root")
+    leaves = [settlement.Leaf(account, reward, amount) for account, amount in claims]
+    need(settlement.root(LIBRARY.context, leaves) == tree.root, "the library's root")
+    for i, leaf in enumerate(leaves):
+        proof = settlement.prove(LIBRARY.context, leaves, i)
+        need(proof == tree.proof(i), "the library's proof")
+        settlement.verify(leaf, proof, tree.root)
+        other = settlement.Leaf(leaf.account, reward, leaf.claimable + 1)
+        need(raises(errors.PluralisError, settlement.verify, other, proof, tree.root), "one unit more")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What people do in a random history: one method a deed, which returns an entry, or None when there is nothing to do."""
+"""What people do in a random history: one method a deed; it returns an entry, or None when there is nothing to do."""
 from keys import seeds
 from replayer import ed25519, entry as e
 from replayer.fields import u64
@@ -21,8 +21,8 @@ class Deeds:
     def deeds(self):
         """(weight, deed)."""
         return [(3, self.open_account), (2, self.rotate), (1, self.param_change), (2, self.register),
-                (2, self.data_register), (2, self.milestone), (50, self.receipt), (12, self.serve), (6, self.commit),
-                (1, self.assign), (8, self.audit), (6, self.dispute), (1, self.evidence), (4, self.slash),
+                (2, self.data_register), (2, self.milestone), (50, self.receipt), (12, self.serve), (10, self.commit),
+                (3, self.assign), (10, self.audit), (8, self.dispute), (1, self.evidence), (4, self.slash),
                 (12, self.deposit), (8, self.transfer), (12, self.claim), (1, self.settle)]
 
     def random_account(self):
@@ -74,16 +74,28 @@ class Deeds:
         designer, data = r.choice(((0, 0), (1500, 500), (10000, 0), (1, 9999), (3333, 3333)))
         vest = r.choice((0, 1, 4, 9, 1024))
         while True:
-            halving, rate = 1 << r.randrange(8, 70), 1 << r.randrange(0, 40)
-            divisor = r.randrange(1, 1 << r.randrange(1, 50))
+            halving, rate, divisor = self.steep_mint() if self.extreme and r.random() < 0.8 else self.mint()
             if e.mint_ok(halving, rate, divisor):
                 break
+        most = 2 ** 64 if self.extreme and r.random() < 0.8 else 1 << r.choice((4, 16, 40))
         return dict(designer_bps=designer, data_bps=data, data_account=self.person() if data else e.NOBODY,
                     halving=halving, rate=rate, rate_divisor=divisor, vest_epochs=vest,
-                    vest_cliff=r.randrange(vest + 1), microbatch_tokens=r.choice((1, 128, 4096)),
+                    vest_cliff=r.randrange(vest + 1),
+                    microbatch_tokens=1 if most == 2 ** 64 else r.choice((1, 128, 4096)),
                     serving_bps=r.choice((0, 0, 1, 2500, 9999, 10000)), milestone_epochs=r.choice((0, 0, 1, 3)),
-                    parents=self.parents(), costs=[(r.randrange(1, 1 << r.choice((4, 16, 40))),)
+                    parents=self.parents(), costs=[(r.randrange(max(1, most // 2), most),)
                                                    for _ in range(r.randrange(1, 9))])
+
+    def mint(self):
+        r = self.random
+        return 1 << r.randrange(8, 70), 1 << r.randrange(0, 40), r.randrange(1, 1 << r.randrange(1, 50))
+
+    def steep_mint(self):
+        """As many shares as there can be, and nearly all of them for a few receipts of 2^64 units."""
+        rate = self.random.randrange(2 ** 58, 2 ** 61)
+        total = sum(rate >> k for k in range(64))
+        halving = 2 ** 126 // total
+        return halving, rate, halving * total // (2 ** 63 - 1) + 1
 
     def parents(self):
         """Mostly the latest models, so that lineages grow deep."""
@@ -98,10 +110,7 @@ class Deeds:
         if again and not self.bad():
             return None
         model = self.random.choice(self.models) if again else self.random.randbytes(32)
-        data = self.numbered(e.MODEL_REGISTER, self.person(), model=model, profile=b"\1" * 32, **self.terms())
-        if not again:
-            self.models.append(model)
-        return data
+        return self.numbered(e.MODEL_REGISTER, self.person(), model=model, profile=b"\1" * 32, **self.terms())
 
     def data_register(self):
         r, model = self.random, self.model()
@@ -121,8 +130,9 @@ class Deeds:
         witness = self.person()
         if witness == author and not self.bad():
             return None
-        return self.numbered(e.MILESTONE, author, model=model, number=t.milestones + 1 + self.bad(), step=r.getrandbits(40),
-                             weight_root=r.randbytes(32), report=r.randbytes(32), witness=witness)
+        return self.numbered(e.MILESTONE, author, model=model, number=t.milestones + 1 + self.bad(),
+                             step=r.getrandbits(40), weight_root=r.randbytes(32), report=r.randbytes(32),
+                             witness=witness)
 
     # ---- work ---------------------------------------------------------------------------------------
 
@@ -133,9 +143,9 @@ class Deeds:
         end = r.randrange(first + 1, count + 1) + (1 if self.bad(0.1) else 0) if r.random() < 0.1 else first + 1
         return first, end
 
-    def receipt_values(self, worker):
+    def receipt_values(self, worker, model=None):
         """Fields of a receipt of the worker's; None."""
-        r, model = self.random, self.model()
+        r, model = self.random, model or self.model()
         terms = self.state.get("M", model)
         if terms is None:
             return None
@@ -144,6 +154,8 @@ class Deeds:
             epoch += r.choice((-5, -1, -1, -1, 1 if self.bad() else 0))
         first, end = self.work(terms)
         tokens = r.randrange(1, count * terms.microbatch_tokens + 1) + (10 ** 5 if self.bad(0.1) else 0)
+        if terms.costs[first][0] * tokens >= 2 ** 64:
+            tokens = 1
         units = tokens * sum(c for c, in terms.costs[first:end]) + (1 if self.bad(0.2) else 0)
         up, down, step = self.person(), self.person(), r.randrange(2 ** 20)
         if units >= 2 ** 64 or worker in (up, down) and not self.bad():
@@ -157,11 +169,14 @@ class Deeds:
         r = self.random
         if self.recent and self.bad(0.2):
             return r.choice(self.recent)
-        worker = self.person()
-        values = self.receipt_values(worker)
+        worker, waiting = self.person(), self.waiting() if r.random() < 0.05 else []
+        near = key_fields(r.choice(waiting)) if waiting else None  # work that waits for a signature, or beside it
+        values = self.receipt_values(worker, near and near["model"])
         if values is None:
             return None
-        if self.recent and r.random() < 0.05:  # the step of an earlier one: another stage of it, or an overlap
+        if near:
+            values.update({name: near[name] for name in ("epoch", "step", "lane", "mb_first")}, weight_step=0)
+        elif self.recent and r.random() < 0.05:  # the step of an earlier one: another stage of it, or an overlap
             other = e.parse(r.choice(self.recent)).body
             values.update(step=other.step, lane=other.lane, weight_step=0)
         data = self.signed(e.RECEIPT, worker, e.BODIES[e.RECEIPT].make(**values), 0, values["epoch"])
@@ -182,7 +197,8 @@ class Deeds:
         u, (first, end) = self.state.get("U", model, client), self.work(terms)
         left = u.deposited - u.spent if u else 0
         price = r.choice((0, 1, left, left // 3, left // 100)) + (1 if self.bad(0.5) else 0)
-        tokens, epoch = r.randrange(1, 2000), max(0, self.epoch - (r.random() < 0.1) + self.bad(0.2))
+        tokens = 1 if terms.costs[first][0] > 2 ** 50 else r.randrange(1, 2000)
+        epoch = max(0, self.epoch - (r.random() < 0.1) + self.bad(0.2))
         units = tokens * sum(c for c, in terms.costs[first:end]) + (1 if self.bad(0.2) else 0)
         if units >= 2 ** 64:
             return None
@@ -233,6 +249,11 @@ class Deeds:
                 return self.signed(e.AUDIT_RESULT, author, b)
         return None
 
+    def waiting(self):
+        """Keys of disputes about signatures."""
+        found = [(key, self.state.records[key]) for key in self.state.keys("J")]
+        return [key for key, j in found if j.upstream != e.NOBODY or j.downstream != e.NOBODY]
+
     def dispute(self):
         r, state = self.random, self.state
         what = r.randrange(4)
@@ -242,7 +263,7 @@ class Deeds:
             if values is None:
                 return None
             return self.numbered(e.DISPUTE, author, kind=e.REFUSED, refusers=r.randrange(1, 4), **values)
-        waiting = [k for k in state.keys("J") if state.records[k].upstream != state.records[k].downstream]
+        waiting = self.waiting()
         if what == 1 and waiting:
             key = r.choice(waiting)
             j = state.records[key]
@@ -293,13 +314,15 @@ class Deeds:
 
     def slash(self):
         key = self.some("F")
-        if key is None or self.bad(0.3):
-            return self.numbered(e.SLASH, self.person(), model=self.model(), account=self.person()) if self.bad() else None
+        if key is None or self.bad(0.05):
+            return self.numbered(e.SLASH, self.person(), model=self.model(), account=self.person())
         return self.numbered(e.SLASH, self.person(), model=key[1:33], account=key[33:])
 
     # ---- money --------------------------------------------------------------------------------------
 
     def amount(self):
+        if self.extreme and self.random.random() < 0.02:
+            return self.random.randrange(2 ** 57, 2 ** 59)
         return self.random.choice((1, 2, 3, 7, self.random.randrange(1, 10 ** self.random.randrange(1, 13))))
 
     def deposit(self):

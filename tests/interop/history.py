@@ -21,9 +21,10 @@ def no_signature(seed, message):
 
 class Teller(Deeds):
     """invalid: how often something is wrong; epoch_length: entries in an epoch, about; models: how many at most;
-    wrong_closes: the sequencer miscounts, now and then."""
+    wrong_closes: the sequencer miscounts, now and then; extreme: work, shares, money up to the ends of their fields."""
 
-    def __init__(self, seed, sign=None, verifier=None, invalid=0.1, epoch_length=200, models=5, wrong_closes=False):
+    def __init__(self, seed, sign=None, verifier=None, invalid=0.1, epoch_length=200, models=5, wrong_closes=False,
+                 extreme=False):
         self.random, self.sign = random.Random(seed), sign or no_signature
         keys = [key_of(1000 + i) for i in range(PEOPLE)]
         self.first_key = {e.account_id(key): key for key in keys}
@@ -31,7 +32,7 @@ class Teller(Deeds):
         self.sequencer, self.origin, self.verifier = self.people[SEQUENCER], ORIGIN, verifier
         self.machine = Machine(ORIGIN, keys[SEQUENCER], verifier)
         self.invalid, self.epoch_length = invalid, epoch_length
-        self.most_models, self.wrong_closes = models, wrong_closes
+        self.most_models, self.wrong_closes, self.extreme = models, wrong_closes, extreme
         self.entries, self.codes, self.models, self.recent = [], [], [], []
         self.secrets, self.used, self.next_key = {}, {}, 0  # used: of an entry, the public key of each role
         self.actions = self.deeds()
@@ -106,6 +107,8 @@ class Teller(Deeds):
     def add(self, data):
         self.entries.append(data)
         self.codes.append(self.machine.append(data))
+        if self.codes[-1] == "OK" and data[4] == e.MODEL_REGISTER:
+            self.models.append(e.parse(data).body.model)
         return self.codes[-1]
 
     def genesis(self):

@@ -9,12 +9,9 @@ import pluralis  # noqa: E402
 
 from replayer import entry as e  # noqa: E402
 
-UNREADABLE = {"MALFORMED", "TRUNCATED", "VERSION"}  # FORMAT.md: which of them is said is not a rule
-
 
 def code_of(error):
-    name = error.name.replace("PLR_ERR_", "") if error else "OK"
-    return "MALFORMED" if name in UNREADABLE else name
+    return error.name.replace("PLR_ERR_", "") if error else "OK"
 
 
 class Library:

@@ -4,13 +4,38 @@ Both sides then judge the same bytes. Closes of an epoch are made anew from what
 library's acceptance of one says that both have the same state.
 """
 from replayer import Machine, check_everything, entry as e
-from replayer.fields import INTEGERS
+from replayer.fields import INTEGERS, ONES
+
+
+def scrambled(random, data):
+    """Bytes that were an entry: cut, grown, with bits, bytes or stretches changed; one to three times."""
+    out = bytearray(data)
+    for _ in range(random.choice((1, 1, 2, 3))):
+        at, how = random.randrange(len(out)), random.randrange(6)
+        if how == 0:
+            out = out[:max(1, at)]
+        elif how == 1:
+            out += random.randbytes(random.randrange(1, 70))
+        elif how == 2:
+            out[at] ^= 1 << random.randrange(8)
+        elif how == 3:
+            out[at] = random.choice((0, 1, 127, 128, 255))
+        elif how == 4:
+            out[at:at + 8] = bytes([random.choice((0, 255))]) * random.choice((1, 2, 4, 8))
+        else:
+            other = random.randrange(len(out))
+            out[at:at + 8] = out[other:other + 8]
+    return bytes(out[:e.ENTRY_MAX])
 
 
 class Mutator:
     def __init__(self, teller, verifier):
         self.teller, self.verifier, self.random = teller, verifier, teller.random
         self.base = [one for one, code in zip(teller.entries, teller.codes) if code != "MALFORMED"]
+        self.by_type = {}  # places in the history; all but Genesis
+        for i, data in enumerate(self.base[1:], 1):
+            self.by_type.setdefault(data[4], []).append(i)
+        self.types = sorted(self.by_type)
 
     def number(self, value, bits):
         r = self.random
@@ -24,11 +49,11 @@ class Mutator:
 
     def value(self, old, kind):
         r = self.random
+        if isinstance(old, int):
+            return self.number(old, 8 * (INTEGERS.get(kind) or ONES[kind]))
         if isinstance(kind, int):
             return self.octets(old) if kind == 32 else r.randbytes(kind)
-        if kind in INTEGERS:
-            return self.number(old, 8 * INTEGERS[kind])
-        if isinstance(kind, str):
+        if isinstance(old, bytes):
             return r.choice((b"", old + b"x", old[:-1], bytes([r.randrange(256)]) * 5))
         out, how = list(old), r.randrange(4)
         if how == 0 and out:
@@ -46,7 +71,7 @@ class Mutator:
         return out
 
     def resigned(self, data, entry, **changes):
-        """The entry with some of it changed, under the keys that signed it before as far as its signers are the same."""
+        """The entry with some of it changed, under the keys that signed it before where its signers are the same."""
         new = entry._replace(**changes)
         try:
             signers = e.signers(new.type, new.author, new.body)
@@ -104,7 +129,7 @@ class Mutator:
     def mutated(self):
         """(what was done, entries); the first stays Genesis."""
         r, out = self.random, list(self.base)
-        i, j = r.randrange(1, len(out)), r.randrange(1, len(out))
+        i, j = r.choice(self.by_type[r.choice(self.types)]), r.randrange(1, len(out))
         how = r.choice(("bytes", "field", "field", "field", "head", "signatures", "swap", "move", "drop", "double"))
         if how == "bytes":
             out[i] = self.teller.spoil(out[i])

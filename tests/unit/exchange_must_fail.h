@@ -25,6 +25,7 @@ typedef enum must_fail_base {
   EDEN,
   MASK,
   COLUMNS,
+  FP16,
   TOKENS,
   PACKED,
   CONTROL
@@ -149,6 +150,8 @@ static const must_fail_case must_fail_cases[] = {
     {"scale-minus-zero", PLR_ERR_MALFORMED, INT4, CHUNK32, 20, 0x8000},
     {"half-byte-left", PLR_ERR_MALFORMED, ODD, CHUNK8, 20 + 4 + 22, 0x10},
     {"bf16-nan", PLR_ERR_NON_FINITE, BF16, CHUNK8, 23, 0xff},
+    {"fp16-infinite", PLR_ERR_NON_FINITE, FP16, CHUNK8, 23, 0x7c},
+    {"fp16-in-4-bits", PLR_ERR_MALFORMED, FP16, SET8, 15, 4},
     {"zstd-garbage", PLR_ERR_MALFORMED, ZSTD, CHUNK8, 20, 0},
     {"zstd-of-other-length", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_SHORT, 0},
     {"zstd-two-frames", PLR_ERR_MALFORMED, ZSTD, SPECIAL, ZSTD_TWICE, 0},
@@ -176,6 +179,8 @@ static const must_fail_case must_fail_cases[] = {
     {"parametric-model-late", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, SECOND | 2},
     {"parametric-model-with-rows", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 8, 1},
     {"parametric-model-of-rice-8", PLR_ERR_MALFORMED, CHANNELS, CHUNK8, 20, 8},
+    {"parametric-means-missing", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, 0x80000002u},
+    {"parametric-means-of-bad-step", PLR_ERR_MALFORMED, CHANNELS, CHUNK32, 12, 0x00010002u},
     {"parametric-model-cut", PLR_ERR_MALFORMED, CHANNELS, CHUNK8, 21, 0xff},
     {"parametric-step-high", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 15, 0xff},
     {"parametric-step-low", PLR_ERR_MALFORMED, UNIFORM, CHUNK8, 15, 0},
@@ -275,7 +280,8 @@ static inline test_frame must_fail_base_frame(plr_context *ctx, must_fail_base b
                  [SAMPLE] = {"int8+sample", 8, 9},  [ANCHOR] = {"int8+anchor", 8, 9},
                  [TOPK] = {"topk", 70, 64},         [EDEN] = {"eden3", 5, 20},
                  [BASIS] = {"int8+basis", 8, 9},    [STREAM] = {"uniform4", 40, 20},
-                 [MASK] = {"mask20+int4", 1, 50},   [COLUMNS] = {"bf16+split", 64, 12}};
+                 [MASK] = {"mask20+int4", 1, 50},   [COLUMNS] = {"bf16+split", 64, 12},
+                 [FP16] = {"fp16", 3, 4}};
   plr_frame_info info = test_info(0);
   test_frame f = {malloc(4096), 4096};
   int32_t ids[64];

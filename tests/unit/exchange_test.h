@@ -50,7 +50,7 @@ static inline plr_codec test_codec(const char *name, uint16_t group) {
 static const char *const test_codec_names[] = {
     "raw",      "bf16",           "int8",    "int4",         "raw+zstd", "bf16+zstd", "int8+zstd",
     "int4+zstd", "uniform5+token", "uniform6", "dither5",      "trellis5", "trellis4+token",
-    "raw+split", "bf16+split",
+    "raw+split", "bf16+split", "fp16", "fp16+zstd", "fp16+split",
     "int5", "topk", "eden3", "eden4", "eden4+g128", "mask20", "mask3+bf16", "mask1+int4",
     "int6+zstd", "int7", "int6+g64+hadamard", "uniform6+hadamard+token",
     "int4+histogram", "int6+dct", "uniform6+dct", "int6+sample", "uniform6+anchor"};

@@ -144,6 +144,46 @@ static plr_status ask_tensor(kit *k, void *p) {
   return st;
 }
 
+/* In a build without libcurl there is no mirror to ask. */
+static plr_status ask_mirror(kit *k, void *p) {
+  plr_mirror_options o;
+  plr_mirror *mirror;
+  plr_mirror_options_init(&o, sizeof o);
+  fill_mirror(k, &o, sizeof o);
+  plr_status st = plr_mirror_create(k->ctx, &o, &mirror, NULL);
+  if (st == PLR_OK) st = plr_mirror_get_stats(mirror, p);
+  if (st == PLR_ERR_UNSUPPORTED) st = plr__record_write(p, &(plr_mirror_stats){0}, 40, 40);
+  plr_mirror_destroy(mirror);
+  return st;
+}
+
+static plr_status ask_plan(plr_status (*ask)(const plr_plan *plan, void *p), kit *k, void *p) {
+  plr_plan_options o;
+  plr_plan *plan;
+  plr_plan_options_init(&o, sizeof o);
+  fill_plan(k, &o, sizeof o);
+  assert_int_equal(plr_plan_create(k->ctx, k->model, &o, &plan, NULL), PLR_OK);
+  plr_status st = ask(plan, p);
+  plr_plan_destroy(plan);
+  return st;
+}
+
+static plr_status plan_info(const plr_plan *plan, void *p) {
+  return plr_plan_get_info(plan, p);
+}
+
+static plr_status plan_stage(const plr_plan *plan, void *p) {
+  return plr_plan_get_stage(plan, 0, p);
+}
+
+static plr_status ask_plan_info(kit *k, void *p) {
+  return ask_plan(plan_info, k, p);
+}
+
+static plr_status ask_plan_stage(kit *k, void *p) {
+  return ask_plan(plan_stage, k, p);
+}
+
 static const struct filled {
   const char *name;
   uint32_t first, now;
@@ -160,8 +200,11 @@ static const struct filled {
     {"plr_stage_stats", 80, sizeof(plr_stage_stats), 1, ask_stage},
     {"plr_ledger_summary", 168, sizeof(plr_ledger_summary), 0, ask_ledger},
     {"plr_model_totals", 120, sizeof(plr_model_totals), 0, ask_totals},
+    {"plr_mirror_stats", 40, sizeof(plr_mirror_stats), 1, ask_mirror},
     {"plr_parameter_info", 32, sizeof(plr_parameter_info), 0, ask_parameter},
     {"plr_snapshot_info", 48, sizeof(plr_snapshot_info), 0, ask_snapshot},
+    {"plr_plan_info", 56, sizeof(plr_plan_info), 0, ask_plan_info},
+    {"plr_plan_stage", 80, sizeof(plr_plan_stage), 0, ask_plan_stage},
     {"plr_weights_tensor", 104, sizeof(plr_weights_tensor), 0, ask_tensor},
 };
 

@@ -4,6 +4,7 @@
 
 #include "shard_common.h"
 
+#include "remote/remote_int.h"
 #include "stage/stage_int.h"
 
 typedef struct kit {
@@ -119,6 +120,71 @@ static plr_status use_terms(kit *k, const void *terms, plr_error *err) {
   return plr_entry_model_register(k->ctx, &o, terms, k->entry, sizeof k->entry, &len, err);
 }
 
+/* Bodies of entries: zeros are good, but for a few fields. */
+static void init_body(void *p, uint32_t size) {
+  memset(p, 0, size);
+  memcpy(p, &size, sizeof size);
+}
+
+static void fill_data(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_data_register, p, size, bps, 1);
+}
+
+static void fill_audit(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_audit_result, p, size, verdict, 1);
+}
+
+static void fill_milestone(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_milestone, p, size, number, 1);
+}
+
+static void fill_inference(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_inference_receipt, p, size, block_end, 1);
+  SET(plr_inference_receipt, p, size, tokens, 1);
+  SET(plr_inference_receipt, p, size, units, 1);
+}
+
+static void fill_transfer(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_transfer, p, size, shares, 1);
+}
+
+static void fill_param(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_param_change, p, size, parameter, 1);
+  SET(plr_param_change, p, size, value, 1);
+}
+
+static plr_status write_body(kit *k, uint32_t type, const void *body, plr_error *err) {
+  plr_entry_options o;
+  size_t len;
+  plr_entry_options_init(&o, sizeof o);
+  fill_entry(k, &o, sizeof o);
+  return plr_entry_write(k->ctx, &o, type, body, k->entry, sizeof k->entry, &len, err);
+}
+
+#define BODY(name, type)                                                                           \
+  static plr_status use_##name(kit *k, const void *body, plr_error *err) {                         \
+    return write_body(k, type, body, err);                                                         \
+  }
+BODY(key_rotate, PLR_ENTRY_KEY_ROTATE)
+BODY(data_register, PLR_ENTRY_DATA_REGISTER)
+BODY(assign, PLR_ENTRY_ASSIGN)
+BODY(commit, PLR_ENTRY_COMMIT)
+BODY(audit_result, PLR_ENTRY_AUDIT_RESULT)
+BODY(dispute, PLR_ENTRY_DISPUTE)
+BODY(evidence, PLR_ENTRY_EVIDENCE)
+BODY(milestone, PLR_ENTRY_MILESTONE)
+BODY(inference_receipt, PLR_ENTRY_INFERENCE_RECEIPT)
+BODY(transfer, PLR_ENTRY_TRANSFER)
+BODY(slash, PLR_ENTRY_SLASH)
+BODY(settlement_root, PLR_ENTRY_SETTLEMENT_ROOT)
+BODY(param_change, PLR_ENTRY_PARAM_CHANGE)
+
 static void fill_verify(kit *k, void *p, uint32_t size) {
   (void)k;
   SET(plr_verify_options, p, size, origin, "example.org/records");
@@ -221,6 +287,41 @@ static plr_status use_policy(kit *k, const void *policy, plr_error *err) {
   return st == PLR_ERR_MALFORMED ? PLR_OK : st;
 }
 
+static plr_status use_remote(kit *k, const void *options, plr_error *err) {
+  plr_remote_options o;
+  (void)k;
+  return plr__remote_options_read(options, &o, err);
+}
+
+static void fill_mirror(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_mirror_options, p, size, url, "http://example.org/records");
+  SET(plr_mirror_options, p, size, origin, "example.org/records");
+  SET(plr_mirror_options, p, size, public_key, no_key);
+}
+
+static plr_status use_mirror(kit *k, const void *options, plr_error *err) {
+  plr_mirror_options o;
+  (void)k;
+  return plr__mirror_options_read(options, &o, err);
+}
+
+static const plr_plan_device plan_devices[2] = {{.flops = 1e9, .memory = 1u << 30},
+                                                {.flops = 2e9, .memory = 1u << 30}};
+
+static void fill_plan(kit *k, void *p, uint32_t size) {
+  (void)k;
+  SET(plr_plan_options, p, size, device_count, 2);
+  SET(plr_plan_options, p, size, devices, plan_devices);
+}
+
+static plr_status use_plan(kit *k, const void *options, plr_error *err) {
+  plr_plan *plan;
+  plr_status st = plr_plan_create(k->ctx, k->model, options, &plan, err);
+  plr_plan_destroy(plan);
+  return st;
+}
+
 #define INIT(name)                                                                                 \
   static void init_##name(void *p, uint32_t size) {                                                \
     plr_##name##_init(p, size);                                                                    \
@@ -237,7 +338,10 @@ INIT(config_options)
 INIT(session_options)
 INIT(sample_options)
 INIT(proof_policy)
+INIT(remote_options)
+INIT(mirror_options)
 INIT(op_desc)
+INIT(plan_options)
 
 static const struct given {
   const char *name;
@@ -266,6 +370,26 @@ static const struct given {
     {"plr_sample_options", 32, sizeof(plr_sample_options), init_sample_options, fill_nothing,
      use_sample},
     {"plr_proof_policy", 40, sizeof(plr_proof_policy), init_proof_policy, fill_policy, use_policy},
+    {"plr_remote_options", 64, sizeof(plr_remote_options), init_remote_options, fill_nothing,
+     use_remote},
+    {"plr_mirror_options", 80, sizeof(plr_mirror_options), init_mirror_options, fill_mirror,
+     use_mirror},
+    {"plr_key_rotate", 104, sizeof(plr_key_rotate), init_body, fill_nothing, use_key_rotate},
+    {"plr_data_register", 112, sizeof(plr_data_register), init_body, fill_data, use_data_register},
+    {"plr_assign", 16, sizeof(plr_assign), init_body, fill_nothing, use_assign},
+    {"plr_commit", 48, sizeof(plr_commit), init_body, fill_nothing, use_commit},
+    {"plr_audit_result", 104, sizeof(plr_audit_result), init_body, fill_audit, use_audit_result},
+    {"plr_dispute", 296, sizeof(plr_dispute), init_body, fill_nothing, use_dispute},
+    {"plr_evidence", 40, sizeof(plr_evidence), init_body, fill_nothing, use_evidence},
+    {"plr_milestone", 144, sizeof(plr_milestone), init_body, fill_milestone, use_milestone},
+    {"plr_inference_receipt", 176, sizeof(plr_inference_receipt), init_body, fill_inference,
+     use_inference_receipt},
+    {"plr_transfer", 80, sizeof(plr_transfer), init_body, fill_transfer, use_transfer},
+    {"plr_slash", 72, sizeof(plr_slash), init_body, fill_nothing, use_slash},
+    {"plr_settlement_root", 72, sizeof(plr_settlement_root), init_body, fill_nothing,
+     use_settlement_root},
+    {"plr_param_change", 24, sizeof(plr_param_change), init_body, fill_param, use_param_change},
+    {"plr_plan_options", 80, sizeof(plr_plan_options), init_plan_options, fill_plan, use_plan},
     {"plr_op_desc", 208, sizeof(plr_op_desc), init_op_desc, fill_op, use_op},
 };
 

@@ -47,6 +47,8 @@ static void test_names(void **state) {
                          "mask20+hadamard",
                          "int4+int8",
                          "raw+bf16",
+                         "fp16+int8",
+                         "fp16+hadamard",
                          "eden0",
                          "eden5",
                          "eden4+g64",
@@ -105,6 +107,7 @@ static void test_round_trip(void **state) {
       for (size_t j = 0; j < n; j++) {
         float want = x[j];
         if (c.dtype == PLR_DTYPE_BF16) want = plr__bf16_to_f32(plr__f32_to_bf16(want));
+        if (c.dtype == PLR_DTYPE_F16) want = plr__f16_to_f32(plr__f32_to_f16(want));
         if (c.quant == PLR_QUANT_RAW || (c.quant == PLR_QUANT_MASK && !c.bits))
           assert_int_equal(plr__f32_bits(y[j]), plr__f32_bits(want));
         else
@@ -274,10 +277,12 @@ static void test_isa_equal(void **state) {
     plr_codec c =
         test_codec(test_codec_names[round / 6 % PLR_COUNT_OF(test_codec_names)], groups[round % 3]);
     for (size_t i = 0; i < n && (c.quant >= PLR_QUANT_UNIFORM || c.transform); i++)
-      x[i] *= 0x1p-40f;
-    if (c.dtype == PLR_DTYPE_BF16)
-      for (size_t i = 0; i < n; i++) /* nothing that rounds to infinity */
-        if (fabsf(x[i]) > plr__f32_from_bits(0x7f7f7fffu)) x[i] = 1.0f;
+      x[i] *= 0x1p-32f;
+    const float most = c.dtype == PLR_DTYPE_BF16  ? plr__f32_from_bits(0x7f7f7fffu)
+                       : c.dtype == PLR_DTYPE_F16 ? 65519.0f
+                                                  : INFINITY;
+    for (size_t i = 0; i < n; i++) /* nothing that rounds to infinity */
+      if (fabsf(x[i]) > most) x[i] = 1.0f;
     test_frame p = test_encode(best, &c, PLR_ROLE_STATE, x, rows, cols);
     test_frame q = test_encode(plain, &c, PLR_ROLE_STATE, x, rows, cols);
     assert_int_equal(p.len, q.len);

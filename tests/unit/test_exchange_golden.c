@@ -53,6 +53,8 @@ static const golden goldens[] = {
     {"trellis-token", "trellis3+token", PLR_ROLE_ACTIVATION, 64, 96, 0},
     {"channels", "uniform5", PLR_ROLE_ACTIVATION, 300, 13, 0},
     {"channels-trellis", "trellis6", PLR_ROLE_ACTIVATION, 300, 13, 0},
+    {"means", "uniform4", PLR_ROLE_ACTIVATION, 90, 14, 0},
+    {"means-trellis", "trellis8+token", PLR_ROLE_ACTIVATION, 90, 14, 0},
     {"int4-histogram", "int4+histogram", PLR_ROLE_GRADIENT, 130, 64, 128},
     {"int8-histogram", "int8+histogram", PLR_ROLE_GRADIENT, 130, 64, 128},
     {"int6-dct", "int6+dct", PLR_ROLE_DELTA, 9, 70, 32},
@@ -68,6 +70,9 @@ static const golden goldens[] = {
     {"bf16-split-lanes", "bf16+split", PLR_ROLE_STATE, 1, 32800, 0},
     {"bf16-split-columns", "bf16+split", PLR_ROLE_STATE, 300, 13, 0},
     {"raw-split-columns", "raw+split", PLR_ROLE_STATE, 300, 13, 0},
+    {"fp16", "fp16", PLR_ROLE_ACTIVATION, 5, 14, 0},
+    {"fp16-zstd", "fp16+zstd", PLR_ROLE_STATE, 40, 34, 0},
+    {"fp16-split", "fp16+split", PLR_ROLE_STATE, 40, 35, 0},
     {"topk", "topk", PLR_ROLE_DELTA, 70, 64, 0},
     {"topk-g128", "topk+g128", PLR_ROLE_DELTA, 3, 40000, 0},
     {"eden2-g128", "eden2+g128", PLR_ROLE_DELTA, 9, 48, 0},
@@ -95,6 +100,7 @@ static void *golden_input(const golden *g, size_t n) {
   for (size_t i = 0; i < n; i++) {
     float v = test_value(&seed);
     if (g->cols == 13 && g->rows == 300) v *= i % 13 == 4 ? 3000.0f : i % 13 == 7 ? 0.0f : 1.0f;
+    if (g->cols == 14 && g->rows == 90) v += (float)(i % 14) - 4.0f;
     if (g->role == PLR_ROLE_CONTROL)
       ((uint8_t *)x)[i] = (uint8_t)test_random(&seed);
     else if (g->role == PLR_ROLE_TOKENS)

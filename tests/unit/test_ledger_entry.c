@@ -58,7 +58,7 @@ static void round_trips(void **state) {
   assert_int_equal(plr__load_be64(e.as.model.costs + 24), 900);
   assert_int_equal(e.as.model.vest_epochs, 4);
   assert_true(e.as.model.halving == 50000000);
-  golden(&k, "d9f38ec4d39bb3683940b72ec08c478d13510512eed70c2d12fa303787e59644");
+  golden(&k, "56d768782658a3fed8c360df4eac6ecbd126b02d59b3a488e87ab6fc49601fa5");
 
   plr_receipt r = kit_receipt(&k, 5, 77, 4, 2), got;
   r.weight_step = 70;
@@ -89,7 +89,7 @@ static void round_trips(void **state) {
   kit_claim(&k, WORKER0, 0);
   assert_int_equal(plr__entry_decode(k.entry, k.len, &e, NULL), PLR_OK);
   assert_int_equal(e.type, PLR_ENTRY_CLAIM);
-  golden(&k, "3a0ca4679e50172d6c23b5e9734500366617b83b0901575a26c5ff2ae313fce2");
+  golden(&k, "259de3c51842f5ff3321faae22090f606527a4ae350366296ce31904ed217470");
   plr__buffer_release(&b);
   kit_done(&k);
 }
@@ -141,7 +141,7 @@ static void out_of_range(void **state) {
   plr_status bad = PLR_ERR_MALFORMED, version = PLR_ERR_VERSION;
   kit_work(&k, 3, 9, 4, 1);
   refused(&k, 0, 4, 0x504c4732, bad); /* magic */
-  refused(&k, 4, 1, 3, version);      /* a type of later rules */
+  refused(&k, 4, 1, 21, version);     /* a type of later rules */
   refused(&k, 4, 1, 0, version);
   refused(&k, 5, 1, 2, version);
   refused(&k, 6, 2, 1, version);              /* flags */
@@ -187,11 +187,14 @@ static void out_of_range(void **state) {
   refused(&k, body_of(132), 4, 1025, bad); /* vest_epochs */
   refused(&k, body_of(136), 4, 5, bad);    /* cliff after the end */
   refused(&k, body_of(140), 4, 0, bad);
-  refused(&k, body_of(144), 4, 0, bad); /* no blocks */
-  refused(&k, body_of(144), 4, 3, bad); /* costs left over */
-  refused(&k, body_of(144), 4, 5, PLR_ERR_TRUNCATED);
-  refused(&k, body_of(144), 4, UINT32_MAX, bad);
-  refused(&k, body_of(148), 8, 0, bad); /* a block that costs nothing */
+  refused(&k, body_of(144), 2, 10001, bad); /* serving_bps */
+  refused(&k, body_of(146), 4, 1025, bad);  /* milestone_epochs */
+  refused(&k, body_of(150), 1, 5, bad);     /* parents */
+  refused(&k, body_of(151), 4, 0, bad);     /* no blocks */
+  refused(&k, body_of(151), 4, 3, bad);     /* costs left over */
+  refused(&k, body_of(151), 4, 5, PLR_ERR_TRUNCATED);
+  refused(&k, body_of(151), 4, UINT32_MAX, bad);
+  refused(&k, body_of(155), 8, 0, bad); /* a block that costs nothing */
   kit_deposit(&k, 1);
   refused(&k, body_of(32), 8, 0, bad);
   refused(&k, body_of(32), 8, (uint64_t)1 << 63, bad);

@@ -77,9 +77,9 @@ static void golden(void **state) {
   plr_ledger_summary s = kit_summary(k.ledger);
   char hex[65];
   plr__hex_encode(s.root.bytes, 32, hex);
-  assert_string_equal(hex, "1c3ec3e7bd2f6223bc977879ec04b99ab98f3b944230dea37e87636f9cfb4a97");
+  assert_string_equal(hex, "c6ba9f6c5d79632647232cad66128f84e7c599f8aa6d5d138cf2264aabc89ec1");
   plr__hex_encode(s.state_root.bytes, 32, hex);
-  assert_string_equal(hex, "47e421078a5826c10bd9ba19ba9dad7f3dab6bd90ce99cdf5c6d7c1c1387bdb7");
+  assert_string_equal(hex, "8262798e62b42d118f8546a9d3aac25b4d1f2baba79e5a0f01172a0cdd032023");
   free(want);
   free(f.data);
   kit_done(&k);

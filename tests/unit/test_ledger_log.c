@@ -387,6 +387,12 @@ static void notes(void **state) {
   plr__buffer_put(&b, two.data, two.len);
   plr__buffer_printf(&b, "\xe2\x80\x94 example.com/foo %0400d\n", 0);
   assert_int_equal(check((char *)b.data, b.len, other), PLR_OK);
+  /* One that says it is of the key asked for must hold, whatever its length. */
+  size_t before = b.len, id = line + strlen(plr__note_dash) + strlen("example.com/foo ");
+  plr__buffer_printf(&b, "\xe2\x80\x94 example.com/foo %.6sAA%0400d\n", (char *)two.data + id, 0);
+  assert_int_equal(check((char *)b.data, b.len, other), PLR_ERR_SIGNATURE);
+  assert_int_equal(check((char *)b.data, b.len, key), PLR_ERR_SIGNATURE); /* it has none */
+  b.len = before;
   plr__buffer_printf(&b, "no line\n");
   assert_int_equal(check((char *)b.data, b.len, other), PLR_ERR_MALFORMED);
   plr__buffer_release(&b);

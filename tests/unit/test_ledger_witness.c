@@ -159,6 +159,24 @@ static void every_status(void **state) {
   rig_free(r);
 }
 
+/* A log of no entries has one root. */
+static void empty_log(void **state) {
+  (void)state;
+  rig *r = rig_make();
+  plr_hash root;
+  plr_buffer b;
+  for (int right = 0; right < 2; right++) {
+    plr_sha256("x", right ? 0 : 1, &root);
+    plr__buffer_init(&b, r->k.ctx);
+    plr__buffer_printf(&b, "old 0\n\n");
+    assert_int_equal(plr__checkpoint_sign(&b, ORIGIN, 0, &root, r->k.people[SEQUENCER]), PLR_OK);
+    memcpy(r->body, b.data, r->body_len = b.len);
+    plr__buffer_release(&b);
+    assert_int_equal(tell(r), right ? 200 : 422);
+  }
+  rig_free(r);
+}
+
 static plr_status failing_load(void *user, const plr_hash *origin, uint64_t *size, plr_hash *root) {
   (void)origin, (void)size, (void)root;
   return *(int *)user == 0 ? PLR_ERR_IO : PLR_ERR_NOT_FOUND;
@@ -320,9 +338,13 @@ static void proofs(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(growing_log), cmocka_unit_test(every_status),
-      cmocka_unit_test(store_fails), cmocka_unit_test(wrong_cosignatures),
-      cmocka_unit_test(forks),       cmocka_unit_test(proofs),
+      cmocka_unit_test(growing_log),
+      cmocka_unit_test(every_status),
+      cmocka_unit_test(empty_log),
+      cmocka_unit_test(store_fails),
+      cmocka_unit_test(wrong_cosignatures),
+      cmocka_unit_test(forks),
+      cmocka_unit_test(proofs),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* A tensor's frame crosses a sealed link in pieces: what the other side has is rows that are finished, while the rest is
- * not coded yet; small frames of higher priority pass between. */
+/* A tensor's frame crosses a sealed link in pieces: what the other side has is rows that are finished, while the
+ * rest is not coded yet; small frames of higher priority pass between. */
 #include "link_test.h"
 
 enum { ROWS = 5000, COLS = 64, N = ROWS * COLS };

@@ -72,6 +72,43 @@ PLR_ISA_AVX2 = 1
 PLR_ISA_AVX512 = 2
 PLR_ISA_NEON = 16
 PLR_ISA_BEST = 4294967295
+PLR_ENTRY_MAX = 65535
+PLR_PROOF_MAX = 64
+PLR_NO_EXPIRY = 18446744073709551615
+PLR_ENTRY_GENESIS = 1
+PLR_ENTRY_ACCOUNT_OPEN = 2
+PLR_ENTRY_KEY_ROTATE = 3
+PLR_ENTRY_MODEL_REGISTER = 4
+PLR_ENTRY_DATA_REGISTER = 5
+PLR_ENTRY_ASSIGN = 6
+PLR_ENTRY_COMMIT = 7
+PLR_ENTRY_RECEIPT = 8
+PLR_ENTRY_AUDIT_RESULT = 9
+PLR_ENTRY_DISPUTE = 10
+PLR_ENTRY_EVIDENCE = 11
+PLR_ENTRY_EPOCH_CLOSE = 12
+PLR_ENTRY_MILESTONE = 13
+PLR_ENTRY_REVENUE_DEPOSIT = 14
+PLR_ENTRY_INFERENCE_RECEIPT = 15
+PLR_ENTRY_TRANSFER = 16
+PLR_ENTRY_CLAIM = 17
+PLR_ENTRY_SLASH = 18
+PLR_ENTRY_SETTLEMENT_ROOT = 19
+PLR_ENTRY_PARAM_CHANGE = 20
+PLR_SIGN_AUTHOR = 0
+PLR_SIGN_UPSTREAM = 1
+PLR_SIGN_DOWNSTREAM = 2
+PLR_SIGN_NEW_KEY = 3
+PLR_SIGN_COUNTER = 4
+PLR_PARAM_RECEIPT_WINDOW = 1
+PLR_PARAM_AUDIT_WINDOW = 2
+PLR_PARAM_CHANGE_DELAY = 3
+PLR_PARAM_RECOVERY_DELAY = 4
+PLR_PARAM_SLASH_DELAY = 5
+PLR_PARAM_AUDIT_BPS = 6
+PLR_PARAM_SLASH_BPS = 7
+PLR_PARAM_BOUNTY_BPS = 8
+PLR_PARAMS = 8
 PLR_MAX_DIMS = 4
 PLR_DTYPE_F32 = 1
 PLR_DTYPE_F16 = 2
@@ -162,9 +199,6 @@ PLR_WEIGHTS_Q8 = 2
 PLR_WEIGHTS_Q4 = 3
 PLR_PARAMETER_WEIGHT = 0
 PLR_PARAMETER_GRADIENT = 1
-PLR_ENTRY_MAX = 65535
-PLR_PROOF_MAX = 64
-PLR_NO_EXPIRY = 18446744073709551615
 PLR_NEVER = 18446744073709551615
 PLR_LINK_READY = 1
 PLR_LINK_FRAME = 2
@@ -172,6 +206,14 @@ PLR_LINK_WRITABLE = 3
 PLR_LINK_CLOSED = 4
 PLR_LINK_RESUMED = 5
 PLR_LOG_PATH_MAX = 64
+PLR_PLAN_MAX_DEVICES = 4096
+PLR_PLAN_NONE = 4294967295
+PLR_PLAN_SYNC = 0
+PLR_PLAN_ASYNC = 1
+PLR_PLAN_BOUND_COMPUTE = 1
+PLR_PLAN_BOUND_UP = 2
+PLR_PLAN_BOUND_DOWN = 3
+PLR_PLAN_BOUND_MEMORY = 4
 PLR_STAGE_WORKER = 0
 PLR_STAGE_FEEDER = 1
 PLR_PIPELINE_SYNC = 0
@@ -266,6 +308,387 @@ class plr_context_options(Structure):
         ('max_file', c_uint64),
     ]
 
+plr_source_read_at_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t)
+
+plr_source_close_fn = CFUNCTYPE(None, c_void_p)
+
+
+class plr_source(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('size', c_uint64),
+        ('read_at', plr_source_read_at_fn),
+        ('close', plr_source_close_fn),
+    ]
+
+plr_sink_write_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t)
+
+plr_sink_commit_fn = CFUNCTYPE(c_int32, c_void_p)
+
+plr_sink_abort_fn = CFUNCTYPE(None, c_void_p)
+
+
+class plr_sink(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('write', plr_sink_write_fn),
+        ('commit', plr_sink_commit_fn),
+        ('abort', plr_sink_abort_fn),
+    ]
+
+
+class plr_units(Structure):
+    _fields_ = [
+        ('lo', c_uint64),
+        ('hi', c_uint64),
+    ]
+
+plr_ledger_store_begin_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+plr_ledger_store_append_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t, c_void_p)
+
+plr_ledger_store_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
+
+plr_ledger_store_commit_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+plr_ledger_store_rollback_fn = CFUNCTYPE(None, c_void_p)
+
+plr_ledger_store_row_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_void_p, c_void_p)
+
+plr_ledger_store_get_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
+
+plr_ledger_store_compact_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
+
+
+class plr_ledger_store(Structure):
+    _fields_ = [
+        ('user', c_void_p),
+        ('begin', plr_ledger_store_begin_fn),
+        ('append', plr_ledger_store_append_fn),
+        ('put', plr_ledger_store_put_fn),
+        ('commit', plr_ledger_store_commit_fn),
+        ('rollback', plr_ledger_store_rollback_fn),
+        ('row', plr_ledger_store_row_fn),
+        ('get', plr_ledger_store_get_fn),
+        ('compact', plr_ledger_store_compact_fn),
+    ]
+
+
+class plr_ledger_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('log_invalid', c_uint32),
+        ('path', c_char_p),
+        ('origin', c_char_p),
+        ('sequencer', c_void_p),
+        ('currency', c_char_p),
+        ('decimals', c_uint32),
+        ('receipt_window', c_uint32),
+        ('treasurer', c_uint8 * 32),
+        ('store', POINTER(plr_ledger_store)),
+    ]
+
+
+class plr_append_item(Structure):
+    _fields_ = [
+        ('entry', c_void_p),
+        ('len', c_size_t),
+        ('index', c_uint64),
+        ('status', c_int32),
+        ('reserved', c_uint32),
+    ]
+
+
+class plr_entry_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('author', c_void_p),
+        ('origin', c_char_p),
+        ('nonce', c_uint64),
+        ('valid_to_epoch', c_uint64),
+        ('account', POINTER(plr_hash)),
+    ]
+
+
+class plr_parent(Structure):
+    _fields_ = [
+        ('model', plr_hash),
+        ('bps', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+
+class plr_model_terms(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('designer_bps', c_uint32),
+        ('data_bps', c_uint32),
+        ('vest_epochs', c_uint32),
+        ('vest_cliff', c_uint32),
+        ('microbatch_tokens', c_uint32),
+        ('block_count', c_uint32),
+        ('reserved', c_uint32),
+        ('model', plr_hash),
+        ('profile', plr_hash),
+        ('data_account', c_uint8 * 32),
+        ('halving_units', plr_units),
+        ('rate', c_uint64),
+        ('rate_divisor', c_uint64),
+        ('costs', c_void_p),
+        ('parents', POINTER(plr_parent)),
+        ('parent_count', c_uint32),
+        ('serving_bps', c_uint32),
+        ('milestone_epochs', c_uint32),
+        ('reserved2', c_uint32),
+    ]
+
+
+class plr_ledger_summary(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('entries', c_uint64),
+        ('rejected', c_uint64),
+        ('epoch', c_uint64),
+        ('accounts', c_uint64),
+        ('models', c_uint64),
+        ('receipts', c_uint64),
+        ('units', plr_units),
+        ('minted', plr_units),
+        ('deposited', c_uint64),
+        ('paid', c_uint64),
+        ('root', plr_hash),
+        ('state_root', plr_hash),
+        ('burned', plr_units),
+    ]
+
+
+class plr_model_totals(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('block_count', c_uint32),
+        ('designer', plr_hash),
+        ('supply', c_uint64),
+        ('holders', c_uint64),
+        ('units', plr_units),
+        ('epoch_units', plr_units),
+        ('receipts', c_uint64),
+        ('deposited', c_uint64),
+        ('paid', c_uint64),
+        ('held', c_uint64),
+        ('minted', c_uint64),
+        ('burned', c_uint64),
+        ('provisional', c_uint64),
+        ('royalty_in', c_uint64),
+        ('royalty_out', c_uint64),
+        ('escrow', c_uint64),
+        ('served_paid', c_uint64),
+        ('served', plr_units),
+        ('data_tokens', plr_units),
+        ('parent_count', c_uint32),
+        ('depth', c_uint32),
+        ('milestones', c_uint32),
+        ('datasets', c_uint32),
+    ]
+
+
+class plr_balance(Structure):
+    _fields_ = [
+        ('account', plr_hash),
+        ('shares', c_uint64),
+        ('vested', c_uint64),
+        ('payable', c_uint64),
+        ('paid', c_uint64),
+        ('units', plr_units),
+        ('receipts', c_uint64),
+        ('data_tokens', c_uint64),
+    ]
+
+plr_verify_options_progress_fn = CFUNCTYPE(None, c_void_p, c_uint64, c_uint64)
+
+
+class plr_verify_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('skip_signatures', c_uint32),
+        ('origin', c_char_p),
+        ('public_key', c_void_p),
+        ('progress', plr_verify_options_progress_fn),
+        ('user', c_void_p),
+    ]
+
+
+class plr_key_rotate(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('way', c_uint32),
+        ('recovery_key', c_uint8 * 32),
+        ('key', c_uint8 * 32),
+        ('recovery', c_uint8 * 32),
+    ]
+
+
+class plr_data_register(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('bps', c_uint32),
+        ('model', plr_hash),
+        ('root', plr_hash),
+        ('tokens', c_uint64),
+        ('data_account', c_uint8 * 32),
+    ]
+
+
+class plr_assign(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('epoch', c_uint64),
+    ]
+
+
+class plr_commit(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('phase', c_uint32),
+        ('epoch', c_uint64),
+        ('value', plr_hash),
+    ]
+
+
+class plr_receipt_key(Structure):
+    _fields_ = [
+        ('epoch', c_uint64),
+        ('step', c_uint64),
+        ('model', plr_hash),
+        ('lane', c_uint32),
+        ('block_first', c_uint32),
+        ('mb_first', c_uint32),
+        ('reserved', c_uint32),
+    ]
+
+
+class plr_receipt(Structure):
+    _fields_ = [
+        ('model', plr_hash),
+        ('profile', plr_hash),
+        ('epoch', c_uint64),
+        ('step', c_uint64),
+        ('mb_first', c_uint32),
+        ('mb_count', c_uint32),
+        ('block_first', c_uint32),
+        ('block_end', c_uint32),
+        ('lane', c_uint32),
+        ('tokens', c_uint32),
+        ('units', c_uint64),
+        ('frames_root', plr_hash),
+        ('weight_root', plr_hash),
+        ('weight_step', c_uint64),
+        ('worker', c_uint8 * 32),
+        ('upstream', c_uint8 * 32),
+        ('downstream', c_uint8 * 32),
+    ]
+
+
+class plr_audit_result(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('verdict', c_uint32),
+        ('receipt', plr_receipt_key),
+        ('trace_root', plr_hash),
+    ]
+
+
+class plr_dispute(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('kind', c_uint32),
+        ('refusers', c_uint32),
+        ('reserved', c_uint32),
+        ('receipt', plr_receipt),
+    ]
+
+
+class plr_evidence(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('kind', c_uint32),
+        ('first', c_void_p),
+        ('second', c_void_p),
+        ('first_len', c_uint64),
+        ('second_len', c_uint64),
+    ]
+
+
+class plr_milestone(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('number', c_uint32),
+        ('model', plr_hash),
+        ('step', c_uint64),
+        ('weight_root', plr_hash),
+        ('report', plr_hash),
+        ('witness', c_uint8 * 32),
+    ]
+
+
+class plr_inference_receipt(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('sequence', c_uint32),
+        ('model', plr_hash),
+        ('epoch', c_uint64),
+        ('session', plr_hash),
+        ('block_first', c_uint32),
+        ('block_end', c_uint32),
+        ('tokens', c_uint32),
+        ('reserved', c_uint32),
+        ('units', c_uint64),
+        ('price', c_uint64),
+        ('frames_root', plr_hash),
+        ('client', c_uint8 * 32),
+    ]
+
+
+class plr_transfer(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('model', plr_hash),
+        ('to', c_uint8 * 32),
+        ('shares', c_uint64),
+    ]
+
+
+class plr_slash(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('reserved', c_uint32),
+        ('model', plr_hash),
+        ('account', c_uint8 * 32),
+    ]
+
+
+class plr_settlement_root(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('scale', c_uint32),
+        ('reward', c_uint8 * 20),
+        ('leaves', c_uint32),
+        ('total', c_uint64),
+        ('root', plr_hash),
+    ]
+
+
+class plr_param_change(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('parameter', c_uint32),
+        ('value', c_uint64),
+        ('from_epoch', c_uint64),
+    ]
+
 
 class plr_tensor(Structure):
     _fields_ = [
@@ -326,34 +749,6 @@ class plr_mask(Structure):
         ('key', c_uint64),
         ('masks', c_uint32),
         ('round', c_uint32),
-    ]
-
-plr_source_read_at_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t)
-
-plr_source_close_fn = CFUNCTYPE(None, c_void_p)
-
-
-class plr_source(Structure):
-    _fields_ = [
-        ('user', c_void_p),
-        ('size', c_uint64),
-        ('read_at', plr_source_read_at_fn),
-        ('close', plr_source_close_fn),
-    ]
-
-plr_sink_write_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_size_t)
-
-plr_sink_commit_fn = CFUNCTYPE(c_int32, c_void_p)
-
-plr_sink_abort_fn = CFUNCTYPE(None, c_void_p)
-
-
-class plr_sink(Structure):
-    _fields_ = [
-        ('user', c_void_p),
-        ('write', plr_sink_write_fn),
-        ('commit', plr_sink_commit_fn),
-        ('abort', plr_sink_abort_fn),
     ]
 
 
@@ -545,160 +940,6 @@ class plr_sample_options(Structure):
     ]
 
 
-class plr_units(Structure):
-    _fields_ = [
-        ('lo', c_uint64),
-        ('hi', c_uint64),
-    ]
-
-plr_ledger_store_begin_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
-
-plr_ledger_store_append_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_size_t, c_void_p)
-
-plr_ledger_store_put_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p)
-
-plr_ledger_store_commit_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
-
-plr_ledger_store_rollback_fn = CFUNCTYPE(None, c_void_p)
-
-plr_ledger_store_row_fn = CFUNCTYPE(c_int32, c_void_p, c_uint64, c_void_p, c_void_p, c_void_p)
-
-plr_ledger_store_get_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p)
-
-plr_ledger_store_compact_fn = CFUNCTYPE(c_int32, c_void_p, c_void_p)
-
-
-class plr_ledger_store(Structure):
-    _fields_ = [
-        ('user', c_void_p),
-        ('begin', plr_ledger_store_begin_fn),
-        ('append', plr_ledger_store_append_fn),
-        ('put', plr_ledger_store_put_fn),
-        ('commit', plr_ledger_store_commit_fn),
-        ('rollback', plr_ledger_store_rollback_fn),
-        ('row', plr_ledger_store_row_fn),
-        ('get', plr_ledger_store_get_fn),
-        ('compact', plr_ledger_store_compact_fn),
-    ]
-
-
-class plr_ledger_options(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('log_invalid', c_uint32),
-        ('path', c_char_p),
-        ('origin', c_char_p),
-        ('sequencer', c_void_p),
-        ('currency', c_char_p),
-        ('decimals', c_uint32),
-        ('receipt_window', c_uint32),
-        ('treasurer', c_uint8 * 32),
-        ('store', POINTER(plr_ledger_store)),
-    ]
-
-
-class plr_append_item(Structure):
-    _fields_ = [
-        ('entry', c_void_p),
-        ('len', c_size_t),
-        ('index', c_uint64),
-        ('status', c_int32),
-        ('reserved', c_uint32),
-    ]
-
-
-class plr_entry_options(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('reserved', c_uint32),
-        ('author', c_void_p),
-        ('origin', c_char_p),
-        ('nonce', c_uint64),
-        ('valid_to_epoch', c_uint64),
-    ]
-
-
-class plr_model_terms(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('designer_bps', c_uint32),
-        ('data_bps', c_uint32),
-        ('vest_epochs', c_uint32),
-        ('vest_cliff', c_uint32),
-        ('microbatch_tokens', c_uint32),
-        ('block_count', c_uint32),
-        ('reserved', c_uint32),
-        ('model', plr_hash),
-        ('profile', plr_hash),
-        ('data_account', c_uint8 * 32),
-        ('halving_units', plr_units),
-        ('rate', c_uint64),
-        ('rate_divisor', c_uint64),
-        ('costs', c_void_p),
-    ]
-
-
-class plr_ledger_summary(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('reserved', c_uint32),
-        ('entries', c_uint64),
-        ('rejected', c_uint64),
-        ('epoch', c_uint64),
-        ('accounts', c_uint64),
-        ('models', c_uint64),
-        ('receipts', c_uint64),
-        ('units', plr_units),
-        ('minted', plr_units),
-        ('deposited', c_uint64),
-        ('paid', c_uint64),
-        ('root', plr_hash),
-        ('state_root', plr_hash),
-    ]
-
-
-class plr_model_totals(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('block_count', c_uint32),
-        ('designer', plr_hash),
-        ('supply', c_uint64),
-        ('holders', c_uint64),
-        ('units', plr_units),
-        ('epoch_units', plr_units),
-        ('receipts', c_uint64),
-        ('deposited', c_uint64),
-        ('paid', c_uint64),
-        ('held', c_uint64),
-    ]
-
-
-class plr_balance(Structure):
-    _fields_ = [
-        ('account', plr_hash),
-        ('shares', c_uint64),
-        ('vested', c_uint64),
-        ('payable', c_uint64),
-        ('paid', c_uint64),
-        ('units', plr_units),
-        ('receipts', c_uint64),
-        ('reserved', c_uint64),
-    ]
-
-plr_verify_options_progress_fn = CFUNCTYPE(None, c_void_p, c_uint64, c_uint64)
-
-
-class plr_verify_options(Structure):
-    _fields_ = [
-        ('struct_size', c_uint32),
-        ('skip_signatures', c_uint32),
-        ('origin', c_char_p),
-        ('public_key', c_void_p),
-        ('progress', plr_verify_options_progress_fn),
-        ('user', c_void_p),
-    ]
-
-
 class plr_link_options(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -840,6 +1081,79 @@ class plr_mirror_stats(Structure):
     ]
 
 
+class plr_plan_device(Structure):
+    _fields_ = [
+        ('flops', c_double),
+        ('memory', c_uint64),
+        ('up_bps', c_uint64),
+        ('down_bps', c_uint64),
+        ('delay_ns', c_uint64),
+        ('reserved', c_uint64),
+    ]
+
+
+class plr_plan_path(Structure):
+    _fields_ = [
+        ('from', c_uint32),
+        ('to', c_uint32),
+        ('bps', c_uint64),
+        ('delay_ns', c_uint64),
+    ]
+
+
+class plr_plan_options(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('device_count', c_uint32),
+        ('devices', POINTER(plr_plan_device)),
+        ('paths', POINTER(plr_plan_path)),
+        ('path_count', c_uint32),
+        ('flow', c_uint32),
+        ('min_stages', c_uint32),
+        ('max_stages', c_uint32),
+        ('max_replicas', c_uint32),
+        ('free_cuts', c_uint32),
+        ('versions', c_uint32),
+        ('restarts', c_uint32),
+        ('min_bits', c_double),
+        ('max_bits', c_double),
+        ('seed', c_uint64),
+    ]
+
+
+class plr_plan_info(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('stages', c_uint32),
+        ('devices', c_uint32),
+        ('exact', c_uint32),
+        ('slowest', c_uint32),
+        ('bound', c_uint32),
+        ('tokens_per_s', c_double),
+        ('micro_batches_per_s', c_double),
+        ('even_tokens_per_s', c_double),
+        ('latency_s', c_double),
+    ]
+
+
+class plr_plan_stage(Structure):
+    _fields_ = [
+        ('struct_size', c_uint32),
+        ('first_block', c_uint32),
+        ('end_block', c_uint32),
+        ('devices', c_uint32),
+        ('bound', c_uint32),
+        ('in_flight', c_uint32),
+        ('tokens_per_s', c_double),
+        ('busy', c_double),
+        ('memory', c_uint64),
+        ('forward_bytes', c_uint64),
+        ('backward_bytes', c_uint64),
+        ('forward_bits', c_double),
+        ('backward_bits', c_double),
+    ]
+
+
 class plr_stage_options(Structure):
     _fields_ = [
         ('struct_size', c_uint32),
@@ -920,6 +1234,14 @@ class plr_stage_stats(Structure):
     ]
 
 
+class plr_settlement_leaf(Structure):
+    _fields_ = [
+        ('account', c_uint8 * 20),
+        ('reward', c_uint8 * 20),
+        ('claimable', c_uint8 * 32),
+    ]
+
+
 # name: (result, parameters)
 FUNCTIONS = {
     'plr_version': (c_uint32, []),
@@ -934,6 +1256,65 @@ FUNCTIONS = {
     'plr_context_memory': (None, [c_void_p, c_void_p, c_void_p, c_void_p]),
     'plr_profile_hash': (None, [POINTER(plr_hash)]),
     'plr_sha256': (None, [c_void_p, c_size_t, POINTER(plr_hash)]),
+    'plr_identity_create': (c_int32, [c_void_p, c_void_p, POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_identity_destroy': (None, [c_void_p]),
+    'plr_identity_public_key': (None, [c_void_p, c_void_p]),
+    'plr_account_id': (None, [c_void_p, POINTER(plr_hash)]),
+    'plr_identity_sign': (None, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_verify': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_source_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_source), POINTER(plr_error)]),
+    'plr_sink_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_ledger_options_init': (None, [POINTER(plr_ledger_options), c_uint32]),
+    'plr_ledger_open': (c_int32, [c_void_p, POINTER(plr_ledger_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_ledger_destroy': (None, [c_void_p]),
+    'plr_ledger_compact': (c_int32, [c_void_p, POINTER(plr_error)]),
+    'plr_ledger_origin': (c_char_p, [c_void_p, c_void_p]),
+    'plr_ledger_append': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_append_many': (c_int32, [c_void_p, POINTER(plr_append_item), c_size_t, POINTER(plr_error)]),
+    'plr_ledger_close_epoch': (c_int32, [c_void_p, c_void_p, POINTER(plr_error)]),
+    'plr_entry_options_init': (None, [POINTER(plr_entry_options), c_uint32]),
+    'plr_entry_account_open': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_model_terms_init': (None, [POINTER(plr_model_terms), c_uint32]),
+    'plr_entry_model_register': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), POINTER(plr_model_terms), c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_entry_revenue_deposit': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), POINTER(plr_hash), c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_entry_claim': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), POINTER(plr_hash), c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_entry_claim_to': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), POINTER(plr_hash), c_uint64, c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_summarize': (c_int32, [c_void_p, POINTER(plr_ledger_summary)]),
+    'plr_ledger_next_nonce': (c_uint64, [c_void_p, POINTER(plr_hash)]),
+    'plr_ledger_model': (c_int32, [c_void_p, POINTER(plr_hash), POINTER(plr_model_totals)]),
+    'plr_ledger_parents': (c_int32, [c_void_p, POINTER(plr_hash), POINTER(plr_parent), c_void_p]),
+    'plr_ledger_balance': (c_int32, [c_void_p, POINTER(plr_hash), POINTER(plr_hash), POINTER(plr_balance)]),
+    'plr_ledger_holders': (c_int32, [
+        c_void_p, POINTER(plr_hash), POINTER(plr_hash), POINTER(plr_balance), c_size_t, c_void_p]),
+    'plr_ledger_entry': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_checkpoint': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_ledger_prove_inclusion': (c_int32, [
+        c_void_p, c_uint64, c_uint64, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
+    'plr_ledger_prove_consistency': (c_int32, [
+        c_void_p, c_uint64, c_uint64, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
+    'plr_log_leaf_hash': (None, [c_void_p, c_size_t, POINTER(plr_hash)]),
+    'plr_log_verify_inclusion': (c_int32, [
+        POINTER(plr_hash), c_uint64, c_uint64, POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
+    'plr_log_verify_consistency': (c_int32, [
+        c_uint64, POINTER(plr_hash), c_uint64, POINTER(plr_hash), POINTER(plr_hash), c_uint32]),
+    'plr_log_verify_checkpoint': (c_int32, [
+        c_char_p, c_size_t, c_char_p, c_void_p, c_void_p, POINTER(plr_hash), POINTER(plr_error)]),
+    'plr_log_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
+    'plr_ledger_export': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
+    'plr_verify_options_init': (None, [POINTER(plr_verify_options), c_uint32]),
+    'plr_ledger_verify': (c_int32, [
+        c_void_p, POINTER(plr_source), POINTER(plr_verify_options), POINTER(plr_ledger_summary), POINTER(plr_error)]),
+    'plr_entry_write': (c_int32, [
+        c_void_p, POINTER(plr_entry_options), c_uint32, c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_entry_countersign': (c_int32, [
+        c_void_p, c_void_p, c_uint32, POINTER(plr_hash), c_char_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_entry_json': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
+    'plr_commit_hash': (None, [POINTER(plr_hash), c_uint64, POINTER(plr_hash), POINTER(plr_hash)]),
     'plr_tensor_matrix': (None, [POINTER(plr_tensor), c_void_p, c_uint32, c_int64, c_int64]),
     'plr_dtype_size': (c_uint32, [c_uint32]),
     'plr_tensor_check': (c_int32, [POINTER(plr_tensor), POINTER(plr_error)]),
@@ -983,8 +1364,6 @@ FUNCTIONS = {
     'plr_control_encode': (c_int32, [POINTER(plr_frame_info), c_void_p, c_uint32, c_void_p, c_void_p]),
     'plr_control_decode': (c_int32, [
         c_void_p, c_void_p, c_size_t, POINTER(c_void_p), c_void_p, POINTER(plr_frame_info), POINTER(plr_error)]),
-    'plr_source_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_source), POINTER(plr_error)]),
-    'plr_sink_open_path': (c_int32, [c_void_p, c_char_p, POINTER(plr_sink), POINTER(plr_error)]),
     'plr_model_from_json': (c_int32, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p), POINTER(plr_error)]),
     'plr_model_destroy': (None, [c_void_p]),
     'plr_config_options_init': (None, [POINTER(plr_config_options), c_uint32]),
@@ -1054,54 +1433,6 @@ FUNCTIONS = {
     'plr_session_load': (c_int32, [c_void_p, POINTER(plr_source), POINTER(plr_error)]),
     'plr_sample_options_init': (None, [POINTER(plr_sample_options), c_uint32]),
     'plr_sample_logits': (c_int32, [c_void_p, c_void_p, c_uint32, POINTER(plr_sample_options), c_void_p]),
-    'plr_identity_create': (c_int32, [c_void_p, c_void_p, POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_identity_destroy': (None, [c_void_p]),
-    'plr_identity_public_key': (None, [c_void_p, c_void_p]),
-    'plr_account_id': (None, [c_void_p, POINTER(plr_hash)]),
-    'plr_identity_sign': (None, [c_void_p, c_void_p, c_size_t, c_void_p]),
-    'plr_verify': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
-    'plr_ledger_options_init': (None, [POINTER(plr_ledger_options), c_uint32]),
-    'plr_ledger_open': (c_int32, [c_void_p, POINTER(plr_ledger_options), POINTER(c_void_p), POINTER(plr_error)]),
-    'plr_ledger_destroy': (None, [c_void_p]),
-    'plr_ledger_compact': (c_int32, [c_void_p, POINTER(plr_error)]),
-    'plr_ledger_origin': (c_char_p, [c_void_p, c_void_p]),
-    'plr_ledger_append': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_ledger_append_many': (c_int32, [c_void_p, POINTER(plr_append_item), c_size_t, POINTER(plr_error)]),
-    'plr_ledger_close_epoch': (c_int32, [c_void_p, c_void_p, POINTER(plr_error)]),
-    'plr_entry_options_init': (None, [POINTER(plr_entry_options), c_uint32]),
-    'plr_entry_account_open': (c_int32, [
-        c_void_p, POINTER(plr_entry_options), c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_model_terms_init': (None, [POINTER(plr_model_terms), c_uint32]),
-    'plr_entry_model_register': (c_int32, [
-        c_void_p, POINTER(plr_entry_options), POINTER(plr_model_terms), c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_entry_revenue_deposit': (c_int32, [
-        c_void_p, POINTER(plr_entry_options), POINTER(plr_hash), c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_entry_claim': (c_int32, [
-        c_void_p, POINTER(plr_entry_options), POINTER(plr_hash), c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_ledger_summarize': (c_int32, [c_void_p, POINTER(plr_ledger_summary)]),
-    'plr_ledger_next_nonce': (c_uint64, [c_void_p, POINTER(plr_hash)]),
-    'plr_ledger_model': (c_int32, [c_void_p, POINTER(plr_hash), POINTER(plr_model_totals)]),
-    'plr_ledger_balance': (c_int32, [c_void_p, POINTER(plr_hash), POINTER(plr_hash), POINTER(plr_balance)]),
-    'plr_ledger_holders': (c_int32, [
-        c_void_p, POINTER(plr_hash), POINTER(plr_hash), POINTER(plr_balance), c_size_t, c_void_p]),
-    'plr_ledger_entry': (c_int32, [c_void_p, c_uint64, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_ledger_checkpoint': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, POINTER(plr_error)]),
-    'plr_ledger_prove_inclusion': (c_int32, [
-        c_void_p, c_uint64, c_uint64, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
-    'plr_ledger_prove_consistency': (c_int32, [
-        c_void_p, c_uint64, c_uint64, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
-    'plr_log_leaf_hash': (None, [c_void_p, c_size_t, POINTER(plr_hash)]),
-    'plr_log_verify_inclusion': (c_int32, [
-        POINTER(plr_hash), c_uint64, c_uint64, POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
-    'plr_log_verify_consistency': (c_int32, [
-        c_uint64, POINTER(plr_hash), c_uint64, POINTER(plr_hash), POINTER(plr_hash), c_uint32]),
-    'plr_log_verify_checkpoint': (c_int32, [
-        c_char_p, c_size_t, c_char_p, c_void_p, c_void_p, POINTER(plr_hash), POINTER(plr_error)]),
-    'plr_log_vkey': (c_int32, [c_char_p, c_void_p, c_void_p, c_size_t, c_void_p]),
-    'plr_ledger_export': (c_int32, [c_void_p, POINTER(plr_sink), POINTER(plr_error)]),
-    'plr_verify_options_init': (None, [POINTER(plr_verify_options), c_uint32]),
-    'plr_ledger_verify': (c_int32, [
-        c_void_p, POINTER(plr_source), POINTER(plr_verify_options), POINTER(plr_ledger_summary), POINTER(plr_error)]),
     'plr_link_options_init': (None, [POINTER(plr_link_options), c_uint32]),
     'plr_link_create': (c_int32, [
         c_void_p, c_void_p, POINTER(plr_link_options), POINTER(c_void_p), POINTER(plr_error)]),
@@ -1155,6 +1486,16 @@ FUNCTIONS = {
     'plr_ledger_cosign_url': (c_int32, [
         c_void_p, POINTER(plr_witness_key), c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
     'plr_ledger_guard_url': (c_int32, [c_void_p, c_char_p, POINTER(plr_remote_options), POINTER(plr_error)]),
+    'plr_plan_options_init': (None, [POINTER(plr_plan_options), c_uint32]),
+    'plr_plan_create': (c_int32, [
+        c_void_p, c_void_p, POINTER(plr_plan_options), POINTER(c_void_p), POINTER(plr_error)]),
+    'plr_plan_destroy': (None, [c_void_p]),
+    'plr_plan_get_info': (c_int32, [c_void_p, POINTER(plr_plan_info)]),
+    'plr_plan_get_stage': (c_int32, [c_void_p, c_uint32, POINTER(plr_plan_stage)]),
+    'plr_plan_stage_device': (c_uint32, [c_void_p, c_uint32, c_uint32]),
+    'plr_plan_device_stage': (c_uint32, [c_void_p, c_uint32]),
+    'plr_plan_text': (c_char_p, [c_void_p]),
+    'plr_plan_json': (c_char_p, [c_void_p]),
     'plr_stage_options_init': (None, [POINTER(plr_stage_options), c_uint32]),
     'plr_stage_create': (c_int32, [c_void_p, POINTER(plr_stage_options), POINTER(c_void_p), POINTER(plr_error)]),
     'plr_stage_destroy': (None, [c_void_p]),
@@ -1175,6 +1516,16 @@ FUNCTIONS = {
     'plr_stage_set_epoch': (c_int32, [c_void_p, c_uint64]),
     'plr_stage_read_journal': (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p]),
     'plr_stage_get_stats': (c_int32, [c_void_p, POINTER(plr_stage_stats)]),
+    'plr_keccak256': (None, [c_void_p, c_size_t, POINTER(plr_hash)]),
+    'plr_settlement_compute': (c_int32, [
+        c_void_p, POINTER(plr_settlement_leaf), c_size_t, POINTER(plr_hash), POINTER(plr_error)]),
+    'plr_settlement_prove': (c_int32, [
+        c_void_p, POINTER(plr_settlement_leaf), c_size_t, c_size_t, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
+    'plr_settlement_verify': (c_int32, [
+        POINTER(plr_settlement_leaf), POINTER(plr_hash), c_uint32, POINTER(plr_hash)]),
+    'plr_ledger_settlement_leaves': (c_int32, [
+        c_void_p, c_void_p, c_uint32, c_uint64, POINTER(plr_settlement_leaf), c_size_t, c_void_p]),
+    'plr_ledger_settle': (c_int32, [c_void_p, c_void_p, c_uint32, POINTER(plr_hash), c_void_p, POINTER(plr_error)]),
 }
 
 # name: struct, for the layout test
@@ -1185,13 +1536,39 @@ STRUCTS = {
     'plr_logger': plr_logger,
     'plr_executor': plr_executor,
     'plr_context_options': plr_context_options,
+    'plr_source': plr_source,
+    'plr_sink': plr_sink,
+    'plr_units': plr_units,
+    'plr_ledger_store': plr_ledger_store,
+    'plr_ledger_options': plr_ledger_options,
+    'plr_append_item': plr_append_item,
+    'plr_entry_options': plr_entry_options,
+    'plr_parent': plr_parent,
+    'plr_model_terms': plr_model_terms,
+    'plr_ledger_summary': plr_ledger_summary,
+    'plr_model_totals': plr_model_totals,
+    'plr_balance': plr_balance,
+    'plr_verify_options': plr_verify_options,
+    'plr_key_rotate': plr_key_rotate,
+    'plr_data_register': plr_data_register,
+    'plr_assign': plr_assign,
+    'plr_commit': plr_commit,
+    'plr_receipt_key': plr_receipt_key,
+    'plr_receipt': plr_receipt,
+    'plr_audit_result': plr_audit_result,
+    'plr_dispute': plr_dispute,
+    'plr_evidence': plr_evidence,
+    'plr_milestone': plr_milestone,
+    'plr_inference_receipt': plr_inference_receipt,
+    'plr_transfer': plr_transfer,
+    'plr_slash': plr_slash,
+    'plr_settlement_root': plr_settlement_root,
+    'plr_param_change': plr_param_change,
     'plr_tensor': plr_tensor,
     'plr_codec': plr_codec,
     'plr_frame_info': plr_frame_info,
     'plr_encoder_stats': plr_encoder_stats,
     'plr_mask': plr_mask,
-    'plr_source': plr_source,
-    'plr_sink': plr_sink,
     'plr_model_info': plr_model_info,
     'plr_config_options': plr_config_options,
     'plr_op_desc': plr_op_desc,
@@ -1203,16 +1580,6 @@ STRUCTS = {
     'plr_session_options': plr_session_options,
     'plr_session_rows': plr_session_rows,
     'plr_sample_options': plr_sample_options,
-    'plr_units': plr_units,
-    'plr_ledger_store': plr_ledger_store,
-    'plr_ledger_options': plr_ledger_options,
-    'plr_append_item': plr_append_item,
-    'plr_entry_options': plr_entry_options,
-    'plr_model_terms': plr_model_terms,
-    'plr_ledger_summary': plr_ledger_summary,
-    'plr_model_totals': plr_model_totals,
-    'plr_balance': plr_balance,
-    'plr_verify_options': plr_verify_options,
     'plr_link_options': plr_link_options,
     'plr_link_event': plr_link_event,
     'plr_link_stats': plr_link_stats,
@@ -1224,10 +1591,16 @@ STRUCTS = {
     'plr_remote_options': plr_remote_options,
     'plr_mirror_options': plr_mirror_options,
     'plr_mirror_stats': plr_mirror_stats,
+    'plr_plan_device': plr_plan_device,
+    'plr_plan_path': plr_plan_path,
+    'plr_plan_options': plr_plan_options,
+    'plr_plan_info': plr_plan_info,
+    'plr_plan_stage': plr_plan_stage,
     'plr_stage_options': plr_stage_options,
     'plr_job_info': plr_job_info,
     'plr_stage_event': plr_stage_event,
     'plr_stage_stats': plr_stage_stats,
+    'plr_settlement_leaf': plr_settlement_leaf,
 }
 CONSTANTS = [
     'PLR_VERSION_MAJOR',
@@ -1242,6 +1615,43 @@ CONSTANTS = [
     'PLR_ISA_AVX512',
     'PLR_ISA_NEON',
     'PLR_ISA_BEST',
+    'PLR_ENTRY_MAX',
+    'PLR_PROOF_MAX',
+    'PLR_NO_EXPIRY',
+    'PLR_ENTRY_GENESIS',
+    'PLR_ENTRY_ACCOUNT_OPEN',
+    'PLR_ENTRY_KEY_ROTATE',
+    'PLR_ENTRY_MODEL_REGISTER',
+    'PLR_ENTRY_DATA_REGISTER',
+    'PLR_ENTRY_ASSIGN',
+    'PLR_ENTRY_COMMIT',
+    'PLR_ENTRY_RECEIPT',
+    'PLR_ENTRY_AUDIT_RESULT',
+    'PLR_ENTRY_DISPUTE',
+    'PLR_ENTRY_EVIDENCE',
+    'PLR_ENTRY_EPOCH_CLOSE',
+    'PLR_ENTRY_MILESTONE',
+    'PLR_ENTRY_REVENUE_DEPOSIT',
+    'PLR_ENTRY_INFERENCE_RECEIPT',
+    'PLR_ENTRY_TRANSFER',
+    'PLR_ENTRY_CLAIM',
+    'PLR_ENTRY_SLASH',
+    'PLR_ENTRY_SETTLEMENT_ROOT',
+    'PLR_ENTRY_PARAM_CHANGE',
+    'PLR_SIGN_AUTHOR',
+    'PLR_SIGN_UPSTREAM',
+    'PLR_SIGN_DOWNSTREAM',
+    'PLR_SIGN_NEW_KEY',
+    'PLR_SIGN_COUNTER',
+    'PLR_PARAM_RECEIPT_WINDOW',
+    'PLR_PARAM_AUDIT_WINDOW',
+    'PLR_PARAM_CHANGE_DELAY',
+    'PLR_PARAM_RECOVERY_DELAY',
+    'PLR_PARAM_SLASH_DELAY',
+    'PLR_PARAM_AUDIT_BPS',
+    'PLR_PARAM_SLASH_BPS',
+    'PLR_PARAM_BOUNTY_BPS',
+    'PLR_PARAMS',
     'PLR_MAX_DIMS',
     'PLR_DTYPE_F32',
     'PLR_DTYPE_F16',
@@ -1332,9 +1742,6 @@ CONSTANTS = [
     'PLR_WEIGHTS_Q4',
     'PLR_PARAMETER_WEIGHT',
     'PLR_PARAMETER_GRADIENT',
-    'PLR_ENTRY_MAX',
-    'PLR_PROOF_MAX',
-    'PLR_NO_EXPIRY',
     'PLR_NEVER',
     'PLR_LINK_READY',
     'PLR_LINK_FRAME',
@@ -1342,6 +1749,14 @@ CONSTANTS = [
     'PLR_LINK_CLOSED',
     'PLR_LINK_RESUMED',
     'PLR_LOG_PATH_MAX',
+    'PLR_PLAN_MAX_DEVICES',
+    'PLR_PLAN_NONE',
+    'PLR_PLAN_SYNC',
+    'PLR_PLAN_ASYNC',
+    'PLR_PLAN_BOUND_COMPUTE',
+    'PLR_PLAN_BOUND_UP',
+    'PLR_PLAN_BOUND_DOWN',
+    'PLR_PLAN_BOUND_MEMORY',
     'PLR_STAGE_WORKER',
     'PLR_STAGE_FEEDER',
     'PLR_PIPELINE_SYNC',

@@ -286,6 +286,7 @@ class LedgerSummary(NamedTuple):
     paid: int
     root: bytes
     state_root: bytes
+    burned: int
 
     @classmethod
     def of(cls, c):
@@ -302,6 +303,7 @@ class LedgerSummary(NamedTuple):
             c.paid,
             bytes(c.root),
             bytes(c.state_root),
+            c.burned.lo | c.burned.hi << 64,
         )
 
 
@@ -318,6 +320,19 @@ class ModelTotals(NamedTuple):
     deposited: int
     paid: int
     held: int
+    minted: int
+    burned: int
+    provisional: int
+    royalty_in: int
+    royalty_out: int
+    escrow: int
+    served_paid: int
+    served: int
+    data_tokens: int
+    parent_count: int
+    depth: int
+    milestones: int
+    datasets: int
 
     @classmethod
     def of(cls, c):
@@ -332,6 +347,37 @@ class ModelTotals(NamedTuple):
             c.deposited,
             c.paid,
             c.held,
+            c.minted,
+            c.burned,
+            c.provisional,
+            c.royalty_in,
+            c.royalty_out,
+            c.escrow,
+            c.served_paid,
+            c.served.lo | c.served.hi << 64,
+            c.data_tokens.lo | c.data_tokens.hi << 64,
+            c.parent_count,
+            c.depth,
+            c.milestones,
+            c.datasets,
+        )
+
+
+class MirrorStats(NamedTuple):
+    """plr_mirror_stats of <pluralis/mirror.h>, which says what the fields mean."""
+
+    files: int
+    retries: int
+    received: int
+    decoded: int
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.files,
+            c.retries,
+            c.received,
+            c.decoded,
         )
 
 
@@ -345,6 +391,7 @@ class Balance(NamedTuple):
     paid: int
     units: int
     receipts: int
+    data_tokens: int
 
     @classmethod
     def of(cls, c):
@@ -356,6 +403,7 @@ class Balance(NamedTuple):
             c.paid,
             c.units.lo | c.units.hi << 64,
             c.receipts,
+            c.data_tokens,
         )
 
 
@@ -372,4 +420,66 @@ class SnapshotInfo(NamedTuple):
             c.blocks,
             c.steps,
             bytes(c.root),
+        )
+
+
+class PlanInfo(NamedTuple):
+    """plr_plan_info of <pluralis/plan.h>, which says what the fields mean."""
+
+    stages: int
+    devices: int
+    exact: int
+    slowest: int
+    bound: int
+    tokens_per_s: float
+    micro_batches_per_s: float
+    even_tokens_per_s: float
+    latency_s: float
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.stages,
+            c.devices,
+            c.exact,
+            c.slowest,
+            c.bound,
+            c.tokens_per_s,
+            c.micro_batches_per_s,
+            c.even_tokens_per_s,
+            c.latency_s,
+        )
+
+
+class PlanStage(NamedTuple):
+    """plr_plan_stage of <pluralis/plan.h>, which says what the fields mean."""
+
+    first_block: int
+    end_block: int
+    devices: int
+    bound: int
+    in_flight: int
+    tokens_per_s: float
+    busy: float
+    memory: int
+    forward_bytes: int
+    backward_bytes: int
+    forward_bits: float
+    backward_bits: float
+
+    @classmethod
+    def of(cls, c):
+        return cls(
+            c.first_block,
+            c.end_block,
+            c.devices,
+            c.bound,
+            c.in_flight,
+            c.tokens_per_s,
+            c.busy,
+            c.memory,
+            c.forward_bytes,
+            c.backward_bytes,
+            c.forward_bits,
+            c.backward_bits,
         )

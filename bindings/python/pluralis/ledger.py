@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Union
+from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from . import _abi, log
 from ._buffer import reading
@@ -19,6 +19,7 @@ from .context import Context
 from .errors import PluralisError, failure
 from .identity import Identity, key_in
 from .io import Caught, Readable, Writable, reading_from, sink_for
+from .settlement import Leaf, _read as read_leaf
 from .store import Bridge, LedgerStore
 
 ENTRY_MAX, NO_INDEX = _abi.PLR_ENTRY_MAX, 2 ** 64 - 1
@@ -125,6 +126,26 @@ class Ledger(Handle):
         self._checked("Ledger.close_epoch", lambda p, e: C.plr_ledger_close_epoch(p, ctypes.byref(index), e))
         return index.value
 
+    def settle(self, reward: bytes, scale: int = 0) -> bytes:
+        """Appends SettlementRoot over all that was claimed to addresses; its root. reward: the token, 20 bytes; what is
+        claimable is 10^scale times the ledger's unit."""
+        root, reward, scale = _abi.plr_hash(), octets(reward, 20, "reward"), u32(scale, "scale")
+        self._checked("Ledger.settle", lambda p, e: C.plr_ledger_settle(p, reward, scale, root, None, e))
+        return bytes(root)
+
+    def settlement_leaves(self, reward: bytes, scale: int = 0, page: int = 256) -> List[Leaf]:
+        """What was claimed to addresses until now, in order of address; see pluralis.settlement."""
+        out, count = (_abi.plr_settlement_leaf * max(1, u32(page, "page")))(), ctypes.c_size_t()
+        reward, scale, found = octets(reward, 20, "reward"), u32(scale, "scale"), []
+        while True:
+            status = self._read(C.plr_ledger_settlement_leaves, reward, scale, len(found), out, len(out),
+                                ctypes.byref(count))
+            if status:
+                raise failure(status, "Ledger.settlement_leaves")
+            found += [read_leaf(out[i]) for i in range(count.value)]
+            if count.value < len(out):
+                return found
+
     def compact(self) -> None:
         """Stores the state anew, so that the next opening replays nothing, and gives back space that is not used."""
         self._checked("Ledger.compact", lambda p, e: C.plr_ledger_compact(p, e))
@@ -150,6 +171,14 @@ class Ledger(Handle):
         if status:
             raise failure(status, "Ledger.model")
         return ModelTotals.of(out)
+
+    def parents(self, model: bytes) -> List[Tuple[bytes, int]]:
+        """(model, bps of revenue) of what a model is built on."""
+        out, count = (_abi.plr_parent * 4)(), ctypes.c_uint32()
+        status = self._read(C.plr_ledger_parents, hash_in(model, "model"), out, ctypes.byref(count))
+        if status:
+            raise failure(status, "Ledger.parents")
+        return [(bytes(out[i].model), out[i].bps) for i in range(count.value)]
 
     def balance(self, account: bytes, model: bytes) -> Balance:
         """What one account has in one model; all zero when it has nothing."""

@@ -14,9 +14,14 @@ int main(void) {
   if (plr_model_from_json(ctx, "{}", 2, &model, &err) != PLR_ERR_MALFORMED) return 3;
   plr_shard_destroy(NULL);
   plr_stage_destroy(NULL);
+  plr_mirror_options mirror; /* refused for what it lacks, or because this build has no libcurl */
+  plr_mirror *copy;
+  plr_mirror_options_init(&mirror, sizeof mirror);
+  plr_status remote = plr_mirror_create(ctx, &mirror, &copy, NULL);
+  if (remote != PLR_ERR_INVALID_ARGUMENT && remote != PLR_ERR_UNSUPPORTED) return 4;
   plr_link_destroy(NULL);
   plr_context_destroy(ctx);
-  printf("pluralis %d.%d.%d: %s\n", (int)(plr_version() >> 16), (int)(plr_version() >> 8 & 255),
-         (int)(plr_version() & 255), err.where);
+  printf("pluralis %d.%d.%d%s: %s\n", (int)(plr_version() >> 16), (int)(plr_version() >> 8 & 255),
+         (int)(plr_version() & 255), remote == PLR_ERR_UNSUPPORTED ? " without libcurl" : "", err.where);
   return 0;
 }

@@ -6,6 +6,7 @@ from . import note as _note
 from . import rules_account, rules_audit, rules_close, rules_model, rules_money, rules_work  # noqa: F401 they register
 from .identities import Broken, check_everything
 from .machine import Machine
+from .merkle import leaf_hash as _leaf_hash, root_of as _root_of
 
 
 class BadLog(ValueError):
@@ -14,8 +15,11 @@ class BadLog(ValueError):
 
 def replay(point, entries, origin, key, verifier, skip_signatures=False):
     """(machine, code of every entry) of a checkpoint and its entries, replayed from nothing. Raises BadNote when the
-    checkpoint is not the log's, BadLog when the entries are not those it covers or their sequencer miscounts, Broken when an identity does not hold."""
+    checkpoint is not the log's, BadLog when the entries are not those it covers or their sequencer miscounts, Broken
+    when an identity does not hold."""
     size, root = _note.open_checkpoint(point, origin, key, verifier)
+    if (len(entries), _root_of(map(_leaf_hash, entries))) != (size, root):
+        raise BadLog("the entries are not those of the checkpoint")
     machine = Machine(origin, key, None if skip_signatures else verifier)
     codes = [machine.append(one) for one in entries]
     if machine.open is None or codes[0] != "OK":
@@ -23,8 +27,6 @@ def replay(point, entries, origin, key, verifier, skip_signatures=False):
     if machine.wrong_closes:
         raise BadLog("an EpochClose does not say what the log comes to")
     check_everything(machine.state)
-    if (machine.log.size, machine.log.root) != (size, root):
-        raise BadLog("the entries are not those of the checkpoint")
     return machine, codes
 
 

@@ -1,16 +1,27 @@
 """Byte layouts as lists of (name, type): one text reads and writes bodies of entries and records of the state.
 
-Types: u8 u16 u32 u64 u128, an int n for n bytes, "name" (length u8, bytes), "text" (length u16, bytes), ("list", type of the count, layout,
-least, most) for that many groups of fields, read as tuples.
+Types: u8 u16 u32 u64 u128, an int n for n bytes, "algorithm" and "rules" (u8 and u16 that must be 1), "origin" and
+"currency" (names: length u8, characters), "text" (length u16, bytes), ("list", type of the count, layout, least, most)
+for that many groups of fields, read as tuples.
 """
 import struct
 
-LENGTHS = {"name": 1, "text": 2}  # bytes of the length before them
+LENGTHS = {"origin": 1, "currency": 1, "text": 2}  # bytes of the length before them
+NAMES = {"origin": 128, "currency": 16}  # most characters
+ONES = {"algorithm": 1, "rules": 2}  # bytes of the number
 INTEGERS = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "u128": 16}
 
 
 class Malformed(ValueError):
     """Bytes that are no entry."""
+
+
+class Truncated(Malformed):
+    """They end before the entry does."""
+
+
+class Version(Malformed):
+    """Of a type, version, algorithm or rules that are not known."""
 
 
 class Reader:
@@ -20,7 +31,7 @@ class Reader:
     def take(self, count):
         end = self.at + count
         if end > len(self.data):
-            raise Malformed("%d bytes at %d" % (count, self.at))
+            raise Truncated("%d bytes at %d" % (count, self.at))
         out, self.at = self.data[self.at:end], end
         return out
 
@@ -30,6 +41,10 @@ class Reader:
     def end(self):
         if self.at != len(self.data):
             raise Malformed("bytes left over at %d" % self.at)
+
+
+def name_ok(name, most):
+    return 1 <= len(name) <= most and all(0x21 <= c <= 0x7e and c != 0x2b for c in name)
 
 
 class Run:
@@ -89,12 +104,12 @@ class Layout:
     def __init__(self, *fields):
         self.fields = fields
         self.lists = [f for f in fields if isinstance(f[1], tuple)]
-        self.zeros = {name: 0 if kind in INTEGERS else b"" if kind in LENGTHS else bytes(kind)
+        self.zeros = {name: 0 if kind in INTEGERS or kind in ONES else b"" if kind in LENGTHS else bytes(kind)
                       for name, kind in fields if not isinstance(kind, tuple)}
         self.parts = []  # runs of fields of fixed length as (names, struct, which are u128), others as (name, kind)
         run = []
         for name, kind in (*fields, (None, None)):
-            if name is None or isinstance(kind, tuple) or kind in LENGTHS:
+            if name is None or isinstance(kind, tuple) or kind in LENGTHS or kind in ONES:
                 if run:
                     self.parts.append(Run(run))
                 run = []
@@ -113,8 +128,15 @@ class Layout:
         return Record(self, values)
 
     def _read(self, reader, kind):
+        if kind in ONES:
+            if reader.integer(ONES[kind]) != 1:
+                raise Version(kind)
+            return 1
         if isinstance(kind, str):
-            return reader.take(reader.integer(LENGTHS[kind]))
+            found = reader.take(reader.integer(LENGTHS[kind]))
+            if kind in NAMES and not name_ok(found, NAMES[kind]):
+                raise Malformed("not a name")
+            return found
         count, group = reader.integer(INTEGERS[kind[1]]), Run(kind[2])
         if len(kind) > 3 and not kind[3] <= count <= kind[4]:
             raise Malformed("%d of what there are %d to %d" % (count, kind[3], kind[4]))
@@ -125,6 +147,8 @@ class Layout:
                          for part in self.parts])
 
     def _write(self, value, kind):
+        if kind in ONES:
+            return value.to_bytes(ONES[kind], "big")
         if isinstance(kind, str):
             return len(value).to_bytes(LENGTHS[kind], "big") + value
         pack = Run(kind[2]).struct.pack

@@ -62,8 +62,8 @@ class Machine:
     def apply(self, data):
         try:
             entry = e.parse(data)
-        except Malformed:
-            return "MALFORMED"
+        except Malformed as error:
+            return type(error).__name__.upper()
         try:
             refuse_unless(entry.type == e.GENESIS or self.open, "SEQUENCE", "before Genesis")
             if entry.type in NUMBERED:

@@ -40,7 +40,9 @@ def unbase64(text):
 
 
 def split(note):
-    """(text, [(name, signature bytes with key id)]) of a signed note."""
+    """(text, [(name, base64 text)]) of a signed note, with the limits of FORMAT.md."""
+    if len(note) > 65536:
+        raise BadNote("too long")
     try:
         whole = note.decode("utf-8")
     except UnicodeDecodeError:
@@ -51,26 +53,34 @@ def split(note):
     if at < 0 or not whole.endswith("\n"):
         raise BadNote("no signatures")
     text, lines = whole[:at + 1], whole[at + 2:].split("\n")[:-1]
-    if not lines:
-        raise BadNote("no signatures")
+    if not 1 <= len(lines) <= 128:
+        raise BadNote("number of signatures")
     signatures = []
     for line in lines:
-        if not line.startswith(DASH):
+        name, space, encoded = line[len(DASH):].partition(" ")
+        if not line.startswith(DASH) or not name or not space or "+" in name:
             raise BadNote("signature line")
-        name, _, encoded = line[len(DASH):].partition(" ")
-        raw = unbase64(encoded)
-        if not name or "+" in name or any(c.isspace() for c in name) or len(raw) < 5:
+        size = len(encoded.encode())
+        if size < 8 or size % 4:
             raise BadNote("signature line")
-        signatures.append((name, raw))
+        signatures.append((name, encoded))
     return text, signatures
+
+
+def line_id(encoded):
+    """Key id that a signature line claims; none when it does not begin as base64."""
+    try:
+        return unbase64(encoded[:8])[:4]
+    except BadNote:
+        return b""
 
 
 def signed_text(kind, text, raw):
     """(message, signature) of a signature line's bytes behind the key id."""
+    if len(raw) != (64 if kind == NOTE else 72):
+        raise BadNote("length of a signature")
     if kind == NOTE:
         return text.encode(), raw
-    if len(raw) != 72:
-        raise BadNote("cosignature")
     time = int.from_bytes(raw[:8], "big")
     return b"cosignature/v1\ntime %d\n" % time + text.encode(), raw[8:]
 
@@ -80,13 +90,13 @@ def verify(note, keys, verifier):
     refuses the note; unknown ones are ignored."""
     text, signatures = split(note)
     good = []
-    for name, raw in signatures:
+    for name, encoded in signatures:
         for key in keys:
-            if key[0] == name and key_id(*key) == raw[:4] and key not in good:
-                message, signature = signed_text(key[1], text, raw[4:])
+            if key[0] == name and key_id(*key) == line_id(encoded):
+                message, signature = signed_text(key[1], text, unbase64(encoded)[4:])
                 if not verifier.verify(key[2], message, signature):
                     raise BadNote("the signature of %s does not hold" % name)
-                good.append(key)
+                good += [key] if key not in good else []
     return text, good
 
 
@@ -107,13 +117,15 @@ def checkpoint_text(origin, size, root):
 
 
 def parse_checkpoint(text):
-    """(origin, size, root)."""
-    lines = text.split("\n")
-    if len(lines) != 4 or lines[3]:
-        raise BadNote("not a checkpoint of three lines")
+    """(origin, size, root). More lines may follow, none of them empty; ours have none."""
+    lines = text.split("\n")[:-1]
+    if len(lines) < 3 or "" in lines[3:]:
+        raise BadNote("not a checkpoint")
     root = unbase64(lines[2])
     if not lines[1].isascii() or not lines[1].isdigit() or str(int(lines[1])) != lines[1] or len(root) != 32:
         raise BadNote("not a checkpoint")
+    if int(lines[1]) >= 2 ** 63:
+        raise BadNote("size")
     return lines[0], int(lines[1]), root
 
 

@@ -3,7 +3,7 @@ import hashlib
 
 from . import entry as e
 from . import note
-from .fields import Malformed, u64
+from .fields import Malformed, u32, u64
 from .machine import refuse_unless, rule
 from .rules_model import mark
 from .rules_work import (ACCEPTED, FAILED, NOT_COUNTED, STANDS, WAITS, check_work, count, meet, overlap,
@@ -119,7 +119,7 @@ def audit_result(m, entry):
 def dispute(m, entry):
     b, author = entry.body, entry.author
     if b.kind == e.REFUSED:
-        check_work(m, b)
+        check_work(m, b, refused=True)
         for account in (b.upstream, b.downstream):
             m.account(account)
         write_receipt(m, b, author, WAITS)
@@ -153,28 +153,27 @@ def dispute(m, entry):
 @rule(e.EVIDENCE)
 def evidence(m, entry):
     b = entry.body
-    digest = hashlib.sha256(b.encode()).digest()
+    what = is_fork(m, b.first, b.second) if b.kind == e.FORK else conflict(m, b.first, b.second)
+    refuse_unless(what, "PROOF", "not evidence")
+    digest = hashlib.sha256(b"pluralis.evidence/v1" + bytes([b.kind]) + what).digest()
     refuse_unless(m.state.get("X", digest) is None, "EXISTS", "evidence")
-    if b.kind == e.FORK:
-        refuse_unless(is_fork(m, b.first, b.second), "PROOF", "no fork")
-    else:
-        proven = conflict(m, b.first, b.second)
-        refuse_unless(proven, "PROOF", "no conflict")
-        fault(m, *proven, entry.author)
     m.state.make("X", digest, kind=b.kind, epoch=m.epoch)
+    if b.kind == e.CONFLICT:
+        fault(m, what[32:64], what[:32], entry.author)
 
 
 def is_fork(m, first, second):
+    """What it proves, as bytes; None."""
     try:
         (size, root), (other, other_root) = [note.open_checkpoint(text, m.origin.decode(), m.key, m.strict)
                                              for text in (first, second)]
     except note.BadNote:
-        return False
-    return size == other and root != other_root
+        return None
+    return u64(size) + min(root, other_root) + max(root, other_root) if size == other and root != other_root else None
 
 
 def conflict(m, first, second):
-    """(model, worker) of two receipts that cannot both be true; None."""
+    """Two receipts that cannot both be true: worker, model, epoch, step, lane, as bytes; None."""
     try:
         one, other = e.parse(first), e.parse(second)
     except Malformed:
@@ -197,7 +196,7 @@ def conflict(m, first, second):
         raw = one_entry.signatures[0].bytes
         if not any(m.signed(key, one_entry.unsigned, raw) for key in (account.key, account.previous)):
             return None
-    return a.model, one.author
+    return one.author + a.model + u64(a.epoch, a.step) + u32(a.lane)
 
 
 @rule(e.SLASH)

@@ -34,18 +34,25 @@ def check_units(terms, b):
     refuse_unless(cost < 2 ** 64 and b.tokens * cost < 2 ** 64 and b.units == b.tokens * cost, "MISMATCH", "units")
 
 
-def check_work(m, b):
-    """The rules of a Receipt before those of its signatures."""
+def overlapped(m, b):
+    """Keys of the records that work overlaps."""
+    for key in m.state.keys("R", *receipt_key(b)[:4]):
+        r = m.state.records[key]
+        other = (int.from_bytes(key[53:57], "big"), r.block_end, int.from_bytes(key[57:61], "big"), r.mb_count)
+        if overlap(where(b), other):
+            yield key
+
+
+def check_work(m, b, refused=False):
+    """The rules of a Receipt before those of its signatures. refused: of a Dispute about work that is not signed."""
     refuse_unless(m.open.oldest <= b.epoch <= m.epoch, "SEQUENCE", "epoch")
     terms = terms_of(m, b.model)
     refuse_unless(b.profile == terms.profile, "MISMATCH", "profile")
     refuse_unless(b.block_end <= len(terms.costs), "MISMATCH", "blocks")
     refuse_unless(b.tokens <= b.mb_count * terms.microbatch_tokens, "MISMATCH", "tokens")
     check_units(terms, b)
-    for key in m.state.keys("R", *receipt_key(b)[:4]):
-        r = m.state.records[key]
-        other = (int.from_bytes(key[53:57], "big"), r.block_end, int.from_bytes(key[57:61], "big"), r.mb_count)
-        refuse_unless(not overlap(where(b), other), "EXISTS", "receipt")
+    for key in overlapped(m, b):
+        refuse_unless(not refused and m.state.records[key].standing == WAITS, "EXISTS", "receipt")
 
 
 def write_receipt(m, b, worker, standing):
@@ -73,6 +80,9 @@ def receipt(m, entry):
     b = entry.body
     check_work(m, b)
     m.check_signatures(entry)
+    for key in list(overlapped(m, b)):
+        m.state.take(key)
+        m.state.take(b"J", key[1:])
     count(m, b.model, write_receipt(m, b, entry.author, ACCEPTED))
     if b.block_first == 0:
         m.state.edit("O", b.model).data += b.tokens
@@ -86,9 +96,9 @@ def inference_receipt(m, entry):
     terms = terms_of(m, b.model)
     refuse_unless(b.block_end <= len(terms.costs), "MISMATCH", "blocks")
     check_units(terms, b)
-    place = u64(b.epoch), b.session, u32(b.sequence)
+    place = u64(b.epoch), b.client, b.session, u32(b.sequence)
     for key in m.state.keys("I", *place):
-        first = int.from_bytes(key[45:], "big")
+        first = int.from_bytes(key[77:], "big")
         refuse_unless(not meet(b.block_first, b.block_end, first, m.state.records[key].block_end), "EXISTS", "receipt")
     client = m.state.get("U", b.model, b.client)
     spent, deposited = (client.spent, client.deposited) if client else (0, 0)

@@ -1,5 +1,5 @@
 """The state, FORMAT.md section 3: a map of records, changed in transactions, and its root."""
-from .entry import BODIES, GENESIS, PARAMETERS, SETTLEMENT_ROOT, TERMS
+from .entry import BODIES, COSTS, GENESIS, PARAMETERS, SETTLEMENT_ROOT, TERMS
 from .fields import Layout
 from .merkle import leaf_hash, root_of
 
@@ -22,7 +22,7 @@ RECORDS = {
     "J": Layout(("auditor", 32), ("disputer", 32), ("upstream", 32), ("downstream", 32), ("rounds", "u32")),
     "K": Layout(("key", 32), ("recovery", 32)),
     "L": Layout(("claimed", "u64")),
-    "M": Layout(("designer", 32), ("registered", "u64"), ("depth", "u8"), *TERMS),
+    "M": Layout(("designer", 32), ("registered", "u64"), ("depth", "u8"), *TERMS, COSTS),
     "N": Layout(("epoch", "u64"), *BODIES[SETTLEMENT_ROOT].fields),
     "O": Layout(("units", "u128"), ("receipts", "u64"), ("data", "u128")),
     "P": Layout(*((name, "u64") for name, _, _, _ in PARAMETERS)),
@@ -46,7 +46,7 @@ RECORDS = {
 }
 
 # Records that are looked for by the beginning of their keys: how long it is. (R: epoch, model, step, lane.)
-GROUP = {"R": 53, "I": 45, "B": 33, "H": 33, "U": 33, "V": 33, "W": 33, "Y": 33}
+GROUP = {"R": 53, "I": 77, "B": 33, "H": 33, "U": 33, "V": 33, "W": 33, "Y": 33}
 
 
 class State:

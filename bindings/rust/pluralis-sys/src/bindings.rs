@@ -137,8 +137,50 @@ pub const PLR_STAGE_IDLE: u32 = 12;
 pub const PLR_STAGE_PEER: u32 = 13;
 pub const PLR_STAGE_AVERAGED: u32 = 15;
 pub const PLR_STAGE_DROPPED: u32 = 14;
+pub const PLR_PLAN_MAX_DEVICES: u32 = 4096;
+pub const PLR_PLAN_NONE: u32 = 4294967295;
+pub const PLR_PLAN_SYNC: u32 = 0;
+pub const PLR_PLAN_ASYNC: u32 = 1;
+pub const PLR_PLAN_BOUND_COMPUTE: u32 = 1;
+pub const PLR_PLAN_BOUND_UP: u32 = 2;
+pub const PLR_PLAN_BOUND_DOWN: u32 = 3;
+pub const PLR_PLAN_BOUND_MEMORY: u32 = 4;
 pub const PLR_ENTRY_MAX: u32 = 65535;
 pub const PLR_PROOF_MAX: u32 = 64;
+pub const PLR_ENTRY_GENESIS: u32 = 1;
+pub const PLR_ENTRY_ACCOUNT_OPEN: u32 = 2;
+pub const PLR_ENTRY_KEY_ROTATE: u32 = 3;
+pub const PLR_ENTRY_MODEL_REGISTER: u32 = 4;
+pub const PLR_ENTRY_DATA_REGISTER: u32 = 5;
+pub const PLR_ENTRY_ASSIGN: u32 = 6;
+pub const PLR_ENTRY_COMMIT: u32 = 7;
+pub const PLR_ENTRY_RECEIPT: u32 = 8;
+pub const PLR_ENTRY_AUDIT_RESULT: u32 = 9;
+pub const PLR_ENTRY_DISPUTE: u32 = 10;
+pub const PLR_ENTRY_EVIDENCE: u32 = 11;
+pub const PLR_ENTRY_EPOCH_CLOSE: u32 = 12;
+pub const PLR_ENTRY_MILESTONE: u32 = 13;
+pub const PLR_ENTRY_REVENUE_DEPOSIT: u32 = 14;
+pub const PLR_ENTRY_INFERENCE_RECEIPT: u32 = 15;
+pub const PLR_ENTRY_TRANSFER: u32 = 16;
+pub const PLR_ENTRY_CLAIM: u32 = 17;
+pub const PLR_ENTRY_SLASH: u32 = 18;
+pub const PLR_ENTRY_SETTLEMENT_ROOT: u32 = 19;
+pub const PLR_ENTRY_PARAM_CHANGE: u32 = 20;
+pub const PLR_SIGN_AUTHOR: u32 = 0;
+pub const PLR_SIGN_UPSTREAM: u32 = 1;
+pub const PLR_SIGN_DOWNSTREAM: u32 = 2;
+pub const PLR_SIGN_NEW_KEY: u32 = 3;
+pub const PLR_SIGN_COUNTER: u32 = 4;
+pub const PLR_PARAM_RECEIPT_WINDOW: u32 = 1;
+pub const PLR_PARAM_AUDIT_WINDOW: u32 = 2;
+pub const PLR_PARAM_CHANGE_DELAY: u32 = 3;
+pub const PLR_PARAM_RECOVERY_DELAY: u32 = 4;
+pub const PLR_PARAM_SLASH_DELAY: u32 = 5;
+pub const PLR_PARAM_AUDIT_BPS: u32 = 6;
+pub const PLR_PARAM_SLASH_BPS: u32 = 7;
+pub const PLR_PARAM_BOUNTY_BPS: u32 = 8;
+pub const PLR_PARAMS: u32 = 8;
 pub const PLR_LOG_PATH_MAX: u32 = 64;
 pub type __uint8_t = ::std::os::raw::c_uchar;
 pub type __uint16_t = ::std::os::raw::c_ushort;
@@ -1553,6 +1595,112 @@ extern "C" {
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct plr_plan {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_device {
+    pub flops: f64,
+    pub memory: u64,
+    pub up_bps: u64,
+    pub down_bps: u64,
+    pub delay_ns: u64,
+    pub reserved: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_path {
+    pub from: u32,
+    pub to: u32,
+    pub bps: u64,
+    pub delay_ns: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_options {
+    pub struct_size: u32,
+    pub device_count: u32,
+    pub devices: *const plr_plan_device,
+    pub paths: *const plr_plan_path,
+    pub path_count: u32,
+    pub flow: u32,
+    pub min_stages: u32,
+    pub max_stages: u32,
+    pub max_replicas: u32,
+    pub free_cuts: u32,
+    pub versions: u32,
+    pub restarts: u32,
+    pub min_bits: f64,
+    pub max_bits: f64,
+    pub seed: u64,
+}
+extern "C" {
+    pub fn plr_plan_options_init(options: *mut plr_plan_options, struct_size: u32);
+}
+extern "C" {
+    pub fn plr_plan_create(
+        ctx: *mut plr_context,
+        model: *const plr_model,
+        options: *const plr_plan_options,
+        out: *mut *mut plr_plan,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_plan_destroy(plan: *mut plr_plan);
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_info {
+    pub struct_size: u32,
+    pub stages: u32,
+    pub devices: u32,
+    pub exact: u32,
+    pub slowest: u32,
+    pub bound: u32,
+    pub tokens_per_s: f64,
+    pub micro_batches_per_s: f64,
+    pub even_tokens_per_s: f64,
+    pub latency_s: f64,
+}
+extern "C" {
+    pub fn plr_plan_get_info(plan: *const plr_plan, info: *mut plr_plan_info) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_plan_stage {
+    pub struct_size: u32,
+    pub first_block: u32,
+    pub end_block: u32,
+    pub devices: u32,
+    pub bound: u32,
+    pub in_flight: u32,
+    pub tokens_per_s: f64,
+    pub busy: f64,
+    pub memory: u64,
+    pub forward_bytes: u64,
+    pub backward_bytes: u64,
+    pub forward_bits: f64,
+    pub backward_bits: f64,
+}
+extern "C" {
+    pub fn plr_plan_get_stage(plan: *const plr_plan, index: u32, stage: *mut plr_plan_stage) -> plr_status;
+}
+extern "C" {
+    pub fn plr_plan_stage_device(plan: *const plr_plan, stage: u32, i: u32) -> u32;
+}
+extern "C" {
+    pub fn plr_plan_device_stage(plan: *const plr_plan, device: u32) -> u32;
+}
+extern "C" {
+    pub fn plr_plan_text(plan: *const plr_plan) -> *const ::std::os::raw::c_char;
+}
+extern "C" {
+    pub fn plr_plan_json(plan: *const plr_plan) -> *const ::std::os::raw::c_char;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct plr_ledger {
     _unused: [u8; 0],
 }
@@ -1690,6 +1838,7 @@ pub struct plr_entry_options {
     pub origin: *const ::std::os::raw::c_char,
     pub nonce: u64,
     pub valid_to_epoch: u64,
+    pub account: *const plr_hash,
 }
 extern "C" {
     pub fn plr_entry_options_init(options: *mut plr_entry_options, struct_size: u32);
@@ -1703,6 +1852,13 @@ extern "C" {
         len: *mut usize,
         err: *mut plr_error,
     ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_parent {
+    pub model: plr_hash,
+    pub bps: u32,
+    pub reserved: u32,
 }
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -1722,6 +1878,11 @@ pub struct plr_model_terms {
     pub rate: u64,
     pub rate_divisor: u64,
     pub costs: *const u64,
+    pub parents: *const plr_parent,
+    pub parent_count: u32,
+    pub serving_bps: u32,
+    pub milestone_epochs: u32,
+    pub reserved2: u32,
 }
 extern "C" {
     pub fn plr_model_terms_init(terms: *mut plr_model_terms, struct_size: u32);
@@ -1761,6 +1922,19 @@ extern "C" {
         err: *mut plr_error,
     ) -> plr_status;
 }
+extern "C" {
+    pub fn plr_entry_claim_to(
+        ctx: *mut plr_context,
+        options: *const plr_entry_options,
+        model: *const plr_hash,
+        amount: u64,
+        address: *const u8,
+        buf: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct plr_ledger_summary {
@@ -1778,6 +1952,7 @@ pub struct plr_ledger_summary {
     pub paid: u64,
     pub root: plr_hash,
     pub state_root: plr_hash,
+    pub burned: plr_units,
 }
 extern "C" {
     pub fn plr_ledger_summarize(ledger: *const plr_ledger, out: *mut plr_ledger_summary) -> plr_status;
@@ -1799,12 +1974,33 @@ pub struct plr_model_totals {
     pub deposited: u64,
     pub paid: u64,
     pub held: u64,
+    pub minted: u64,
+    pub burned: u64,
+    pub provisional: u64,
+    pub royalty_in: u64,
+    pub royalty_out: u64,
+    pub escrow: u64,
+    pub served_paid: u64,
+    pub served: plr_units,
+    pub data_tokens: plr_units,
+    pub parent_count: u32,
+    pub depth: u32,
+    pub milestones: u32,
+    pub datasets: u32,
 }
 extern "C" {
     pub fn plr_ledger_model(
         ledger: *const plr_ledger,
         model: *const plr_hash,
         out: *mut plr_model_totals,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_parents(
+        ledger: *const plr_ledger,
+        model: *const plr_hash,
+        out: *mut plr_parent,
+        count: *mut u32,
     ) -> plr_status;
 }
 #[repr(C)]
@@ -1817,7 +2013,7 @@ pub struct plr_balance {
     pub paid: u64,
     pub units: plr_units,
     pub receipts: u64,
-    pub reserved: u64,
+    pub data_tokens: u64,
 }
 extern "C" {
     pub fn plr_ledger_balance(
@@ -1944,6 +2140,260 @@ extern "C" {
         source: *const plr_source,
         options: *const plr_verify_options,
         summary: *mut plr_ledger_summary,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_key_rotate {
+    pub struct_size: u32,
+    pub way: u32,
+    pub recovery_key: [u8; 32usize],
+    pub key: [u8; 32usize],
+    pub recovery: [u8; 32usize],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_data_register {
+    pub struct_size: u32,
+    pub bps: u32,
+    pub model: plr_hash,
+    pub root: plr_hash,
+    pub tokens: u64,
+    pub data_account: [u8; 32usize],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_assign {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub epoch: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_commit {
+    pub struct_size: u32,
+    pub phase: u32,
+    pub epoch: u64,
+    pub value: plr_hash,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_receipt_key {
+    pub epoch: u64,
+    pub step: u64,
+    pub model: plr_hash,
+    pub lane: u32,
+    pub block_first: u32,
+    pub mb_first: u32,
+    pub reserved: u32,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_receipt {
+    pub model: plr_hash,
+    pub profile: plr_hash,
+    pub epoch: u64,
+    pub step: u64,
+    pub mb_first: u32,
+    pub mb_count: u32,
+    pub block_first: u32,
+    pub block_end: u32,
+    pub lane: u32,
+    pub tokens: u32,
+    pub units: u64,
+    pub frames_root: plr_hash,
+    pub weight_root: plr_hash,
+    pub weight_step: u64,
+    pub worker: [u8; 32usize],
+    pub upstream: [u8; 32usize],
+    pub downstream: [u8; 32usize],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_audit_result {
+    pub struct_size: u32,
+    pub verdict: u32,
+    pub receipt: plr_receipt_key,
+    pub trace_root: plr_hash,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_dispute {
+    pub struct_size: u32,
+    pub kind: u32,
+    pub refusers: u32,
+    pub reserved: u32,
+    pub receipt: plr_receipt,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_evidence {
+    pub struct_size: u32,
+    pub kind: u32,
+    pub first: *const ::std::os::raw::c_void,
+    pub second: *const ::std::os::raw::c_void,
+    pub first_len: u64,
+    pub second_len: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_milestone {
+    pub struct_size: u32,
+    pub number: u32,
+    pub model: plr_hash,
+    pub step: u64,
+    pub weight_root: plr_hash,
+    pub report: plr_hash,
+    pub witness: [u8; 32usize],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_inference_receipt {
+    pub struct_size: u32,
+    pub sequence: u32,
+    pub model: plr_hash,
+    pub epoch: u64,
+    pub session: plr_hash,
+    pub block_first: u32,
+    pub block_end: u32,
+    pub tokens: u32,
+    pub reserved: u32,
+    pub units: u64,
+    pub price: u64,
+    pub frames_root: plr_hash,
+    pub client: [u8; 32usize],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_transfer {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub model: plr_hash,
+    pub to: [u8; 32usize],
+    pub shares: u64,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_slash {
+    pub struct_size: u32,
+    pub reserved: u32,
+    pub model: plr_hash,
+    pub account: [u8; 32usize],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_settlement_root {
+    pub struct_size: u32,
+    pub scale: u32,
+    pub reward: [u8; 20usize],
+    pub leaves: u32,
+    pub total: u64,
+    pub root: plr_hash,
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_param_change {
+    pub struct_size: u32,
+    pub parameter: u32,
+    pub value: u64,
+    pub from_epoch: u64,
+}
+extern "C" {
+    pub fn plr_entry_write(
+        ctx: *mut plr_context,
+        options: *const plr_entry_options,
+        type_: u32,
+        fields: *const ::std::os::raw::c_void,
+        buf: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_entry_countersign(
+        ctx: *mut plr_context,
+        identity: *const plr_identity,
+        role: u32,
+        account: *const plr_hash,
+        origin: *const ::std::os::raw::c_char,
+        buf: *mut ::std::os::raw::c_void,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_entry_json(
+        ctx: *mut plr_context,
+        entry: *const ::std::os::raw::c_void,
+        entry_len: usize,
+        buf: *mut ::std::os::raw::c_char,
+        cap: usize,
+        len: *mut usize,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_commit_hash(account: *const plr_hash, epoch: u64, secret: *const plr_hash, out: *mut plr_hash);
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct plr_settlement_leaf {
+    pub account: [u8; 20usize],
+    pub reward: [u8; 20usize],
+    pub claimable: [u8; 32usize],
+}
+extern "C" {
+    pub fn plr_keccak256(data: *const ::std::os::raw::c_void, len: usize, out: *mut plr_hash);
+}
+extern "C" {
+    pub fn plr_settlement_compute(
+        ctx: *mut plr_context,
+        leaves: *const plr_settlement_leaf,
+        count: usize,
+        root: *mut plr_hash,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_settlement_prove(
+        ctx: *mut plr_context,
+        leaves: *const plr_settlement_leaf,
+        count: usize,
+        index: usize,
+        proof: *mut plr_hash,
+        proof_count: *mut u32,
+        err: *mut plr_error,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_settlement_verify(
+        leaf: *const plr_settlement_leaf,
+        proof: *const plr_hash,
+        proof_count: u32,
+        root: *const plr_hash,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_settlement_leaves(
+        ledger: *const plr_ledger,
+        reward: *const u8,
+        scale: u32,
+        first: u64,
+        out: *mut plr_settlement_leaf,
+        cap: usize,
+        count: *mut usize,
+    ) -> plr_status;
+}
+extern "C" {
+    pub fn plr_ledger_settle(
+        ledger: *mut plr_ledger,
+        reward: *const u8,
+        scale: u32,
+        root: *mut plr_hash,
+        index: *mut u64,
         err: *mut plr_error,
     ) -> plr_status;
 }

@@ -42,11 +42,11 @@ pub struct Codec {
     pub quant: u8,
     /// Entropy coder.
     pub entropy: u8,
-    /// Of the raw values: [`crate::Dtype::F32`] or `BF16`.
+    /// Of the raw values: [`crate::Dtype::F32`], `BF16` or `F16`.
     pub dtype: u8,
-    /// Of block integers: 4 or 8; else 0.
+    /// Of block integers and so on, see `plr_codec`.
     pub bits: u8,
-    /// Values a scale: 32, 64 or 128; else 0.
+    /// Values a scale and so on, see `plr_codec`.
     pub group: u16,
 }
 
@@ -66,7 +66,8 @@ impl Codec {
 impl FromStr for Codec {
     type Err = Error;
 
-    /// `raw`, `bf16`, `int8`, `int4` (groups of 32), each with `+zstd` if wanted; else `NOT_FOUND`.
+    /// `raw`, `bf16`, `int4`, `uniform4`, `topk` and so on, with options after a `+`; <pluralis/exchange.h> has
+    /// the grammar. Else `NOT_FOUND`.
     fn from_str(name: &str) -> Result<Codec> {
         let text = c_text("codec", name)?;
         let mut codec = Codec::ZERO;

@@ -138,8 +138,50 @@ constants! {
     PLR_STAGE_PEER: u32,
     PLR_STAGE_AVERAGED: u32,
     PLR_STAGE_DROPPED: u32,
+    PLR_PLAN_MAX_DEVICES: u32,
+    PLR_PLAN_NONE: u32,
+    PLR_PLAN_SYNC: u32,
+    PLR_PLAN_ASYNC: u32,
+    PLR_PLAN_BOUND_COMPUTE: u32,
+    PLR_PLAN_BOUND_UP: u32,
+    PLR_PLAN_BOUND_DOWN: u32,
+    PLR_PLAN_BOUND_MEMORY: u32,
     PLR_ENTRY_MAX: u32,
     PLR_PROOF_MAX: u32,
+    PLR_ENTRY_GENESIS: u32,
+    PLR_ENTRY_ACCOUNT_OPEN: u32,
+    PLR_ENTRY_KEY_ROTATE: u32,
+    PLR_ENTRY_MODEL_REGISTER: u32,
+    PLR_ENTRY_DATA_REGISTER: u32,
+    PLR_ENTRY_ASSIGN: u32,
+    PLR_ENTRY_COMMIT: u32,
+    PLR_ENTRY_RECEIPT: u32,
+    PLR_ENTRY_AUDIT_RESULT: u32,
+    PLR_ENTRY_DISPUTE: u32,
+    PLR_ENTRY_EVIDENCE: u32,
+    PLR_ENTRY_EPOCH_CLOSE: u32,
+    PLR_ENTRY_MILESTONE: u32,
+    PLR_ENTRY_REVENUE_DEPOSIT: u32,
+    PLR_ENTRY_INFERENCE_RECEIPT: u32,
+    PLR_ENTRY_TRANSFER: u32,
+    PLR_ENTRY_CLAIM: u32,
+    PLR_ENTRY_SLASH: u32,
+    PLR_ENTRY_SETTLEMENT_ROOT: u32,
+    PLR_ENTRY_PARAM_CHANGE: u32,
+    PLR_SIGN_AUTHOR: u32,
+    PLR_SIGN_UPSTREAM: u32,
+    PLR_SIGN_DOWNSTREAM: u32,
+    PLR_SIGN_NEW_KEY: u32,
+    PLR_SIGN_COUNTER: u32,
+    PLR_PARAM_RECEIPT_WINDOW: u32,
+    PLR_PARAM_AUDIT_WINDOW: u32,
+    PLR_PARAM_CHANGE_DELAY: u32,
+    PLR_PARAM_RECOVERY_DELAY: u32,
+    PLR_PARAM_SLASH_DELAY: u32,
+    PLR_PARAM_AUDIT_BPS: u32,
+    PLR_PARAM_SLASH_BPS: u32,
+    PLR_PARAM_BOUNTY_BPS: u32,
+    PLR_PARAMS: u32,
     PLR_LOG_PATH_MAX: u32,
     PLR_OK: plr_status,
     PLR_ERR_INVALID_ARGUMENT: plr_status,
@@ -526,6 +568,64 @@ structs! {
         duplicates = "duplicates",
         peers_lost = "peers_lost",
     }
+    plr_plan_device {
+        flops = "flops",
+        memory = "memory",
+        up_bps = "up_bps",
+        down_bps = "down_bps",
+        delay_ns = "delay_ns",
+        reserved = "reserved",
+    }
+    plr_plan_path {
+        from = "from",
+        to = "to",
+        bps = "bps",
+        delay_ns = "delay_ns",
+    }
+    plr_plan_options {
+        struct_size = "struct_size",
+        device_count = "device_count",
+        devices = "devices",
+        paths = "paths",
+        path_count = "path_count",
+        flow = "flow",
+        min_stages = "min_stages",
+        max_stages = "max_stages",
+        max_replicas = "max_replicas",
+        free_cuts = "free_cuts",
+        versions = "versions",
+        restarts = "restarts",
+        min_bits = "min_bits",
+        max_bits = "max_bits",
+        seed = "seed",
+    }
+    plr_plan_info {
+        struct_size = "struct_size",
+        stages = "stages",
+        devices = "devices",
+        exact = "exact",
+        slowest = "slowest",
+        bound = "bound",
+        tokens_per_s = "tokens_per_s",
+        micro_batches_per_s = "micro_batches_per_s",
+        even_tokens_per_s = "even_tokens_per_s",
+        latency_s = "latency_s",
+    }
+    plr_plan_stage {
+        struct_size = "struct_size",
+        first_block = "first_block",
+        end_block = "end_block",
+        devices = "devices",
+        bound = "bound",
+        in_flight = "in_flight",
+        tokens_per_s = "tokens_per_s",
+        busy = "busy",
+        memory = "memory",
+        forward_bytes = "forward_bytes",
+        backward_bytes = "backward_bytes",
+        forward_bits = "forward_bits",
+        backward_bits = "backward_bits",
+    }
     plr_units {
         lo = "lo",
         hi = "hi",
@@ -567,6 +667,12 @@ structs! {
         origin = "origin",
         nonce = "nonce",
         valid_to_epoch = "valid_to_epoch",
+        account = "account",
+    }
+    plr_parent {
+        model = "model",
+        bps = "bps",
+        reserved = "reserved",
     }
     plr_model_terms {
         struct_size = "struct_size",
@@ -584,6 +690,11 @@ structs! {
         rate = "rate",
         rate_divisor = "rate_divisor",
         costs = "costs",
+        parents = "parents",
+        parent_count = "parent_count",
+        serving_bps = "serving_bps",
+        milestone_epochs = "milestone_epochs",
+        reserved2 = "reserved2",
     }
     plr_ledger_summary {
         struct_size = "struct_size",
@@ -600,6 +711,7 @@ structs! {
         paid = "paid",
         root = "root",
         state_root = "state_root",
+        burned = "burned",
     }
     plr_model_totals {
         struct_size = "struct_size",
@@ -613,6 +725,19 @@ structs! {
         deposited = "deposited",
         paid = "paid",
         held = "held",
+        minted = "minted",
+        burned = "burned",
+        provisional = "provisional",
+        royalty_in = "royalty_in",
+        royalty_out = "royalty_out",
+        escrow = "escrow",
+        served_paid = "served_paid",
+        served = "served",
+        data_tokens = "data_tokens",
+        parent_count = "parent_count",
+        depth = "depth",
+        milestones = "milestones",
+        datasets = "datasets",
     }
     plr_balance {
         account = "account",
@@ -622,7 +747,7 @@ structs! {
         paid = "paid",
         units = "units",
         receipts = "receipts",
-        reserved = "reserved",
+        data_tokens = "data_tokens",
     }
     plr_verify_options {
         struct_size = "struct_size",
@@ -631,6 +756,137 @@ structs! {
         public_key = "public_key",
         progress = "progress",
         user = "user",
+    }
+    plr_key_rotate {
+        struct_size = "struct_size",
+        way = "way",
+        recovery_key = "recovery_key",
+        key = "key",
+        recovery = "recovery",
+    }
+    plr_data_register {
+        struct_size = "struct_size",
+        bps = "bps",
+        model = "model",
+        root = "root",
+        tokens = "tokens",
+        data_account = "data_account",
+    }
+    plr_assign {
+        struct_size = "struct_size",
+        reserved = "reserved",
+        epoch = "epoch",
+    }
+    plr_commit {
+        struct_size = "struct_size",
+        phase = "phase",
+        epoch = "epoch",
+        value = "value",
+    }
+    plr_receipt_key {
+        epoch = "epoch",
+        step = "step",
+        model = "model",
+        lane = "lane",
+        block_first = "block_first",
+        mb_first = "mb_first",
+        reserved = "reserved",
+    }
+    plr_receipt {
+        model = "model",
+        profile = "profile",
+        epoch = "epoch",
+        step = "step",
+        mb_first = "mb_first",
+        mb_count = "mb_count",
+        block_first = "block_first",
+        block_end = "block_end",
+        lane = "lane",
+        tokens = "tokens",
+        units = "units",
+        frames_root = "frames_root",
+        weight_root = "weight_root",
+        weight_step = "weight_step",
+        worker = "worker",
+        upstream = "upstream",
+        downstream = "downstream",
+    }
+    plr_audit_result {
+        struct_size = "struct_size",
+        verdict = "verdict",
+        receipt = "receipt",
+        trace_root = "trace_root",
+    }
+    plr_dispute {
+        struct_size = "struct_size",
+        kind = "kind",
+        refusers = "refusers",
+        reserved = "reserved",
+        receipt = "receipt",
+    }
+    plr_evidence {
+        struct_size = "struct_size",
+        kind = "kind",
+        first = "first",
+        second = "second",
+        first_len = "first_len",
+        second_len = "second_len",
+    }
+    plr_milestone {
+        struct_size = "struct_size",
+        number = "number",
+        model = "model",
+        step = "step",
+        weight_root = "weight_root",
+        report = "report",
+        witness = "witness",
+    }
+    plr_inference_receipt {
+        struct_size = "struct_size",
+        sequence = "sequence",
+        model = "model",
+        epoch = "epoch",
+        session = "session",
+        block_first = "block_first",
+        block_end = "block_end",
+        tokens = "tokens",
+        reserved = "reserved",
+        units = "units",
+        price = "price",
+        frames_root = "frames_root",
+        client = "client",
+    }
+    plr_transfer {
+        struct_size = "struct_size",
+        reserved = "reserved",
+        model = "model",
+        to = "to",
+        shares = "shares",
+    }
+    plr_slash {
+        struct_size = "struct_size",
+        reserved = "reserved",
+        model = "model",
+        account = "account",
+    }
+    plr_settlement_root {
+        struct_size = "struct_size",
+        scale = "scale",
+        reward = "reward",
+        leaves = "leaves",
+        total = "total",
+        root = "root",
+    }
+    plr_param_change {
+        struct_size = "struct_size",
+        parameter = "parameter",
+        value = "value",
+        from_epoch = "from_epoch",
+    }
+    plr_settlement_leaf {
+        account = "account",
+        reward = "reward",
+        claimable = "claimable",
     }
     plr_publisher {
         user = "user",

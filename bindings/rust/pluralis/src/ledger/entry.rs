@@ -17,6 +17,7 @@ pub struct EntryOptions {
     raw: sys::plr_entry_options,
     author: Identity,
     origin: String,
+    account: Option<Hash>,
 }
 
 // Safety: `raw` points to nothing: pointers are set in a copy, when an entry is written.
@@ -31,7 +32,7 @@ impl EntryOptions {
         // Safety: the `_init` function of these options.
         let mut raw = unsafe { defaults(|o, size| sys::plr_entry_options_init(o, size)) };
         raw.nonce = nonce;
-        EntryOptions { raw, author: author.clone(), origin: origin.into() }
+        EntryOptions { raw, author: author.clone(), origin: origin.into(), account: None }
     }
 
     setters! {
@@ -39,8 +40,15 @@ impl EntryOptions {
         valid_to_epoch: u64,
     }
 
+    /// Whose entry it is, when the key of that account has been rotated to the author's.
+    #[must_use]
+    pub fn account(mut self, account: Hash) -> Self {
+        self.account = Some(account);
+        self
+    }
+
     /// Calls a function that writes an entry.
-    fn write(
+    pub(super) fn write(
         &self,
         mut function: impl FnMut(
             *const sys::plr_entry_options,
@@ -54,6 +62,7 @@ impl EntryOptions {
         let mut raw = self.raw;
         raw.author = self.author.as_ptr();
         raw.origin = origin.as_ptr();
+        raw.account = self.account.as_ref().map_or(null(), Hash::as_ptr);
         bytes_of(GUESS, |out, cap, len, err| function(&raw, out, cap, len, err))
     }
 }
@@ -75,9 +84,10 @@ pub fn account_open(context: &Context, options: &EntryOptions) -> Result<Vec<u8>
 pub struct ModelTerms {
     raw: sys::plr_model_terms,
     costs: Vec<u64>,
+    parents: Vec<sys::plr_parent>,
 }
 
-// Safety: `raw` points to nothing: the costs are set in a copy, when an entry is written.
+// Safety: `raw` points to nothing: costs and parents are set in a copy, when an entry is written.
 unsafe impl Send for ModelTerms {}
 unsafe impl Sync for ModelTerms {}
 
@@ -91,7 +101,7 @@ impl ModelTerms {
         raw.model = model.to_c();
         raw.profile = Hash::of_profile().to_c();
         raw.microbatch_tokens = microbatch_tokens;
-        ModelTerms { raw, costs: costs.into() }
+        ModelTerms { raw, costs: costs.into(), parents: Vec::new() }
     }
 
     setters! {
@@ -101,6 +111,18 @@ impl ModelTerms {
         vest_epochs: u32,
         /// Nothing is vested before so many epochs; default 0.
         vest_cliff: u32,
+        /// Part of deposits that pays who serves, in 1/10000; default 0.
+        serving_bps: u32,
+        /// The designer's shares wait so many epochs for a milestone; default 0: they do not.
+        milestone_epochs: u32,
+    }
+
+    /// One more model that this one is built on: gets `bps` of its revenue for ever. At most four,
+    /// 5000 together.
+    #[must_use]
+    pub fn parent(mut self, model: Hash, bps: u32) -> Self {
+        self.parents.push(sys::plr_parent { model: model.to_c(), bps, reserved: 0 });
+        self
     }
 
     /// Part of the mint for the account of the data provider, in 1/10000. Both parts together are at
@@ -138,8 +160,10 @@ pub fn model_register(context: &Context, options: &EntryOptions, terms: &ModelTe
         true => null(),
         false => terms.costs.as_ptr(),
     };
+    raw.parent_count = u32_len("model terms.parents", terms.parents.len())?;
+    raw.parents = terms.parents.as_ptr();
     let ctx = context.as_ptr();
-    // Safety: live handles; there are block_count costs; at most `cap` bytes are written.
+    // Safety: live handles; there are block_count costs and parent_count parents; at most `cap` bytes are written.
     options.write(|options, out, cap, len, err| unsafe {
         sys::plr_entry_model_register(ctx, options, &raw, out.cast(), cap, len, err)
     })
@@ -166,5 +190,20 @@ pub fn claim(context: &Context, options: &EntryOptions, model: &Hash, amount: u6
     // Safety: live handles; at most `cap` bytes are written.
     options.write(|options, out, cap, len, err| unsafe {
         sys::plr_entry_claim(ctx, options, model, amount, out.cast(), cap, len, err)
+    })
+}
+
+/// As [`claim`], to be paid on a chain at `address`. `INVALID_ARGUMENT`.
+pub fn claim_to(
+    context: &Context,
+    options: &EntryOptions,
+    model: &Hash,
+    amount: u64,
+    address: &[u8; 20],
+) -> Result<Vec<u8>> {
+    let (ctx, model, address) = (context.as_ptr(), model.as_ptr(), address.as_ptr());
+    // Safety: live handles; at most `cap` bytes are written.
+    options.write(|options, out, cap, len, err| unsafe {
+        sys::plr_entry_claim_to(ctx, options, model, amount, address, out.cast(), cap, len, err)
     })
 }

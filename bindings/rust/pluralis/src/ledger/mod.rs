@@ -1,9 +1,12 @@
 //! The contribution ledger: an append-only log of signed entries, and a state that is a pure function of
 //! that log. Anyone who has an export and the log's public key replays everything from nothing and
 //! reaches the same state root. `<pluralis/ledger.h>` says what each entry does.
+pub mod body;
 pub mod entry;
 pub mod log;
+pub mod mirror;
 pub mod publish;
+pub mod settlement;
 pub mod store;
 
 use std::ffi::CStr;
@@ -166,6 +169,8 @@ record! {
         root: Hash,
         /// In the last EpochClose; zero before the first.
         state_root: Hash,
+        /// Shares of all models that were slashed or given up.
+        burned: u128,
     }
 }
 
@@ -192,6 +197,32 @@ record! {
         paid: u64,
         /// Deposits waiting for the first share.
         held: u64,
+        /// Shares ever minted: supply = minted - burned - provisional.
+        minted: u64,
+        /// Shares slashed or given up.
+        burned: u64,
+        /// Shares of the designer that wait for a milestone.
+        provisional: u64,
+        /// From forks.
+        royalty_in: u64,
+        /// To parents.
+        royalty_out: u64,
+        /// Of deposits, for serving, not paid yet.
+        escrow: u64,
+        /// Paid for serving.
+        served_paid: u64,
+        /// Units served.
+        served: u128,
+        /// Tokens fed, closed epochs.
+        data_tokens: u128,
+        /// See [`Ledger::parents`].
+        parent_count: u32,
+        /// Of the lineage; 0 without parents.
+        depth: u32,
+        /// How many.
+        milestones: u32,
+        /// How many.
+        datasets: u32,
     }
 }
 
@@ -212,6 +243,8 @@ record! {
         units: u128,
         /// Receipts, the open epoch's included.
         receipts: u64,
+        /// Tokens fed as upstream of the first block, the open epoch's included.
+        data_tokens: u64,
     }
 }
 
@@ -328,6 +361,39 @@ impl Ledger {
         Ok(index)
     }
 
+    /// Appends SettlementRoot over all that was claimed to addresses; its root. What is claimable is
+    /// 10^scale times the ledger's unit. `NOT_FOUND`: nothing was claimed to an address.
+    pub fn settle(&mut self, reward: &[u8; 20], scale: u32) -> Result<Hash> {
+        let mut root = Hash::default();
+        // Safety: a live ledger; 20 bytes are read, 32 written.
+        call(|err| unsafe {
+            let root = root.as_mut_ptr();
+            sys::plr_ledger_settle(self.ptr(), reward.as_ptr(), scale, root, null_mut(), err)
+        })?;
+        Ok(root)
+    }
+
+    /// What was claimed to addresses, in order of address: at most `limit`, from number `first` on.
+    pub fn settlement_leaves(
+        &self,
+        reward: &[u8; 20],
+        scale: u32,
+        first: u64,
+        limit: usize,
+    ) -> Result<Vec<settlement::Leaf>> {
+        // Safety: all zero is a valid leaf.
+        let zero: sys::plr_settlement_leaf = unsafe { std::mem::zeroed() };
+        let mut raw = vec![zero; limit];
+        let mut count = 0;
+        // Safety: a live ledger; at most `limit` leaves are written.
+        check(unsafe {
+            let (ledger, out, reward) = (self.ptr(), raw.as_mut_ptr(), reward.as_ptr());
+            sys::plr_ledger_settlement_leaves(ledger, reward, scale, first, out, limit, &mut count)
+        })?;
+        raw.truncate(count);
+        Ok(raw.into_iter().map(settlement::Leaf::of).collect())
+    }
+
     // ---- state ----
 
     /// The ledger in numbers.
@@ -350,6 +416,17 @@ impl Ledger {
         let mut raw: sys::plr_model_totals = unsafe { sized() };
         check(unsafe { sys::plr_ledger_model(self.ptr(), model.as_ptr(), &mut raw) })?;
         Ok(ModelTotals::from_c(raw))
+    }
+
+    /// What a model is built on, with the parts of its revenue in 1/10000. `NOT_FOUND`.
+    pub fn parents(&self, model: &Hash) -> Result<Vec<(Hash, u32)>> {
+        // Safety: all zero is a valid parent.
+        let mut raw: [sys::plr_parent; 4] = unsafe { std::mem::zeroed() };
+        let mut count = 0;
+        // Safety: a live ledger; at most four parents are written.
+        check(unsafe { sys::plr_ledger_parents(self.ptr(), model.as_ptr(), raw.as_mut_ptr(), &mut count) })?;
+        let parents = raw.iter().take(count as usize);
+        Ok(parents.map(|parent| (Hash(parent.model.bytes), parent.bps)).collect())
     }
 
     /// What an account has in a model: all zero for one that has nothing. `NOT_FOUND`: the model.

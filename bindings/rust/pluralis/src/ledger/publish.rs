@@ -18,13 +18,13 @@ use super::Ledger;
 pub type WitnessKey<'a> = (&'a str, PublicKey);
 
 /// What C borrows of witness keys.
-struct Keys {
+pub(super) struct Keys {
     _names: Vec<CString>,
-    raw: Vec<sys::plr_witness_key>,
+    pub(super) raw: Vec<sys::plr_witness_key>,
 }
 
 impl Keys {
-    fn new(keys: &[WitnessKey<'_>]) -> Result<Keys> {
+    pub(super) fn new(keys: &[WitnessKey<'_>]) -> Result<Keys> {
         let names = keys.iter().map(|(name, _)| c_text("witness", name)).collect::<Result<Vec<_>>>()?;
         let raw = names.iter().zip(keys);
         let raw = raw.map(|(name, (_, key))| sys::plr_witness_key { name: name.as_ptr(), public_key: *key });
