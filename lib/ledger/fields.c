@@ -9,63 +9,63 @@ static uint32_t width_of(uint8_t kind) {
   return width[kind];
 }
 
-static plr_status read_blob(plr_reader *r, uint8_t *at) {
+static void read_blob(plr_reader *r, uint8_t *at) {
   uint64_t len = plr__read_be16(r);
   const uint8_t *data = plr__read_bytes(r, (size_t)len);
   memcpy(at, &data, sizeof data);
   memcpy(at + 2 * sizeof data, &len, sizeof len);
-  return PLR_OK;
 }
 
-static void read_number(uint8_t *at, uint8_t kind, const uint8_t *p) {
-  uint32_t small = kind == PLR__FIELD_U8    ? p[0]
-                   : kind == PLR__FIELD_U16 ? plr__load_be16(p)
-                                            : plr__load_be32(p);
-  memcpy(at, &small, sizeof small);
-}
-
-static void read_one(uint8_t *at, uint8_t kind, const uint8_t *p) {
-  uint64_t u64;
-  plr__u128 u128;
+/* The bytes are there. */
+static inline void read_fixed(uint8_t *at, uint8_t kind, const uint8_t *p) {
+  uint32_t small;
+  uint64_t large;
+  plr__u128 largest;
   switch (kind) {
+  case PLR__FIELD_U8:
+  case PLR__FIELD_U16:
+  case PLR__FIELD_U32:
+    small = kind == PLR__FIELD_U8    ? p[0]
+            : kind == PLR__FIELD_U16 ? plr__load_be16(p)
+                                     : plr__load_be32(p);
+    memcpy(at, &small, sizeof small);
+    return;
   case PLR__FIELD_U64:
-    u64 = plr__load_be64(p);
-    memcpy(at, &u64, sizeof u64);
+    large = plr__load_be64(p);
+    memcpy(at, &large, sizeof large);
     return;
   case PLR__FIELD_U128:
-    u128 = (plr__u128)plr__load_be64(p) << 64 | plr__load_be64(p + 8);
-    memcpy(at, &u128, sizeof u128);
+    largest = (plr__u128)plr__load_be64(p) << 64 | plr__load_be64(p + 8);
+    memcpy(at, &largest, sizeof largest);
     return;
   case PLR__FIELD_20:
     memcpy(at, p, 20);
     return;
-  case PLR__FIELD_32:
-    memcpy(at, p, 32);
-    return;
   default:
-    read_number(at, kind, p);
+    memcpy(at, p, 32);
   }
 }
 
-/* plr__read_bytes, here where it is called most: replaying reads tens of fields for every entry. */
-static inline const uint8_t *take(plr_reader *r, size_t len) {
-  if (r->failed || !r->data || len > r->len - r->pos) return plr__read_bytes(r, len);
-  r->pos += len;
-  return r->data + r->pos - len;
-}
-
+/* Replay reads a dozen records an entry: one look at the length a field, no calls. */
 plr_status plr__fields_read(plr_reader *r, const plr__fields *t, void *out) {
   for (uint32_t i = 0; i < t->count && !r->failed; i++) {
     const plr__field *f = &t->fields[i];
     uint8_t *at = (uint8_t *)out + f->offset;
+    if (f->kind == PLR__FIELD_BLOB) {
+      read_blob(r, at);
+      continue;
+    }
+    size_t width = f->kind == PLR__FIELD_ALGORITHM ? 1 : width_of(f->kind);
+    if (r->len - r->pos < width) {
+      r->failed = 1;
+      break;
+    }
+    const uint8_t *p = r->data + r->pos;
+    r->pos += width;
     if (f->kind == PLR__FIELD_ALGORITHM) {
-      uint32_t algorithm = plr__read_u8(r);
-      if (!r->failed && algorithm != PLR__ALG_ED25519) return PLR_ERR_VERSION;
-    } else if (f->kind == PLR__FIELD_BLOB) {
-      PLR_TRY(read_blob(r, at));
+      if (*p != PLR__ALG_ED25519) return PLR_ERR_VERSION;
     } else {
-      const uint8_t *p = take(r, width_of(f->kind));
-      if (p) read_one(at, f->kind, p);
+      read_fixed(at, f->kind, p);
     }
   }
   return PLR_OK;

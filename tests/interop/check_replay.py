@@ -153,13 +153,26 @@ def wrong_closes():
     raise AssertionError("the replayer's verdict")
 
 
+SHORT = dict(invalid=0, epoch_length=15)
+
+
+def varied_seeds(count, **options):
+    """Seeds of short histories in which an entry of every type works; signatures do not change what is told."""
+    found, seed = [], 200
+    while len(found) < count:
+        teller, seed = Teller(seed, **options).run(320), seed + 1
+        if {data[4] for data, code in zip(teller.entries, teller.codes) if code == "OK"} == set(e.BODIES):
+            found.append(seed - 1)
+        need(seed < 400, "no such history")
+    return found
+
+
 @check
 def mutations():
     """Valid histories with bytes, fields, signatures, nonces or the order changed: the same codes, the same state."""
     done, refused = collections.Counter(), 0
-    for seed in (201, 202):  # short histories in which an entry of every type works
-        teller = Teller(seed, LIBRARY.sign, VERIFIER, invalid=0, epoch_length=15).run(320)
-        every_type_worked(teller)
+    for seed in varied_seeds(2, **SHORT):
+        teller = Teller(seed, LIBRARY.sign, VERIFIER, **SHORT).run(320)
         mutator = Mutator(teller, VERIFIER)
         for _ in range(1500 if FULL else 50):
             what, entries = mutator.mutated()

@@ -225,7 +225,8 @@ static void colluding_pair(void **state) {
 /* A neighbour does not sign: the work is audited, and who was wrong pays. */
 static void refusing_neighbour(void **state) {
   (void)state;
-  for (uint32_t verdict = 0; verdict < 3; verdict++) { /* 0: it answers in time */
+  for (uint32_t verdict = 0; verdict < 4;
+       verdict++) { /* 0: it answers in time; 3: it signs after all */
     kit k;
     plr_receipt r;
     open_world(&k);
@@ -237,8 +238,18 @@ static void refusing_neighbour(void **state) {
     deed_signed(&k, WORKER0, PLR_SIGN_UPSTREAM);
     assert_int_equal(kit_append(&k), PLR_OK);
     assert_int_equal(balance_of(&k, WORKER0 + 1).receipts, 2); /* not counted yet */
-    kit_work(&k, 2, 9, 0, 1);
+    assert_int_equal(kit_append(&k), PLR_ERR_SEQUENCE);
+    deed(&k, WORKER0 + 1, PLR_ENTRY_DISPUTE, &x);
+    deed_signed(&k, WORKER0, PLR_SIGN_UPSTREAM);
     assert_int_equal(kit_append(&k), PLR_ERR_EXISTS);
+    if (verdict == 3) {
+      kit_work(&k, 2, 9, 0, 1);
+      assert_int_equal(kit_append(&k), PLR_OK);
+      assert_int_equal(do_contest(&k, WORKER0 + 2, 2, &work), PLR_ERR_NOT_FOUND);
+      assert_int_equal(balance_of(&k, WORKER0 + 1).receipts, 3);
+      close_world(&k);
+      continue;
+    }
     assert_int_equal(do_contest(&k, WORKER0, 2, &work),
                      PLR_ERR_MISMATCH); /* who signed has nothing to answer */
     if (verdict == 0) assert_int_equal(do_contest(&k, WORKER0 + 2, 2, &work), PLR_OK);
