@@ -78,8 +78,9 @@ static inline fe sub(const fe *a, const fe *b) {
   return carry(r);
 }
 
-/* Sums of the low and the high halves of products, by weight: lo[k] and twice hi[k] are of 2^(51 k), since the high half
- * begins at bit 52. Each is below 5 * 2^52, so that 2^52.x * (2 + 2) * 20 stays below 2^61. */
+/* Sums of the low and the high halves of products, by weight: lo[k] is of 2^(51 k), and twice hi[k] of 2^(51 (k + 1)),
+ * since the high half begins at bit 52. At most five of each meet: lo below 2^54.4, twice hi below 2^53.4, and with 19
+ * times as much folded in, a limb stays below 2^60. */
 static inline fe fold(const __m512i lo[9], const __m512i hi[9]) {
   __m512i z[10], r[5];
   z[0] = lo[0];

@@ -233,12 +233,13 @@ plr_status plr__revenue_check(const plr_model_register *terms, const plr__totals
 /* Signatures of an entry, verified ahead of its turn: bit i of `checked` and `good` for signature i, under the key
  * in keys[i]. A key that is another one when the entry's turn comes is verified again. */
 typedef struct plr__verdict {
-  uint32_t checked, good;
-  uint8_t keys[3][32];
+  uint32_t checked, good, open; /* open: still to be verified, over `message` */
+  uint8_t keys[3][32], message[PLR__SIGNING_BYTES];
 } plr__verdict;
 
-/* Verifies what can be verified now; touches nothing, so that many may run at once. */
-void plr__verdict_make(const plr__state *s, const plr_entry *e, plr__verdict *out);
+/* Finds what can be verified now; touches nothing, so that many may run at once. Signatures under keys that were
+ * checked before are left open. */
+void plr__verdict_prepare(const plr__state *s, const plr_entry *e, plr__verdict *out);
 
 /* Applies one entry. A refusal (plr__is_refusal) leaves at most the author's nonce changed; any other failure
  * leaves nothing changed. Nothing is committed. verdict may be NULL. */

@@ -1,5 +1,5 @@
-/* Eight verifications at once against libsodium's one: the same verdict on good signatures, on every kind of bad one, and
- * on what lies at the edges of the field and of the group. Without the instructions only the verdicts are compared. */
+/* Eight verifications at once against libsodium's one: the same verdict on good signatures, on every kind of bad one,
+ * and on what lies at the edges of field and group. Without the instructions only the verdicts are compared. */
 #include "base_test.h"
 
 #include "base/ed25519.h"
