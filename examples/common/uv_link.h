@@ -1,12 +1,9 @@
 /* What carries the bytes of one plr_link on libuv: TCP connections, made again whenever they break, or UDP datagrams.
- *
  * The library's link does no I/O: this moves its bytes through the shaper to the socket, gives it what arrives, and
- * keeps its deadlines. What the bytes mean is the stage's business.
- *
- * TCP: one side connects, with a back-off; the other listens, and the newest connection counts. A connection that
- * breaks, or brings nothing for UV_LINK_SILENCE_NS, is replaced and the link resumed, until the link itself gives
- * up (its timeout_ns). UDP: the link paces itself, knows losses and sends again; either side answers to where the last
- * datagram came from that the link did not reject. */
+ * keeps its deadlines. What the bytes mean is the stage's business.  TCP: one side connects, with a back-off; the
+ * other listens, and the newest connection counts. A connection that breaks, or brings nothing for UV_LINK_SILENCE_NS,
+ * is replaced and the link resumed, until the link itself gives up (its timeout_ns). UDP: the link paces itself, knows
+ * losses and sends again; either side answers to where the last datagram came from that the link did not reject. */
 #ifndef EXAMPLES_UV_LINK_H
 #define EXAMPLES_UV_LINK_H
 
@@ -26,7 +23,7 @@ struct uv_link_options {
   int32_t udp;
   uint64_t bits_per_s, delay_ns; /* of the shaper; 0: as fast as it goes */
   double loss;                   /* UDP: part of the datagrams that the shaper drops */
-  uint64_t cut_ns; /* TCP, a rehearsal: the side that connects resets its connection that often; 0: never */
+  uint64_t cut_ns; /* TCP, a rehearsal: the side that connects resets a connection that long after its first bytes; 0: never */
 };
 
 struct uv_link_connection; /* TCP */

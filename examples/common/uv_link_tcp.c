@@ -109,6 +109,11 @@ void uv_link_tcp_send(struct uv_link *l, uint64_t now_ns) {
   }
 }
 
+static void on_cut(uv_timer_t *timer) {
+  struct uv_link *l = timer->data;
+  if (l->now && !l->ended) lost(l, 1);
+}
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
   struct uv_link *l = ((struct uv_link_connection *)handle->data)->owner;
   (void)suggested;
@@ -124,6 +129,8 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf) {
     return;
   }
   l->retry_ms = FIRST_RETRY_MS; /* somebody is there */
+  if (l->connects && l->options.cut_ns && !uv_is_active((uv_handle_t *)&l->cut_timer))
+    uv_timer_start(&l->cut_timer, on_cut, l->options.cut_ns / 1000000, 0);
   if (!l->ended) uv_link_take(l, buf->base, (size_t)got, NULL);
 }
 
@@ -188,16 +195,9 @@ static void on_incoming(uv_stream_t *listener, int error) {
   started(l, c);
 }
 
-static void on_cut(uv_timer_t *timer) {
-  struct uv_link *l = timer->data;
-  if (l->now && !l->ended) lost(l, 1);
-}
-
 int uv_link_tcp_start(struct uv_link *l, int listening_fd) {
   l->retry_ms = FIRST_RETRY_MS;
   if (listening_fd < 0) {
-    const uint64_t cut_ms = l->options.cut_ns / 1000000;
-    if (cut_ms) uv_timer_start(&l->cut_timer, on_cut, cut_ms, cut_ms);
     try_connect(&l->retry_timer);
     return 0;
   }

@@ -30,7 +30,7 @@ static const struct arg_spec specs[] = {
     {"transport", "T", ARG_TEXT, AT(transport), 0, 0, "what the links run over: tcp, or udp (tcp)"},
     {"loss", "X", ARG_NUMBER, AT(loss), 0, 0.5, "part of the datagrams to drop, with udp (0)"},
     {"cut", "TIME", ARG_DURATION, AT(cut), 0, 0,
-     "reset every connection that often, with tcp, as bad networks do; 0 = never (0)"},
+     "reset every connection after that time, with tcp, as bad networks do; 0 = never (0)"},
     {"netns", "PREFIX", ARG_TEXT, AT(netns), 0, 0,
      "processes in the network namespaces PREFIX0 (parent), PREFIX1, ...; see tests/net"},
     {"schedule", "KIND", ARG_TEXT, AT(schedule), 0, 0,

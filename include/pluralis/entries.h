@@ -92,13 +92,13 @@ typedef struct plr_assign {
 typedef struct plr_commit {
   uint32_t struct_size, phase; /* 0: value is plr_commit_hash; 1: value is the secret */
   uint64_t epoch;              /* of phase 0 */
-  plr_hash value;
+  plr_hash value;              /* the hash of the secret, or the secret */
 } plr_commit;
 
 /* Names a receipt. This struct does not grow. */
 typedef struct plr_receipt_key {
-  uint64_t epoch, step;
-  plr_hash model;
+  uint64_t epoch, step; /* as in the receipt */
+  plr_hash model;       /* the same, and all below */
   uint32_t lane, block_first, mb_first, reserved; /* reserved: 0 */
 } plr_receipt_key;
 
@@ -109,7 +109,7 @@ typedef struct plr_receipt_key {
  * lane may overlap. The worker may be neither neighbour; with one stage the feeder is both. This struct does not
  * grow. */
 typedef struct plr_receipt {
-  plr_hash model, profile;
+  plr_hash model, profile; /* profile: that of the model */
   uint64_t epoch, step;
   uint32_t mb_first, mb_count, block_first, block_end, lane, tokens;
   uint64_t units;
@@ -160,14 +160,14 @@ typedef struct plr_inference_receipt {
   plr_hash session; /* any name that the client has not used before */
   uint32_t block_first, block_end, tokens, reserved;
   uint64_t units, price; /* units: as in plr_receipt */
-  plr_hash frames_root;
+  plr_hash frames_root;  /* Merkle root over what was sent */
   uint8_t client[32]; /* account */
 } plr_inference_receipt;
 
 /* Gives vested shares away; they change hands with the next EpochClose, and earn for the giver until then. */
 typedef struct plr_transfer {
   uint32_t struct_size, reserved;
-  plr_hash model;
+  plr_hash model; /* whose shares */
   uint8_t to[32]; /* account */
   uint64_t shares;
 } plr_transfer;
@@ -184,9 +184,9 @@ typedef struct plr_slash {
 typedef struct plr_settlement_root {
   uint32_t struct_size, scale; /* what is claimed on chain is 10^scale times the ledger's unit; 0 to 18 */
   uint8_t reward[20];          /* the token */
-  uint32_t leaves;
-  uint64_t total; /* in the ledger's unit */
-  plr_hash root;
+  uint32_t leaves; /* how many */
+  uint64_t total;  /* in the ledger's unit */
+  plr_hash root;   /* of their tree */
 } plr_settlement_root;
 
 /* Parameters. */
@@ -202,8 +202,8 @@ typedef struct plr_settlement_root {
 
 /* Changes a parameter. Author: the sequencer. */
 typedef struct plr_param_change {
-  uint32_t struct_size, parameter;
-  uint64_t value, from_epoch;
+  uint32_t struct_size, parameter; /* PLR_PARAM_... */
+  uint64_t value, from_epoch;      /* in force when from_epoch is opened */
 } plr_param_change;
 
 /* Writes one entry, signed by its author, to buf: as the functions of ledger.h. type: PLR_ENTRY_...; fields: the struct

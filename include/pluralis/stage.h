@@ -15,7 +15,10 @@
  *   while (plr_stage_next_event(stage, &event) == PLR_OK) ...
  *   plr_link_transmit(...) until nothing is left
  *
- * Threads: a stage and its two links belong to one thread at a time; plr_job_run alone may run beside it, on any.
+ * Asynchronous pipelines may have several replicas of each stage; each is linked with all, or some, of those before and
+ * behind it, and with those beside it if they average their weights.
+ *
+ * Threads: a stage and its links belong to one thread at a time; plr_job_run alone may run beside it, on any.
  * Signing and checking receipts is done by that thread (about half a millisecond for each micro-batch), everything
  * that grows with the model by jobs.
  *

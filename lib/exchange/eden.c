@@ -16,18 +16,44 @@ static const float centroids[4][8] = {
     {0.24509f, 0.75601f, 1.34391f, 2.15195f},
     {0.12840f, 0.38805f, 0.65676f, 0.94234f, 1.25623f, 1.61805f, 2.06902f, 2.73259f}};
 
+/* Number of the centroid nearest to |x| units; `bits` is a constant, so that compilers take values side by side. */
+static inline void count_below(const float *restrict x, size_t n, uint32_t bits, float unit,
+                               uint32_t *restrict number) {
+  const float *c = centroids[bits - 1];
+  float middle[7];
+  const uint32_t most = (1u << (bits - 1)) - 1;
+  for (uint32_t t = 0; t < most; t++) middle[t] = (c[t] + c[t + 1]) * 0.5f;
+  for (size_t i = 0; i < n; i++) {
+    const float size = fabsf(x[i] * unit);
+    uint32_t k = 0;
+    for (uint32_t t = 0; t < most; t++) k += size > middle[t];
+    number[i] = k;
+  }
+}
+
 /* code = sign << (bits - 1) | number of the centroid; value = the centroid */
 static void quantise(const float *x, size_t n, uint32_t bits, float unit, uint8_t *code,
                      float *value) {
-  const float *c = centroids[bits - 1];
-  const uint32_t most = (1u << (bits - 1)) - 1;
+  uint32_t number[MOST_GROUP];
+  switch (bits) {
+  case 1:
+    memset(number, 0, n * sizeof *number);
+    break;
+  case 2:
+    count_below(x, n, 2, unit, number);
+    break;
+  case 3:
+    count_below(x, n, 3, unit, number);
+    break;
+  default:
+    count_below(x, n, 4, unit, number);
+    break;
+  }
   for (size_t i = 0; i < n; i++) {
-    const float z = x[i] * unit, size = fabsf(z);
-    uint32_t k = 0;
-    for (uint32_t t = 0; t < most; t++) k += size > (c[t] + c[t + 1]) * 0.5f;
-    const uint32_t sign = z < 0.0f;
-    code[i] = (uint8_t)(sign << (bits - 1) | k);
-    value[i] = sign ? -c[k] : c[k];
+    const uint32_t sign = x[i] * unit < 0.0f;
+    const float c = centroids[bits - 1][number[i]];
+    code[i] = (uint8_t)(sign << (bits - 1) | number[i]);
+    value[i] = sign ? -c : c;
   }
 }
 

@@ -18,14 +18,29 @@ static float scale_of(uint32_t block) {
   return block == 2 ? scale * 0.70710678f : scale;
 }
 
-static void transform(float *restrict x, uint32_t block, float scale) {
-  for (uint32_t h = 1; h < block; h *= 2)
-    for (uint32_t i = 0; i < block; i += 2 * h)
-      for (uint32_t j = i; j < i + h; j++) {
-        const float a = x[j], b = x[j + h];
-        x[j] = a + b;
-        x[j + h] = a - b;
-      }
+/* Sums to a, differences to b. */
+static void butterflies(float *restrict a, float *restrict b, uint32_t n) {
+  for (uint32_t i = 0; i < n; i++) {
+    const float sum = a[i] + b[i];
+    b[i] = a[i] - b[i];
+    a[i] = sum;
+  }
+}
+
+/* Distances 1, 2 and 4 in registers: loops as short as that cost more than what they do. */
+static void eight(float *x) {
+  float y[8];
+  for (uint32_t i = 0; i < 8; i += 2) y[i] = x[i] + x[i + 1], y[i + 1] = x[i] - x[i + 1];
+  for (uint32_t i = 0; i < 8; i += 4)
+    for (uint32_t j = i; j < i + 2; j++) x[j] = y[j] + y[j + 2], x[j + 2] = y[j] - y[j + 2];
+  for (uint32_t i = 0; i < 4; i++) y[i] = x[i] + x[i + 4], y[i + 4] = x[i] - x[i + 4];
+  for (uint32_t i = 0; i < 8; i++) x[i] = y[i];
+}
+
+static void transform(float *x, uint32_t block, float scale) {
+  for (uint32_t i = 0; block >= 8 && i < block; i += 8) eight(x + i);
+  for (uint32_t h = block >= 8 ? 8 : 1; h < block; h *= 2)
+    for (uint32_t i = 0; i < block; i += 2 * h) butterflies(x + i, x + i + h, h);
   for (uint32_t i = 0; i < block; i++) x[i] *= scale;
 }
 

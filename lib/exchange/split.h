@@ -21,7 +21,7 @@ void plr__split_destroy(plr__split *s, plr_context *ctx);
 void plr__split_encode(plr__split *s, const uint8_t *values, size_t n, size_t cols, uint32_t size,
                        uint8_t *out, size_t *written);
 
-/* What decoding writes to on the way: symbol n bytes; shift and offset cols, or NULL where values stand in no columns. */
+/* What decoding writes to on the way: symbol n bytes; shift and offset cols, or NULL where there are no columns. */
 typedef struct plr__split_scratch {
   plr__bytes_decoder *tables;
   uint8_t *symbol, *shift;

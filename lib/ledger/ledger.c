@@ -113,6 +113,7 @@ static plr_status append_items(plr_ledger *l, plr_append_item *items, size_t cou
                                plr_error *refusal, plr_error *err) {
   plr__head head = l->head;
   plr_hash state_root = l->state.state_root;
+  uint32_t has_genesis = l->state.has_genesis;
   appending a = {items, refusal, 0, 0};
   uint64_t snapshot = l->snapshot_size;
   uint32_t pieces = l->snapshot_pieces;
@@ -129,6 +130,7 @@ static plr_status append_items(plr_ledger *l, plr_append_item *items, size_t cou
   plr__map_rollback(&l->state.map, 0);
   l->head = head;
   l->state.state_root = state_root;
+  l->state.has_genesis = has_genesis;
   if (st <= -300) l->fatal = st;
   return st;
 }

@@ -116,17 +116,24 @@ static void take_loss(plr_stage *s, plr__peer *p, const plr__control *c, const p
   plr__feeder *f = &s->feeder;
   if (c->kind == PLR__KIND_TRAIN) {
     take_training_loss(s, p, c, hash);
+  } else if (s->async && (f->command != PLR__COMMAND_EVALUATE || c->micro_batch != f->returned)) {
+    s->stats.duplicates++; /* fed again, and now both come */
   } else if (f->command != PLR__COMMAND_EVALUATE || c->step != 0 || f->returned >= f->fed ||
              c->micro_batch != f->returned) {
     unexpected(s, p, c, "not the one that is due");
   } else {
     f->loss_sum += c->loss;
     f->returned++;
+    f->quiet_ns = s->now;
   }
 }
 
 static void take_token(plr_stage *s, plr__peer *p, const plr__control *c) {
   plr__feeder *f = &s->feeder;
+  if (s->async && (f->command != PLR__COMMAND_GENERATE || c->index != f->returned)) {
+    s->stats.duplicates++;
+    return;
+  }
   if (f->command != PLR__COMMAND_GENERATE || f->returned >= f->fed || c->index != f->returned) {
     unexpected(s, p, c, "not the one that is due");
     return;
@@ -139,6 +146,7 @@ static void take_token(plr_stage *s, plr__peer *p, const plr__control *c) {
     memmove(f->context, f->context + 1, --f->context_len * sizeof *f->context);
   f->context[f->context_len++] = c->token;
   f->returned++;
+  f->quiet_ns = s->now;
   plr_stage_event e = {.type = PLR_STAGE_TOKEN, .token = c->token, .index = c->index};
   e.step = f->steps_done;
   plr__event(s, &e, NULL);

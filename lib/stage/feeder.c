@@ -105,9 +105,17 @@ static int may_open(plr_stage *s, uint64_t step) {
   return step < s->steps_kept || may_forget(s, step - s->steps_kept);
 }
 
+uint64_t plr__feeder_patience(const plr_stage *s) {
+  uint64_t one = s->reply_timeout_ns ? s->reply_timeout_ns : PLR__RECEIPT_PATIENCE;
+  return one >= PLR_NEVER / 8192 ? PLR_NEVER / 2 : one * s->count;
+}
+
 uint64_t plr__feeder_deadline(const plr_stage *s) {
   const plr__feeder *f = &s->feeder;
-  uint64_t wait = s->reply_timeout_ns ? s->reply_timeout_ns : PLR__RECEIPT_PATIENCE;
+  uint64_t wait = plr__feeder_patience(s);
+  int forward_only = f->command == PLR__COMMAND_EVALUATE || f->command == PLR__COMMAND_GENERATE;
+  if (s->async && s->role == PLR_STAGE_FEEDER && forward_only && f->returned < f->fed)
+    return f->quiet_ns + wait;
   if (!s->async || s->role != PLR_STAGE_FEEDER || f->command != PLR__COMMAND_TRAIN ||
       !f->outstanding || f->steps_done < f->until || !all_finished(s))
     return PLR_NEVER;
@@ -245,11 +253,20 @@ static void pump_train(plr_stage *s) {
   finish_command(s, NULL);
 }
 
+/* Forward-only work is kept by nobody: what has not come back after a while is fed again. */
+static void feed_again(plr_stage *s) {
+  plr__feeder *f = &s->feeder;
+  if (!s->async || f->returned == f->fed || s->now < f->quiet_ns + plr__feeder_patience(s)) return;
+  f->fed = f->returned;
+  f->quiet_ns = s->now;
+}
+
 static void pump_evaluate(plr_stage *s) {
   plr__feeder *f = &s->feeder;
   uint32_t window = plr__pipeline_depth(s);
   plr_hash hash;
   if (f->stop_wanted) f->batches = PLR_MIN(f->batches, f->fed);
+  feed_again(s);
   while (f->fed < f->batches && f->fed - f->returned < window && plr__stage_has_room(s)) {
     if (draw(s, PLR_SPLIT_VALIDATION, f->fed) != PLR_OK) return;
     send_tokens(s, PLR__KIND_EVALUATE, 0, f->fed, f->tokens, s->info.micro_batch,
@@ -266,6 +283,7 @@ static void pump_generate(plr_stage *s) {
   plr__feeder *f = &s->feeder;
   plr_hash hash;
   if (f->stop_wanted) f->batches = PLR_MIN(f->batches, f->fed);
+  feed_again(s);
   if (f->returned < f->fed) return;
   if (f->fed < f->batches && plr__stage_has_room(s)) {
     f->sample.index = f->fed, f->sample.position = f->fed;
@@ -330,6 +348,7 @@ static plr_status begin(plr_stage *s, uint32_t command, uint32_t batches) {
   f->batches = batches;
   f->fed = f->returned = 0;
   f->loss_sum = 0;
+  f->quiet_ns = s->now;
   plr__feeder_pump(s);
   plr__stage_flush(s);
   return s->failed;

@@ -421,6 +421,8 @@ int plr__feeder_snapshot_due(const plr_stage *s, uint64_t step);
 uint64_t plr__feeder_root_step(const plr_stage *s, uint64_t step);
 /* async: receipts of that step that have not come will not be waited for. */
 void plr__feeder_unsettled(plr_stage *s, uint64_t step);
+/* How long it waits for what may have been lost on its way round. */
+uint64_t plr__feeder_patience(const plr_stage *s);
 /* When it stops waiting for receipts at the end of a command, or PLR_NEVER. */
 uint64_t plr__feeder_deadline(const plr_stage *s);
 int plr__feeder_settled(const plr_stage *s, uint64_t step);

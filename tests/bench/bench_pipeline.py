@@ -1,4 +1,4 @@
-"""A pipeline of four processes in network namespaces, over an emulated wide-area network of 80 Mbit/s and 50 ms one way,
+"""A pipeline of four processes in network namespaces, over an emulated wide-area network of 80 Mbit/s, 50 ms one way,
 against the same pipeline over the same emulator with its limits off: what the network costs, asynchronous and not,
 compressed and not. A share of 1 is a network that nobody notices.
 
@@ -77,8 +77,8 @@ def main():
         share = statistics.median(h / f for h, f in zip(held, free))
         line(name, round(statistics.median(held)), "tokens/s", "same pipeline, network without limits",
              round(statistics.median(free)), round(share, 3),
-             "4 processes + feeder in network namespaces, %d Mbit/s and %d ms one way for each, %d steps of 2,048 tokens "
-             "after the first third, median of %d interleaved runs; all on one machine of %d processors"
+             "4 processes + feeder in network namespaces, %d Mbit/s and %d ms one way for each, %d steps of 2,048 "
+             "tokens after the first third, median of %d interleaved runs; all on one machine of %d processors"
              % (RATE, DELAY, STEPS, TURNS, os.cpu_count()))
     return 0
 

@@ -24,8 +24,9 @@ RATE, DELAY = 50e6 / 8, 0.010
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 CONF = """daemon off; pid %(dir)s/pid; error_log %(dir)s/error.log; %(user)s
 events {}
-http { access_log off; default_type application/octet-stream; client_body_temp_path %(dir)s/1; proxy_temp_path %(dir)s/2;
-  fastcgi_temp_path %(dir)s/3; uwsgi_temp_path %(dir)s/4; scgi_temp_path %(dir)s/5; keepalive_requests 100000;
+http { access_log off; default_type application/octet-stream; keepalive_requests 100000;
+  client_body_temp_path %(dir)s/1; proxy_temp_path %(dir)s/2; fastcgi_temp_path %(dir)s/3; uwsgi_temp_path %(dir)s/4;
+  scgi_temp_path %(dir)s/5;
   server { listen 127.0.0.1:%(port)d; root %(dir)s/site; } }
 """
 
@@ -113,7 +114,8 @@ def fetch(url, files, folder):
         for name in files:
             f.write('url = "%s/%s"\noutput = "/dev/null"\n' % (url, name))
     begun = time.monotonic()
-    subprocess.run(["curl", "--no-progress-meter", "-fZ", "--parallel-max", "8", "-K", config], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(["curl", "--no-progress-meter", "-fZ", "--parallel-max", "8", "-K", config], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.monotonic() - begun
 
 

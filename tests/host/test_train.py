@@ -164,6 +164,18 @@ class Train(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("--compress", errors)
 
+    def test_without_a_flush(self):
+        for schedule in "async", "newest":
+            out = self.path(schedule)
+            status, said, errors = host.train("--text", self.text, "--out", out, "--stages", "4", "--steps", "12",
+                                              "--compress", "4", "--snapshot-every", "6", "--schedule", schedule,
+                                              *host.MODEL)
+            self.assertEqual(status, 0, errors)
+            self.assertIn("ledger verified", said)
+        status, said, errors = host.train("--out", out, "--resume")
+        self.assertEqual(status, 0, errors)
+        self.assertIn("ours: complete", said)
+
     def test_links_are_as_slow_as_asked(self):
         out = self.path("out")
         model = [{"1ms": "40ms"}.get(word, word) for word in host.MODEL]
@@ -325,6 +337,7 @@ class Train(unittest.TestCase):
         self.refused(2, "--stages", *good, "--stages", "9")
         self.refused(2, "--width", *good, "--width", "100")
         self.refused(2, "--boundary", *good, "--boundary", "dense")
+        self.refused(2, "--schedule", *good, "--schedule", "later")
         self.refused(2, "--nonsense", *good, "--nonsense")
         self.refused(2, "--text", "--out", self.path("out"))
         self.refused(2, "nothing to resume", "--out", self.path("out"), "--resume")

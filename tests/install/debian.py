@@ -42,13 +42,15 @@ def check_contents(run, path, names):
 def check_control(run, paths, version):
     """Dependencies, as far as they follow from what we link and not from the release of Debian."""
     depends = {package: field(run(["dpkg-deb", "-f", path]) + "\n", "Depends") for package, path in paths.items()}
-    for name in ("libc6", "libcurl4", "libjansson4", "libsodium23", "libsqlite3-0", "libssl3", "libxxhash0", "libzstd1"):
+    for name in ("libc6", "libcurl4", "libjansson4", "libsodium23", "libsqlite3-0", "libssl3", "libxxhash0",
+                 "libzstd1"):
         if not re.search(r"(^|, )%s( \(|,|$)" % re.escape(name), depends["libpluralis0"]):
             raise Wrong("libpluralis0 does not depend on %s: %s" % (name, depends["libpluralis0"]))
     for package in set(paths) - {"libpluralis0"}:
         if "libpluralis0 (= %s-1)" % version not in depends[package]:
             raise Wrong("%s does not depend on its library: %s" % (package, depends[package]))
-    for name in ("libcurl4-openssl-dev", "libjansson-dev", "libsodium-dev", "libsqlite3-dev", "libssl-dev", "libxxhash-dev", "libzstd-dev"):
+    for name in ("libcurl4-openssl-dev", "libjansson-dev", "libsodium-dev", "libsqlite3-dev", "libssl-dev",
+                 "libxxhash-dev", "libzstd-dev"):
         if name not in depends["libpluralis-dev"]:
             raise Wrong("libpluralis-dev does not depend on %s" % name)
     control = run(["dpkg-deb", "-I", paths["libpluralis0"], "shlibs"])

@@ -41,20 +41,51 @@ def points(scalar):
     return out
 
 
+SECRET = int.from_bytes(hashlib.sha512(b"A").digest(), "little") % L
+NONCE = int.from_bytes(hashlib.sha512(b"R").digest(), "little") % L
+
+
+def signature(key, secret, r_raw, nonce, message):
+    """R of a given encoding, and S so that the equation with cofactor holds."""
+    k = int.from_bytes(hashlib.sha512(r_raw + key + message).digest(), "little") % L
+    return r_raw + ((nonce + k * secret) % L).to_bytes(32, "little"), k
+
+
 def cases():
     """(name, key, message, signature, whether the equation without cofactor holds)."""
-    secret = int.from_bytes(hashlib.sha512(b"A").digest(), "little") % L
-    nonce = int.from_bytes(hashlib.sha512(b"R").digest(), "little") % L
-    for a_name, a_raw, a_low, a in points(secret):
-        for r_name, r_raw, r_low, r in points(nonce):
+    for a_name, a_raw, a_low, a in points(SECRET):
+        for r_name, r_raw, r_low, r in points(NONCE):
             wanted = {True, False}
             for i in range(64):
                 message = b"edge %d" % i
-                k = int.from_bytes(hashlib.sha512(r_raw + a_raw + message).digest(), "little") % L
-                s = (r + k * a) % L
+                raw, k = signature(a_raw, a, r_raw, r, message)
                 exact = (r_low + k * a_low) % 8 == 0  # sB - kA - R is of low order in any case
                 if exact in wanted:
                     wanted.discard(exact)
-                    yield ("A %s, R %s" % (a_name, r_name), a_raw, message, r_raw + s.to_bytes(32, "little"), exact)
+                    yield ("A %s, R %s" % (a_name, r_name), a_raw, message, raw, exact)
                 if not wanted:
                     break
+
+
+def changed(random, raw):
+    """A good signature with something wrong."""
+    how, r, s = random.randrange(8), raw[:32], int.from_bytes(raw[32:], "little")
+    if how == 0:  # the same number modulo the order of the group
+        s += L * random.randrange(1, 15)
+    elif how == 1:
+        s = random.choice((0, 1, L - 1, L, L + 1, 2 ** 252, 2 ** 253, 2 ** 255 - 19, 2 ** 256 - 1))
+    elif how == 2:
+        s = (L - s) % L
+    elif how == 3:  # -R
+        r = r[:31] + bytes([r[31] ^ 0x80])
+    elif how == 4:  # R's coordinate as if it were not reduced, or not a point
+        r = ((int.from_bytes(r, "little") + random.choice((1, P, 2 ** 255))) % 2 ** 256).to_bytes(32, "little")
+    elif how == 5:
+        r, s = raw[32:], int.from_bytes(r, "little")
+    elif how == 6:
+        at = random.randrange(256)
+        s ^= 1 << at
+    else:
+        at = random.randrange(32)
+        r = r[:at] + bytes([r[at] ^ 1 << random.randrange(8)]) + r[at + 1:]
+    return r + s.to_bytes(32, "little")

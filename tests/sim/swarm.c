@@ -31,6 +31,7 @@ static void feeder_event(swarm *w, const plr_stage_event *e) {
   if (e->type == PLR_STAGE_REFUSED) w->missing++;
   if (e->type == PLR_STAGE_DROPPED) w->dropped++;
   if (e->type == PLR_STAGE_EVAL) w->eval = e->value;
+  if (e->type == PLR_STAGE_TOKEN) w->tokens++;
 }
 
 static void on_event(void *user, uint32_t node, const plr_stage_event *e) {
@@ -264,9 +265,13 @@ static void show(const swarm *w) {
 void swarm_train(swarm *w, uint64_t until) {
   w->want_idle = w->idle + 1;
   assert_int_equal(plr_stage_train(w->nodes[w->feeder].engine, until), PLR_OK);
+  swarm_wait(w);
+}
+
+void swarm_wait(swarm *w) {
   if (sim_run(w->net, sim_now(w->net) + 40 * SECOND, is_idle, w) && w->idle >= w->want_idle) return;
   show(w);
-  fail_msg("training did not finish");
+  fail_msg("the command did not finish");
 }
 
 void swarm_stop(swarm *w) {

@@ -47,7 +47,7 @@ typedef struct swarm {
   uint32_t count, feeder; /* nodes with the feeder, its index */
   swarm_end ends[2 * SIM_MAX_WIRES];
   uint32_t end_count;
-  uint32_t idle, steps, receipts, dropped, missing, want_idle;
+  uint32_t idle, tokens, steps, receipts, dropped, missing, want_idle;
   double losses[SWARM_MAX_WORK];
   double eval;
   /* Called for each job that is done, before it is handed back; may spoil it. */
@@ -65,6 +65,8 @@ void swarm_link(swarm *w, uint32_t above, uint32_t below);
 void swarm_kill(swarm *w, uint32_t node, int tell);
 /* Trains until so many steps are done and everything is idle: fails the test if it does not come to that. */
 void swarm_train(swarm *w, uint64_t until);
+/* Until `want_idle` commands are done. */
+void swarm_wait(swarm *w);
 void swarm_stop(swarm *w);
 /* Every stage counted every micro-batch below `until` steps once: twice by nobody who lives and was not
  * given up, never missing unless somebody died with it. */

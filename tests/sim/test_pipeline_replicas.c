@@ -185,6 +185,37 @@ static void test_rejoin(void **state) {
   swarm_close(&w);
 }
 
+/* Evaluation and generation go on too: what was lost on its way is asked for again, and counted once. */
+static void test_forward_only(void **state) {
+  (void)state;
+  int32_t prompt[] = {'t', 'h', 'e', ' '};
+  swarm_config c = swarm_defaults();
+  c.reply_timeout_ns = SECOND;
+  double eval[2];
+  for (uint32_t with = 0; with < 2; with++) {
+    swarm_open(&w, &c);
+    for (uint32_t i = 0; with && i < 3; i++) {
+      w.want_idle = w.idle + 1;
+      assert_int_equal(plr_stage_evaluate(w.nodes[w.feeder].engine, 12), PLR_OK);
+      sim_run(w.net, sim_now(w.net) + SECOND / 40, NULL, NULL);
+      swarm_kill(&w, swarm_node_of(&w, i, 0), (int)i % 2);
+      swarm_wait(&w);
+    }
+    w.want_idle = w.idle + 1;
+    assert_int_equal(plr_stage_evaluate(w.nodes[w.feeder].engine, 12), PLR_OK);
+    swarm_wait(&w);
+    eval[with] = w.eval;
+    w.want_idle = w.idle + 1;
+    assert_int_equal(plr_stage_generate(w.nodes[w.feeder].engine, prompt, 4, 5, 0.5f, 0, 7),
+                     PLR_OK);
+    swarm_wait(&w);
+    assert_int_equal(w.tokens, 5);
+    swarm_stop(&w);
+    swarm_close(&w);
+  }
+  assert_memory_equal(&eval[0], &eval[1], sizeof eval[0]);
+}
+
 static void test_detach(void **state) {
   (void)state;
   swarm_config c = swarm_defaults();
@@ -294,8 +325,8 @@ int main(void) {
       cmocka_unit_test(test_shared),      cmocka_unit_test(test_death),
       cmocka_unit_test(test_silent),      cmocka_unit_test(test_damaged_frames),
       cmocka_unit_test(test_other_shape), cmocka_unit_test(test_other_place),
-      cmocka_unit_test(test_rejoin),      cmocka_unit_test(test_detach),
-      cmocka_unit_test(test_seeds),
+      cmocka_unit_test(test_rejoin),      cmocka_unit_test(test_forward_only),
+      cmocka_unit_test(test_detach),      cmocka_unit_test(test_seeds),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,7 +108,7 @@ static inline plr_status mirror_update(mirrored *m, plr_error *err) {
   uint64_t size;
   plr_error_init(err, sizeof *err);
   plr_status st = plr_mirror_update(m->mirror, &size, err);
-  assert_int_equal(err->status, st);
+  if (err->status != (int32_t)st) fail_msg("%s, and err says %d", plr_status_name(st), err->status);
   assert_true(st == PLR_OK || (err->message[0] && err->where[0]));
   return st;
 }

@@ -277,7 +277,7 @@ static void test_isa_equal(void **state) {
     plr_codec c =
         test_codec(test_codec_names[round / 6 % PLR_COUNT_OF(test_codec_names)], groups[round % 3]);
     for (size_t i = 0; i < n && (c.quant >= PLR_QUANT_UNIFORM || c.transform); i++)
-      x[i] *= 0x1p-32f;
+      x[i] *= 0x1p-40f;
     const float most = c.dtype == PLR_DTYPE_BF16  ? plr__f32_from_bits(0x7f7f7fffu)
                        : c.dtype == PLR_DTYPE_F16 ? 65519.0f
                                                   : INFINITY;

@@ -1,5 +1,5 @@
-/* Models and those that are built on them, to the unit: royalties, serving, datasets, milestones, and who gets what of a
- * deposit in an epoch in which shares change hands. */
+/* Models and those that are built on them, to the unit: royalties, serving, datasets, milestones, and who gets what of
+ * a deposit in an epoch in which shares change hands. */
 #include "ledger_deeds.h"
 
 #define MOST_MODELS 10

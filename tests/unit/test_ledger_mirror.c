@@ -361,6 +361,58 @@ static void nobody_there(void **state) {
   end(&s);
 }
 
+/* ---- memory --------------------------------------------------------------------------------------- */
+
+typedef struct fading {
+  uint64_t left; /* allocations that succeed */
+} fading;
+
+static void *fading_alloc(void *user, size_t size, size_t align) {
+  fading *f = user;
+  if (f->left == 0) return NULL;
+  f->left--;
+  return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static void fading_free(void *user, void *ptr, size_t size, size_t align) {
+  (void)user, (void)size, (void)align;
+  free(ptr);
+}
+
+/* Each allocation fails in turn: the mirror says so, and goes on when there is memory again. */
+static void no_memory(void **state) {
+  (void)state;
+  stage s;
+  fading f = {UINT64_MAX};
+  plr_context_options o;
+  plr_context *poor;
+  begin(&s, 600);
+  plr_context_options_init(&o, sizeof o);
+  o.allocator = (plr_allocator){&f, fading_alloc, fading_free};
+  assert_int_equal(plr_context_create(&o, &poor, NULL), PLR_OK);
+  uint64_t failures = 0;
+  for (uint64_t n = 0, done = 0; !done; n += 1 + n / 16) {
+    plr_error err;
+    plr_error_init(&err, sizeof err);
+    f.left = n;
+    plr_status st = plr_mirror_create(poor, &s.m.o, &s.m.mirror, &err);
+    if (st == PLR_OK) st = plr_mirror_update(s.m.mirror, NULL, &err);
+    if (st != PLR_OK && st != PLR_ERR_NO_MEMORY)
+      fail_msg("%s: %s: %s", plr_status_name(st), err.where, err.message);
+    done = st == PLR_OK;
+    failures += !done;
+    f.left = UINT64_MAX;
+    if (s.m.mirror) {
+      mirror_good(&s.m);
+      same_ledger(s.k.ledger, plr_mirror_ledger(s.m.mirror));
+    }
+    mirror_close(&s.m);
+  }
+  assert_true(failures > 20);
+  plr_context_destroy(poor);
+  end(&s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(follows),
@@ -374,6 +426,7 @@ int main(void) {
       cmocka_unit_test(follows_redirections),
       cmocka_unit_test(gives_up),
       cmocka_unit_test(nobody_there),
+      cmocka_unit_test(no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -555,7 +555,11 @@ unsafe fn event_of<'a>(event: &sys::plr_stage_event) -> StageEvent<'a> {
         sys::PLR_STAGE_IDLE => StageEvent::Idle,
         sys::PLR_STAGE_PEER => StageEvent::Peer {
             peer: index,
-            side: if event.token == sys::PLR_SIDE_UPSTREAM as i32 { Side::Upstream } else { Side::Downstream },
+            side: if event.token == sys::PLR_SIDE_UPSTREAM as i32 {
+                Side::Upstream
+            } else {
+                Side::Downstream
+            },
             status: Status(event.status),
             account: Hash::from_c(event.hash),
             message: text(event.message),

@@ -232,7 +232,7 @@ impl Mirror {
     pub fn ledger(&mut self) -> Option<Copied<'_>> {
         // Safety: a live mirror, which is borrowed for as long as its ledger is.
         let ptr = NonNull::new(unsafe { sys::plr_mirror_ledger(self.ptr.as_ptr()) })?;
-        let ledger = Ledger { ptr, _sequencer: None, _context: self.context.clone() };
+        let ledger = Ledger { ptr, _sequencer: None, _store: None, _context: self.context.clone() };
         Some(Copied { ledger: ManuallyDrop::new(ledger), _mirror: self })
     }
 
