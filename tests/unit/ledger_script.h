@@ -15,7 +15,8 @@ typedef struct script {
   uint32_t count;
 } script;
 
-/* Epochs of so many receipts each, with money after each, and `large` entries of no effect and 60,000 bytes. To be played to ledgers that log such entries. */
+/* Epochs of so many receipts each, with money after each, and `large` entries of no effect and 60,000 bytes. To be
+ * played to ledgers that log such entries. */
 static inline void script_make(script *s, uint32_t epochs, uint32_t receipts, uint32_t large) {
   memset(s, 0, sizeof *s);
   kit *k = &s->made;

@@ -125,7 +125,7 @@ static void power_on(void) {
     disk_file *f = &disk.file[i];
     forget_changes(f);
     resize(&f->data, &f->len, f->safe_len);
-    memcpy(f->data, f->safe, f->len);
+    if (f->len) memcpy(f->data, f->safe, f->len);
     f->exists = f->safe_exists;
     for (size_t r = 0; r < 8; r++) free(f->region[r]), f->region[r] = NULL;
   }
