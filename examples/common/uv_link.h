@@ -23,7 +23,8 @@ struct uv_link_options {
   int32_t udp;
   uint64_t bits_per_s, delay_ns; /* of the shaper; 0: as fast as it goes */
   double loss;                   /* UDP: part of the datagrams that the shaper drops */
-  uint64_t cut_ns; /* TCP, a rehearsal: the side that connects resets a connection that long after its first bytes; 0: never */
+  uint64_t cut_ns; /* TCP, a rehearsal: the side that connects resets a connection that long after its first bytes; 0:
+                      never */
 };
 
 struct uv_link_connection; /* TCP */

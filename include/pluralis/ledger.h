@@ -85,17 +85,18 @@ typedef struct plr_units {
 typedef struct plr_ledger_store {
   void *user; /* handed to every function */
   plr_status (*begin)(void *user, plr_error *err);
-  /* Appends row `index`, the next one: 37 to 67,587 bytes. */
-  plr_status (*append)(void *user, uint64_t index, const void *row, size_t len, plr_error *err);
-  /* Replaces a record, or removes it when len is 0. name: up to 31 characters of a-z, 0-9 and '/'; len: up to 2 MiB. */
-  plr_status (*put)(void *user, const char *name, const void *data, size_t len, plr_error *err);
+  plr_status (*append)(void *user, uint64_t index, const void *row, size_t len,
+                       plr_error *err); /* a row, `index` the next one: 37 to 67,587 bytes */
+  plr_status (*put)(void *user, const char *name, const void *data, size_t len,
+                    plr_error *err); /* replaces a record, or removes it when len is 0. name: up to 31 characters of
+                                        a-z, 0-9 and '/'; len: up to 2 MiB */
   plr_status (*commit)(void *user, plr_error *err);
   void (*rollback)(void *user);
-  /* Bytes of a row or a record; *data is valid until the next call of any of these functions. */
-  plr_status (*row)(void *user, uint64_t index, const void **data, size_t *len, plr_error *err);
-  plr_status (*get)(void *user, const char *name, const void **data, size_t *len, plr_error *err);
-  /* Gives unused space back, outside of a transaction. May be NULL. */
-  plr_status (*compact)(void *user, plr_error *err);
+  plr_status (*row)(void *user, uint64_t index, const void **data, size_t *len,
+                    plr_error *err); /* bytes of a row; *data is valid until the next call of any of these */
+  plr_status (*get)(void *user, const char *name, const void **data, size_t *len,
+                    plr_error *err); /* bytes of a record, as long */
+  plr_status (*compact)(void *user, plr_error *err); /* gives unused space back, outside of a transaction; or NULL */
 } plr_ledger_store;
 
 /* ---- open ------------------------------------------------------------------------------------- */

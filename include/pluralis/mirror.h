@@ -70,9 +70,11 @@ typedef struct plr_mirror_options {
   uint32_t skip_signatures;          /* default 0. 1: signatures of entries are believed; those of the checkpoint
                                         never are. The file then remembers what was believed */
   const plr_remote_options *remote;  /* NULL: defaults */
-  /* Called several times a second while an update runs. What it returns, unless OK, ends the update with that status;
-   * what was stored until then is kept. bytes: received in this update, as they came over the wire. May be NULL. */
-  plr_status (*progress)(void *user, uint64_t entries_done, uint64_t entries_total, uint64_t bytes);
+  plr_status (*progress)(void *user, uint64_t entries_done, uint64_t entries_total,
+                         uint64_t bytes); /* called several times a second while an update runs. What it returns,
+                                             unless OK, ends the update with that status; what was stored until then
+                                             is kept. bytes: received in this update, as they came over the wire.
+                                             May be NULL */
   void *user;
 } plr_mirror_options;
 

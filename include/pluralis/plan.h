@@ -56,7 +56,7 @@ typedef struct plr_plan_options {
   uint32_t device_count;           /* 1..PLR_PLAN_MAX_DEVICES */
   const plr_plan_device *devices;  /* read during the call */
   const plr_plan_path *paths;      /* path_count of them; read during the call */
-  uint32_t path_count;
+  uint32_t path_count;             /* of paths */
   uint32_t flow;                   /* PLR_PLAN_SYNC or PLR_PLAN_ASYNC (default) */
   uint32_t min_stages, max_stages; /* default 1 and 0: as many as there are cuts */
   uint32_t max_replicas;           /* of a stage; default 0: no limit */
