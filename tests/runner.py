@@ -220,6 +220,7 @@ SUITES = {
     "codec": (False, topic("exchange|codec")),
     "frame": (False, topic("frame")),
     "link": (False, topic("link")),
+    "stage": (False, topic("stage|pipeline|shard_delayed")),
     "plan": (False, topic("plan")),
     "ledger": (False, topic("ledger")),
     "aarch64-all": (False, aarch64("^(test|fuzz)_")),

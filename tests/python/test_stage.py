@@ -194,7 +194,7 @@ class StageTest(unittest.TestCase):
         for handle in p.nodes + p.links + p.shards + p.me + [p.model, p.corpus]:
             handle.close()
         jobs[0].run()
-        with self.assertRaises(errors.PeerGone):
+        with self.assertRaises(errors.Closed):
             p.nodes[0].complete(jobs[0], 1)
 
     def test_wrong_options(self):

@@ -38,7 +38,7 @@ class Remote:
             setattr(self._struct, name, u32(value, name))
 
     @staticmethod
-    def pointer(remote: Optional["Remote"]):
+    def pointer(remote: Optional["Remote"]) -> Any:
         """What C takes; None: the defaults."""
         return None if remote is None else ctypes.pointer(need(remote, Remote, "remote")._struct)
 

@@ -14,6 +14,8 @@ from .errors import failure
 
 
 class Leaf(NamedTuple):
+    """What an account of the contract may claim in all: two addresses of 20 bytes, and whole units of the reward."""
+
     account: bytes
     reward: bytes
     claimable: int
