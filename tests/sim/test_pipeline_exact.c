@@ -256,6 +256,24 @@ static void test_command_states(void **state) {
   pipe_close(&p);
 }
 
+/* What the feeder says reaches stages whose links are not up yet, whichever comes last. */
+static void test_late_links(void **state) {
+  (void)state;
+  static pipeline p;
+  pipe_config c = pipe_defaults(2);
+  for (uint32_t wire = 0; wire < 3; wire++) {
+    pipe_open(&p, &c);
+    sim_set_rate(p.net, wire, 300); /* its hellos take a second or so */
+    assert_int_equal(plr_stage_train(p.stage[p.feeder], 1), PLR_OK);
+    pipe_run_for(&p, 3);
+    sim_set_rate(p.net, wire, 0);
+    pipe_run_for(&p, 60);
+    assert_int_equal(p.idle, 1);
+    pipe_stop(&p);
+    pipe_close(&p);
+  }
+}
+
 /* Without training there is nothing to snapshot. */
 static void test_inference_only(void **state) {
   (void)state;
@@ -279,7 +297,7 @@ int main(void) {
       cmocka_unit_test(test_networks_trellis), cmocka_unit_test(test_codec_matters),
       cmocka_unit_test(test_small_window),     cmocka_unit_test(test_train_in_pieces),
       cmocka_unit_test(test_stop_and_resume),  cmocka_unit_test(test_command_states),
-      cmocka_unit_test(test_inference_only),
+      cmocka_unit_test(test_late_links),       cmocka_unit_test(test_inference_only),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
