@@ -171,8 +171,8 @@ void plr__stage_relay(plr_stage *s, const plr__control *c, uint32_t priority) {
     hold(s, c, priority);
 }
 
-/* In a sync pipeline the neighbour upstream may be there before the one downstream is: what he says waits in the outbox.
- * In an asynchronous one a newcomer is told what he needs (catch_up). */
+/* In a sync pipeline the neighbour upstream may be there before the one downstream is: what he says waits in the
+ * outbox. In an asynchronous one a newcomer is told what he needs (catch_up). */
 void plr__stage_flood(plr_stage *s, const plr__control *c, uint32_t priority) {
   for (uint32_t i = 0; i < s->peer_count; i++)
     if (s->peers[i]->side == PLR__DOWN && (s->peers[i]->state == PLR__PEER_UP || !s->async))
