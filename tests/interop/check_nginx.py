@@ -311,15 +311,18 @@ def check_s3(job, _nginx):
             cli("append", "--dir", home, "--kind", "account", "--as", name)
         cli("publish", "--dir", home, "--to", url, "--user", "AKID:secret/key", fails="403")
         cli("publish", "--dir", home, "--to", url, "--sigv4", "aws:amz:eu-test-1:s3", fails="two keys")
-        cli("publish", "--dir", home, "--to", url, "--user", "AKID:wrong", "--sigv4", "aws:amz:eu-test-1:s3",
+        cli("publish", "--dir", home, "--to", url, "--user", "AKIX:secret/key", "--sigv4", "aws:amz:eu-test-1:s3",
             fails="403")
-        need(len(Bucket.refused) >= 2, str(Bucket.refused))
-        Bucket.refused.clear()
+        cli("publish", "--dir", home, "--to", url, "--user", "AKIX:wrong", "--sigv4", "aws:amz:eu-test-1:s3",
+            fails="403")
+        need(len(Bucket.refused) >= 3, str(Bucket.refused))
         cli("publish", "--dir", home, "--to", url, "--user", "AKID:secret/key", "--sigv4", "aws:amz:eu-test-1:s3")
     finally:
         server.shutdown()
         server.server_close()
-    need(not Bucket.refused, str(Bucket.refused))
+    # Requests of the publications before may still have been under way.
+    refused = [why for why in Bucket.refused if "Credential=AKID/" in why]
+    need(not refused, str(refused))
     need("/bucket/log/checkpoint" in Bucket.files and len(Bucket.files) == 3, str(list(Bucket.files)))
     return "%d files" % len(Bucket.files)
 
