@@ -70,12 +70,6 @@ static plr_status check(const plr_plan_options *o, plr_error *err) {
   return PLR_OK;
 }
 
-static int compare_paths(const void *a, const void *b) {
-  const plr_plan_path *x = a, *y = b;
-  if (x->from != y->from) return x->from < y->from ? -1 : 1;
-  return x->to < y->to ? -1 : x->to > y->to;
-}
-
 static plr_status find_positions(plr_problem *q, const plr_model *model) {
   q->position = plr__calloc(q->ctx, q->needs.blocks + 1, sizeof *q->position);
   if (!q->position) return PLR_ERR_NO_MEMORY;
@@ -94,7 +88,7 @@ static plr_status keep_options(plr_plan *p, const plr_plan_options *o) {
   if (!p->devices || !p->paths || !p->placement.stage_of) return PLR_ERR_NO_MEMORY;
   memcpy(p->devices, o->devices, o->device_count * sizeof *p->devices);
   if (o->path_count) memcpy(p->paths, o->paths, o->path_count * sizeof *p->paths);
-  if (o->path_count) qsort(p->paths, o->path_count, sizeof *p->paths, compare_paths);
+  if (o->path_count) qsort(p->paths, o->path_count, sizeof *p->paths, plr__plan_path_order);
   own->devices = p->devices, own->paths = p->paths;
   return PLR_OK;
 }

@@ -70,6 +70,9 @@ plr_pace plr__plan_pace(const plr_problem *q, const plr_placement *p, plr_stage_
 plr_ability plr__plan_ability(const plr_problem *q, uint32_t device, uint32_t first, uint32_t end,
                               double round_trip_s);
 
+/* Order of paths in problem.o.paths, for qsort and bsearch. */
+int plr__plan_path_order(const void *a, const void *b);
+
 /* Bytes of a boundary tensor at so many bits a value; with the token ids when it goes forward. */
 double plr__plan_wire(const plr_problem *q, double bits, int forward);
 

@@ -57,7 +57,7 @@ plr_ability plr__plan_ability(const plr_problem *q, uint32_t device, uint32_t fi
 
 /* ---- paths that are named ------------------------------------------------------------------------ */
 
-static int compare_paths(const void *a, const void *b) {
+int plr__plan_path_order(const void *a, const void *b) {
   const plr_plan_path *x = a, *y = b;
   if (x->from != y->from) return x->from < y->from ? -1 : 1;
   return x->to < y->to ? -1 : x->to > y->to;
@@ -66,7 +66,7 @@ static int compare_paths(const void *a, const void *b) {
 static const plr_plan_path *path_of(const plr_problem *q, uint32_t from, uint32_t to) {
   const plr_plan_path key = {.from = from, .to = to};
   if (q->o.path_count == 0) return NULL;
-  return bsearch(&key, q->o.paths, q->o.path_count, sizeof key, compare_paths);
+  return bsearch(&key, q->o.paths, q->o.path_count, sizeof key, plr__plan_path_order);
 }
 
 /* What named paths let a device send to a stage, in bits a second; DBL_MAX when one of them is not named. */
