@@ -23,7 +23,7 @@ static inline void pack_groups(const uint8_t *restrict symbol, size_t groups, ui
   for (size_t g = 0; g < groups; g++, symbol += 8, out += bits) {
     uint64_t window = 0;
     for (uint32_t i = 0; i < 8; i++) window |= (uint64_t)symbol[i] << bits * i;
-    for (uint32_t i = 0; i < bits; i++) out[i] = (uint8_t)(window >> 8 * i);
+    for (uint32_t i = 0; i < bits && i < 8; i++) out[i] = (uint8_t)(window >> 8 * i);
   }
 }
 

@@ -46,7 +46,7 @@ static plr_status verify_one(const plr_entry *e, uint32_t i, const uint8_t key[3
 }
 
 void plr__verdict_prepare(const plr__state *s, const plr_entry *e, plr__verdict *out) {
-  int first_seen;
+  int first_seen = 1;
   memset(out, 0, sizeof *out);
   if (s->trust_signatures) return;
   if (!s->has_genesis && e->type != PLR_ENTRY_GENESIS) return;
@@ -80,7 +80,7 @@ static plr_status check_signature(const plr__state *s, const plr_entry *e, uint3
                                       "the counter-signer"};
   const char *role = roles[e->signatures[i].role];
   uint8_t key[32], message[PLR__SIGNING_BYTES];
-  int first_seen;
+  int first_seen = 1;
   plr_status st =
       s->trust_signatures ? signer_known(s, e, i) : signer_key(s, e, i, key, &first_seen);
   if (st == PLR_ERR_NOT_FOUND)
